@@ -1,0 +1,1 @@
+//! Applying: transactions in, row groups out; and the loop that drives it.

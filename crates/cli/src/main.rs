@@ -1,0 +1,3 @@
+//! The `millstream` program: arguments, configuration, wiring, exit codes.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The replication stream and COPY binary of PostgreSQL, decoded and encoded; values included. Pure.

@@ -1,0 +1,1 @@
+//! The source: replication connection, snapshots, slots, publications, preflight.
