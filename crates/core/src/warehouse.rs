@@ -41,6 +41,8 @@ pub mod meta {
     pub const SEQ_TO: &str = "_seq_to";
     /// `Boolean`, of `close` only: also write the closed row again as a `DELETE` event with an empty interval.
     pub const DELETED: &str = "deleted";
+    /// `UInt64`, of lookups only: the asker's number for a key, handed back with the row.
+    pub const ORDINAL: &str = "ordinal";
 }
 
 /// The name of the physical column that holds the attribute.
@@ -343,7 +345,8 @@ pub trait WarehouseTransaction {
     /// Deletes all current rows and closed versions: a first load starts again.
     fn clear(&mut self, layout: &TableLayout) -> Result<()>;
 
-    /// The current rows with these keys: all live columns, in any order. `keys` has the key's columns; rows that are not there are left out.
+    /// The current rows with these keys. `keys` has the key's columns (in the order of `key`) and `ordinal`; the answer has all live columns and the
+    /// `ordinal` of the key they were found by, in any order. Keys that are not there are left out.
     fn lookup(&mut self, layout: &TableLayout, keys: &RecordBatch) -> Result<Vec<RecordBatch>>;
 
     /// For tables matched whole: how many current rows equal each row of `rows` (all live columns), in its order.
