@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::account::Account;
 use crate::scratch::{self, Lock};
-use crate::spawn::{run, spawn_bound};
+use crate::spawn::{run, send, spawn_bound};
 use crate::tls::{self, Authority, ClientCertificate};
 use crate::{binaries, Error, Result};
 
@@ -568,15 +568,6 @@ fn children_of(parent: u32) -> Vec<u32> {
             (parent_field.parse() == Ok(parent)).then_some(pid)
         })
         .collect()
-}
-
-fn send(pid: u32, signal: i32) -> Result<()> {
-    let pid = libc::pid_t::try_from(pid).map_err(Error::during("process id"))?;
-    // SAFETY: the process is a child that has not been waited for, so the id is still its own.
-    if unsafe { libc::kill(pid, signal) } != 0 {
-        return Err(Error::during("signalling PostgreSQL")(std::io::Error::last_os_error()));
-    }
-    Ok(())
 }
 
 fn stopped() -> Error {

@@ -69,3 +69,13 @@ pub(crate) fn run(command: &mut Command, name: &str) -> Result<String> {
         String::from_utf8_lossy(&output.stderr).trim_end()
     )))
 }
+
+/// Sends a signal to a child of ours.
+pub(crate) fn send(pid: u32, signal: i32) -> Result<()> {
+    let pid = libc::pid_t::try_from(pid).map_err(Error::during("process id"))?;
+    // SAFETY: the process is a child that has not been waited for, so the id is still its own.
+    if unsafe { libc::kill(pid, signal) } != 0 {
+        return Err(Error::during("sending a signal")(io::Error::last_os_error()));
+    }
+    Ok(())
+}
