@@ -1,0 +1,256 @@
+//! Compares what was written with the form of the file, and says what was meant where it can tell.
+
+use super::{
+    error::{Problem, ProblemKind},
+    secret::redact,
+    shape::{Key, Scalar, Shape, PLANNED, PROJECT},
+    tree::{Kind, Node},
+    units,
+};
+
+/// The version of the file's format that this program reads.
+const VERSION: &str = "1";
+
+/// All problems of the tree, in the order of the file.
+pub(super) fn check(root: &Node) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    node(root, &PROJECT, "", &mut problems);
+    problems
+}
+
+fn node(node: &Node, shape: &Shape, path: &str, problems: &mut Vec<Problem>) {
+    match (shape, &node.kind) {
+        (Shape::Map(keys), Kind::Map(entries)) => {
+            for (key, value) in entries {
+                match keys.iter().find(|known| known.name == key.text) {
+                    Some(known) => self::node(value, &known.shape, &join(path, known.name), problems),
+                    None => problems.push(unknown_key(&key.text, keys, path).at(key.place.clone())),
+                }
+            }
+            for known in keys.iter().filter(|known| known.required && node.get(known.name).is_none()) {
+                let message = if path.is_empty() {
+                    format!("the key `{}` is missing", known.name)
+                } else {
+                    format!("the key `{}` is missing in `{path}`", known.name)
+                };
+                problems.push(
+                    Problem::new(ProblemKind::MissingKey, message, Some(node.place.clone()))
+                        .hint(format!("{}: {}", known.name, known.doc)),
+                );
+            }
+        }
+        // `key:` with nothing below it is an empty mapping: what a person gets who comments out all of a section.
+        (Shape::Map(keys), _) if node.is_null() => {
+            for known in keys.iter().filter(|known| known.required) {
+                let message = format!("the key `{}` is missing in `{path}`", known.name);
+                problems.push(
+                    Problem::new(ProblemKind::MissingKey, message, Some(node.place.clone()))
+                        .hint(format!("{}: {}", known.name, known.doc)),
+                );
+            }
+        }
+        (Shape::Entries { value, .. }, Kind::Map(entries)) => {
+            for (key, entry) in entries {
+                if path == "tables" {
+                    if let Err(message) = super::tables::check_pattern(&key.text) {
+                        problems.push(
+                            Problem::new(ProblemKind::TablePattern, message, Some(key.place.clone()))
+                                .hint("write schema.table, with `*` and `?` as wildcards"),
+                        );
+                    }
+                }
+                self::node(entry, value, &join(path, "*"), problems);
+            }
+        }
+        (Shape::Entries { .. }, _) if node.is_null() => {}
+        (Shape::List(item), Kind::List(items)) => {
+            items.iter().for_each(|value| self::node(value, item, path, problems));
+        }
+        (Shape::Scalar(scalar), Kind::Scalar { text, quoted }) => {
+            if let Some(problem) = value(*scalar, text, *quoted, node, path) {
+                problems.push(problem);
+            }
+        }
+        _ => {
+            let wanted = match shape {
+                Shape::Map(_) => "a mapping".into(),
+                Shape::Entries { what, .. } => format!("a mapping of each {what} to its settings"),
+                Shape::List(_) => "a list".into(),
+                Shape::Scalar(scalar) => describe(*scalar),
+            };
+            let message = format!("`{path}` must be {wanted}, not {}", node.describe());
+            let mut problem = Problem::new(ProblemKind::WrongType, message, Some(node.place.clone()));
+            if let (Shape::List(_), Kind::Scalar { text, .. }) = (shape, &node.kind) {
+                problem = problem.hint(format!("write [\"{text}\"]"));
+            }
+            problems.push(problem);
+        }
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+impl Problem {
+    fn at(mut self, place: super::place::Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+}
+
+fn unknown_key(text: &str, keys: &[Key], path: &str) -> Problem {
+    if PLANNED.iter().any(|planned| planned.parent == path && planned.name == text) {
+        return Problem::new(ProblemKind::NotBuilt, format!("`{}` is not built yet", join(path, text)), None)
+            .hint("remove it: this version of millstream would not act on it");
+    }
+    let message = if path.is_empty() {
+        format!("unknown key `{text}`")
+    } else {
+        format!("unknown key `{text}` in `{path}`")
+    };
+    let problem = Problem::new(ProblemKind::UnknownKey, message, None);
+    let names = || keys.iter().map(|key| key.name);
+    if let Some(near) = nearest(text, names()) {
+        return problem.hint(format!("did you mean `{near}`?"));
+    }
+    let mut homes = Vec::new();
+    find_key(&PROJECT, text, "", &mut homes);
+    match homes.first() {
+        Some(home) => problem.hint(format!("`{text}` belongs to `{home}`")),
+        None => problem.hint(format!("known here: {}", names().collect::<Vec<_>>().join(", "))),
+    }
+}
+
+/// The paths of the mappings that have a key of this name.
+fn find_key(shape: &Shape, name: &str, path: &str, homes: &mut Vec<String>) {
+    match shape {
+        Shape::Map(keys) => {
+            for key in *keys {
+                if key.name == name && !path.is_empty() {
+                    homes.push(path.to_owned());
+                }
+                find_key(&key.shape, name, &join(path, key.name), homes);
+            }
+        }
+        Shape::Entries { what, value } => find_key(value, name, &join(path, &format!("<{what}>")), homes),
+        Shape::List(_) | Shape::Scalar(_) => {}
+    }
+}
+
+/// The candidate that differs by the fewest typing mistakes, if those are few enough to be mistakes.
+pub(super) fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mistakes_max = (text.chars().count() / 3).max(1);
+    candidates
+        .map(|candidate| (distance(&text.to_lowercase(), candidate), candidate))
+        .filter(|(mistakes, _)| *mistakes <= mistakes_max)
+        .min_by_key(|(mistakes, _)| *mistakes)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Optimal string alignment: insertions, deletions, replacements, swaps of neighbours.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replace.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+fn describe(scalar: Scalar) -> String {
+    match scalar {
+        Scalar::Text | Scalar::Secret => "a text".into(),
+        Scalar::Name => "a name of lowercase letters, digits and underscores (at most 63)".into(),
+        Scalar::Path => "a path".into(),
+        Scalar::Boolean => "true or false".into(),
+        Scalar::Version => VERSION.to_owned(),
+        Scalar::Size => "a size such as 50GB".into(),
+        Scalar::Duration => "a time span such as 7d or 12h".into(),
+        Scalar::Choice(words) => format!("one of {}", words.join(", ")),
+        Scalar::TablePattern => "a table pattern such as \"shop.*\"".into(),
+        Scalar::ColumnType => "a warehouse type such as double, text or decimal(20,4)".into(),
+        Scalar::Instant => "a day or time with zone, such as 2100-01-01".into(),
+    }
+}
+
+/// What `PostgreSQL` accepts as the name of a slot, and what is safe in every identifier derived from it.
+fn is_name(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+fn value(scalar: Scalar, text: &str, quoted: bool, node: &Node, path: &str) -> Option<Problem> {
+    let place = Some(node.place.clone());
+    if scalar == Scalar::Version {
+        return (text != VERSION || quoted).then(|| {
+            Problem::new(
+                ProblemKind::Version,
+                format!("this program reads version {VERSION} of the file, not {text}"),
+                place,
+            )
+            .hint(format!(
+                "write `version: {VERSION}`, or use the release of millstream that the file was made for"
+            ))
+        });
+    }
+    if node.is_null() || (text.is_empty() && scalar != Scalar::Text) {
+        return Some(
+            Problem::new(ProblemKind::WrongType, format!("`{path}` has no value"), place)
+                .hint(format!("it must be {}", describe(scalar))),
+        );
+    }
+    let (kind, good) = match scalar {
+        Scalar::Boolean => (ProblemKind::WrongType, !quoted && matches!(text, "true" | "false")),
+        Scalar::Text | Scalar::Secret | Scalar::Path | Scalar::Version => {
+            (ProblemKind::BadValue, !text.is_empty())
+        }
+        Scalar::Name => (ProblemKind::BadValue, is_name(text)),
+        Scalar::Size => (ProblemKind::BadValue, units::parse_size(text).is_some_and(|bytes| bytes > 0)),
+        Scalar::Duration => (ProblemKind::BadValue, units::parse_duration(text).is_some()),
+        Scalar::Choice(words) => (ProblemKind::BadValue, words.contains(&text)),
+        Scalar::ColumnType => (ProblemKind::BadValue, units::parse_column_type(text).is_some()),
+        Scalar::Instant => (ProblemKind::BadValue, units::parse_instant(text).is_some()),
+        Scalar::TablePattern => {
+            let pattern = text.strip_prefix('!').unwrap_or(text);
+            return super::tables::check_pattern(pattern).err().map(|message| {
+                Problem::new(ProblemKind::TablePattern, message, place)
+                    .hint("write schema.table, with `*` and `?` as wildcards and `!` in front to exclude")
+            });
+        }
+    };
+    if good {
+        return None;
+    }
+    let seen = if scalar == Scalar::Secret { "this".to_owned() } else { format!("`{}`", redact(text)) };
+    let problem = Problem::new(kind, format!("`{path}` must be {}, not {seen}", describe(scalar)), place);
+    Some(match scalar {
+        Scalar::Choice(words) => match nearest(text, words.iter().copied()) {
+            Some(near) => problem.hint(format!("did you mean `{near}`?")),
+            None => problem,
+        },
+        Scalar::Boolean if matches!(text.to_lowercase().as_str(), "yes" | "on" | "true") => {
+            problem.hint("write true")
+        }
+        Scalar::Boolean if matches!(text.to_lowercase().as_str(), "no" | "off" | "false") => {
+            problem.hint("write false")
+        }
+        Scalar::Duration if text.parse::<u64>().is_ok() => {
+            problem.hint(format!("with a unit: {text}s, {text}h, {text}d"))
+        }
+        _ => problem,
+    })
+}

@@ -1,0 +1,233 @@
+//! The form of the configuration file, said once.
+//!
+//! [`PROJECT`] is what the parser checks against, what unknown keys are compared with, and what the JSON Schema is printed
+//! from, so the three can't disagree.
+
+/// What may stand at a place of the file.
+#[derive(Debug)]
+pub(super) enum Shape {
+    /// A mapping with known keys.
+    Map(&'static [Key]),
+    /// A mapping whose keys a person chooses (`what` they are), all with the same shape.
+    Entries {
+        /// What a key names: `table pattern`, `column`.
+        what: &'static str,
+        /// The values.
+        value: &'static Shape,
+    },
+    /// A list.
+    List(&'static Shape),
+    /// One value.
+    Scalar(Scalar),
+}
+
+/// What one value may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scalar {
+    /// Any text.
+    Text,
+    /// A text that is never printed.
+    Secret,
+    /// A name that becomes part of identifiers.
+    Name,
+    /// A path, relative to the project.
+    Path,
+    /// `true` or `false`.
+    Boolean,
+    /// The file's version.
+    Version,
+    /// Bytes, such as `50GB`.
+    Size,
+    /// A time span, such as `7d`.
+    Duration,
+    /// One of some words.
+    Choice(&'static [&'static str]),
+    /// A table name with wildcards; `!` in front excludes.
+    TablePattern,
+    /// A warehouse type.
+    ColumnType,
+    /// A day or an instant.
+    Instant,
+}
+
+/// A key of a mapping.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// As typed.
+    pub(super) name: &'static str,
+    /// What stands behind it.
+    pub(super) shape: Shape,
+    /// Whether it must be there.
+    pub(super) required: bool,
+    /// What it means, one sentence; the editor shows it.
+    pub(super) doc: &'static str,
+    /// What holds where it is not given, for people.
+    pub(super) default: Option<&'static str>,
+}
+
+/// A key that the contract names and this version lacks.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// The path of the mapping it belongs to, dotted; `*` stands for a chosen key.
+    pub(super) parent: &'static str,
+    /// As typed.
+    pub(super) name: &'static str,
+}
+
+const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
+    Key { name, shape, required: false, doc, default: None }
+}
+
+const fn default(key: Key, default: &'static str) -> Key {
+    Key { default: Some(default), ..key }
+}
+
+const fn required(key: Key) -> Key {
+    Key { required: true, ..key }
+}
+
+/// The whole file.
+pub(super) static PROJECT: Shape = Shape::Map(&[
+    required(key("version", Shape::Scalar(Scalar::Version), "Version of this file's format: 1.")),
+    required(key(
+        "name",
+        Shape::Scalar(Scalar::Name),
+        "The project's name: lowercase letters, digits and underscores. Slot and publication are named after it.",
+    )),
+    required(key("source", SOURCE, "Where the data comes from.")),
+    key("log", LOG, "Where changes are kept between the source and the warehouse."),
+    key("warehouse", WAREHOUSE, "Where the data goes."),
+    key(
+        "tables",
+        Shape::Entries { what: "table pattern", value: &TABLE },
+        "Settings of tables, by name or pattern. A more exact name adds to and overrides a less exact pattern.",
+    ),
+    key("models", MODELS, "SQL views over the replicated tables."),
+]);
+
+const SOURCE: Shape = Shape::Map(&[required(key("postgres", POSTGRES, "A PostgreSQL database."))]);
+
+const POSTGRES: Shape = Shape::Map(&[
+    required(key(
+        "url",
+        Shape::Scalar(Scalar::Secret),
+        "Connection string, a libpq URI or key=value pairs; sslmode and sslrootcert are honoured.",
+    )),
+    default(
+        key(
+            "slot",
+            Shape::Scalar(Scalar::Name),
+            "Replication slot. An existing one is used, a missing one is created.",
+        ),
+        "millstream_<name>",
+    ),
+    default(
+        key(
+            "publication",
+            Shape::Scalar(Scalar::Text),
+            "Publication. An existing one is used, a missing one is created.",
+        ),
+        "millstream_<name>",
+    ),
+    default(
+        key(
+            "tables",
+            Shape::List(&Shape::Scalar(Scalar::TablePattern)),
+            "Which tables, such as \"shop.*\" or \"!shop.audit\". Read from first to last; the last pattern that matches a table decides.",
+        ),
+        "[\"*\"]",
+    ),
+]);
+
+const LOG: Shape = Shape::Map(&[
+    default(key("dir", Shape::Scalar(Scalar::Path), "Directory of the embedded log."), "data/log"),
+    default(
+        key(
+            "retention",
+            Shape::Scalar(Scalar::Duration),
+            "How long changes are kept once every reader is past them.",
+        ),
+        "7d",
+    ),
+    default(
+        key(
+            "max_bytes",
+            Shape::Scalar(Scalar::Size),
+            "Bound on the log's size. At the bound capture waits and says so.",
+        ),
+        "50GB",
+    ),
+]);
+
+const WAREHOUSE: Shape = Shape::Map(&[
+    default(key("duckdb", Shape::Scalar(Scalar::Path), "The DuckDB file."), "data/warehouse.duckdb"),
+    default(
+        key("schema", Shape::Scalar(Scalar::Text), "Schema of all tables in the warehouse."),
+        "the source's own schema names",
+    ),
+]);
+
+static TABLE: Shape = Shape::Map(&[
+    default(key("history", Shape::Scalar(Scalar::Boolean), "Whether every version of a row is kept."), "true"),
+    key("columns", COLUMNS, "Settings of columns."),
+    default(
+        key(
+            "on_unrepresentable",
+            Shape::Scalar(Scalar::Choice(&["widen", "stop", "quarantine"])),
+            "What happens to a value that the column's type can't hold: the column becomes text, replication stops, or the change is set aside.",
+        ),
+        "widen",
+    ),
+    default(
+        key(
+            "value_max",
+            Shape::Scalar(Scalar::Size),
+            "The largest value of one column; a larger one goes to quarantine as a file.",
+        ),
+        "64MB",
+    ),
+    key("history_names", HISTORY_NAMES, "Names of the columns of the history view."),
+    default(
+        key(
+            "history_open_value",
+            Shape::Scalar(Scalar::Instant),
+            "What valid_to shows while a version is open, such as 2100-01-01.",
+        ),
+        "NULL",
+    ),
+]);
+
+const COLUMNS: Shape = Shape::Map(&[key(
+    "type",
+    Shape::Entries { what: "column", value: &Shape::Scalar(Scalar::ColumnType) },
+    "Another warehouse type from the start, by column, such as double or decimal(20,4).",
+)]);
+
+const HISTORY_NAMES: Shape = Shape::Map(&[
+    default(key("valid_from", Shape::Scalar(Scalar::Text), "When the version opened."), "valid_from"),
+    default(key("valid_to", Shape::Scalar(Scalar::Text), "When it closed."), "valid_to"),
+    default(key("is_current", Shape::Scalar(Scalar::Text), "Whether it is open."), "is_current"),
+    default(key("operation_type", Shape::Scalar(Scalar::Text), "What opened it."), "operation_type"),
+]);
+
+const MODELS: Shape = Shape::Map(&[default(
+    key(
+        "path",
+        Shape::Scalar(Scalar::Path),
+        "Directory that holds models/: each NAME.sql there, a plain SELECT, is kept as the view NAME.",
+    ),
+    ".",
+)]);
+
+/// What the contract names and this version lacks: refused, with these words, instead of being accepted and ignored.
+pub(super) static PLANNED: &[Planned] = &[
+    Planned { parent: "", name: "api" },
+    Planned { parent: "", name: "serve" },
+    Planned { parent: "", name: "alerts" },
+    Planned { parent: "log", name: "kafka" },
+    Planned { parent: "warehouse", name: "clickhouse" },
+    Planned { parent: "warehouse", name: "postgres" },
+    Planned { parent: "tables.*", name: "rules" },
+    Planned { parent: "tables.*.columns", name: "exclude" },
+    Planned { parent: "tables.*.columns", name: "mask" },
+];
