@@ -1,0 +1,46 @@
+# Everything a person runs on a checkout. `make help` lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+EXAMPLE ?= finance
+DEMO_SECONDS ?=
+export EXAMPLE DEMO_SECONDS
+
+# A build machine clones afresh each time; what was compiled before is kept for it outside the clone.
+ifdef CI
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millstream/target
+export CARGO_TERM_COLOR ?= never
+endif
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: bootstrap
+bootstrap: ## install what is missing (the other targets call it)
+	@scripts/bootstrap
+
+.PHONY: build
+build: bootstrap ## the program, optimised: target/release/millstream
+	@cargo build --release --package millstream --bin millstream
+
+.PHONY: demo
+demo: bootstrap ## an example, live [EXAMPLE=finance] [DEMO_SECONDS=30: ends by itself]
+	@scripts/demo
+
+.PHONY: test
+test: bootstrap ## every test; starts the servers it needs
+	@cargo test --workspace
+
+.PHONY: lint
+lint: bootstrap ## formatting, clippy, and the house rules
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --quiet -- --deny warnings
+	@cargo test --package millstream-testkit --test tidy --quiet
+
+.PHONY: clean
+clean: ## remove everything that was built, fetched or written into the checkout
+	@cargo clean
+	@rm -rf .tools examples/*/data

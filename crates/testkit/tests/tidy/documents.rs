@@ -1,0 +1,82 @@
+//! Rules about the documents: what they point to exists.
+
+use crate::tree::{assert_none, root, texts};
+
+/// The targets of Markdown's inline links.
+fn links(text: &str) -> Vec<&str> {
+    let after = text.split("](").skip(1);
+    after
+        .filter_map(|rest| Some(rest[..rest.find(')')?].split_whitespace().next().unwrap_or_default()))
+        .collect()
+}
+
+/// The text without fenced blocks: what stands there is an example, not a link.
+fn prose(text: &str) -> String {
+    let mut fenced = false;
+    let lines = text.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        !fenced && !fence
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// GitHub's name for a heading.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+    headings
+        .map(|heading| {
+            let heading = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let documents = texts(".md");
+    let mut found = Vec::new();
+    for (path, text) in &documents {
+        let folder = root().join(path).parent().unwrap().to_owned();
+        let text = prose(text);
+        for link in
+            links(&text).into_iter().filter(|link| !link.contains("://") && !link.starts_with("mailto:"))
+        {
+            let (file, anchor) =
+                link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+            let target = if file.is_empty() { root().join(path) } else { folder.join(file) };
+            if !target.exists() {
+                found.push(format!("{path}: {link} does not exist"));
+            } else if let Some(anchor) = anchor {
+                let text = std::fs::read_to_string(&target).unwrap_or_default();
+                if !anchors(&prose(&text)).iter().any(|known| known == anchor) {
+                    found.push(format!("{path}: {link}: no such heading"));
+                }
+            }
+        }
+    }
+    assert_none("mend the links", found);
+}
+
+#[test]
+fn decision_records_are_numbered_without_a_gap_and_listed() {
+    let mut records: Vec<_> = texts(".md")
+        .into_iter()
+        .filter_map(|(path, _)| path.strip_prefix("docs/decisions/").map(str::to_owned))
+        .filter(|name| name != "README.md")
+        .collect();
+    records.sort();
+    let index = std::fs::read_to_string(root().join("docs/decisions/README.md")).unwrap();
+    let found = records.iter().enumerate().filter_map(|(at, name)| {
+        let number = format!("{:04}-", at + 1);
+        if !name.starts_with(&number) {
+            Some(format!("{name}: expected number {number}"))
+        } else if !index.contains(&format!("]({name})")) {
+            Some(format!("{name}: not listed in docs/decisions/README.md"))
+        } else {
+            None
+        }
+    });
+    assert_none("number and list the records", found.collect());
+}
