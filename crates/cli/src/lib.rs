@@ -2,4 +2,22 @@
 //!
 //! It holds no logic worth testing alone beyond its own business; data is the other rooms' affair.
 
+pub mod args;
 pub mod config;
+pub mod error;
+pub mod failure;
+pub mod output;
+pub mod verbs;
+
+/// Runs the program with the process's arguments and returns its exit status.
+pub fn main() -> u8 {
+    let arguments = match args::parse() {
+        Ok(arguments) => arguments,
+        Err(exit) => return exit,
+    };
+    let output = arguments.global.output();
+    verbs::run(arguments, &output).unwrap_or_else(|failure| {
+        output.failure(&failure);
+        failure.exit
+    })
+}

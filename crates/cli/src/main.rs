@@ -1,3 +1,7 @@
-//! The `millstream` program: arguments, configuration, wiring, exit codes.
+//! The `millstream` program. All of it stands in the library, so that tests can reach it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(millstream_cli::main())
+}

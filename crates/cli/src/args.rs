@@ -1,0 +1,122 @@
+//! The arguments. Global flags stand before or after the verb.
+
+use std::path::PathBuf;
+
+use clap::{error::ErrorKind, Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use millstream_core::Exit;
+
+use crate::{
+    error::ProgramError,
+    failure::Failure,
+    output::{Format, Output},
+};
+
+/// What the program was asked to do.
+#[derive(Debug, Parser)]
+#[command(
+    name = "millstream",
+    version,
+    about = "Keeps a PostgreSQL database live in DuckDB, with its whole history",
+    disable_help_subcommand = false,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub struct Arguments {
+    /// Flags that hold for every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags that hold for every verb.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global flags")]
+pub struct Global {
+    /// The project's directory [default: here or the nearest parent with a millstream.yml]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub project: Option<PathBuf>,
+    /// How data is printed
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Short for --format json
+    #[arg(long, global = true, conflicts_with = "format")]
+    pub json: bool,
+    /// Print no messages but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more of what is going on; twice: much more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Use no colours
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Never ask a question
+    #[arg(long, global = true)]
+    pub no_input: bool,
+}
+
+impl Global {
+    /// How everything is printed.
+    pub fn output(&self) -> Output {
+        let format = if self.json { Format::Json } else { self.format.unwrap_or_default() };
+        Output::detect(format, self.no_color, self.quiet)
+    }
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make a project
+    Init {
+        /// Where [default: here]
+        dir: Option<PathBuf>,
+    },
+    /// Print the JSON Schema of millstream.yml, for editors
+    Schema,
+    /// Print a shell's completions
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+/// Parses the process's arguments. What is wrong with them is printed in the form that they ask for; the error is the exit status.
+pub fn parse() -> Result<Arguments, u8> {
+    Arguments::try_parse().map_err(|error| {
+        if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            // Help or version, asked for or not; an error of printing it changes nothing.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage as u8 } else { 0 };
+        }
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        let (message, detail) = text.split_once("\n\n").unwrap_or((text, ""));
+        let message = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        let detail = detail.replace("\n\nFor more information, try '--help'.", "").trim().to_owned();
+        let detail = (!detail.is_empty()).then_some(detail);
+        let failure = Failure::from(ProgramError::Arguments { message, detail });
+        output_of_raw_arguments().failure(&failure);
+        failure.exit
+    })
+}
+
+/// How to print where the arguments did not parse.
+fn output_of_raw_arguments() -> Output {
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let json = arguments.iter().any(|argument| argument == "--json" || argument == "--format=json")
+        || arguments.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json");
+    let no_color = arguments.iter().any(|argument| argument == "--no-color");
+    Output::detect(if json { Format::Json } else { Format::Table }, no_color, false)
+}
+
+/// The definition, for completions.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}

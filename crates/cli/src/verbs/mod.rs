@@ -1,0 +1,45 @@
+//! What each verb does.
+
+mod init;
+
+use millstream_core::Exit;
+use serde_json::json;
+
+use crate::{
+    args::{self, Arguments, Verb},
+    config,
+    failure::Outcome,
+    output::{Format, Output},
+};
+
+/// This program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Runs the verb.
+pub fn run(arguments: Arguments, output: &Output) -> Outcome {
+    match arguments.verb {
+        Verb::Init { dir } => init::run(dir.or(arguments.global.project).as_deref(), output),
+        Verb::Schema => output.json(&config::json_schema()).map(|()| 0),
+        Verb::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut args::command(), "millstream", &mut text);
+            output.line(String::from_utf8_lossy(&text).trim_end()).map(|()| 0)
+        }
+        Verb::Version => {
+            match output.format {
+                Format::Json => output.json(&json!({ "version": VERSION }))?,
+                Format::Table | Format::Csv => output.line(&format!("millstream {VERSION}"))?,
+            }
+            Ok(0)
+        }
+    }
+}
+
+/// The exit status of a verb that ran: whether what it looked at is right.
+pub fn verdict(right: bool) -> u8 {
+    if right {
+        0
+    } else {
+        Exit::Wrong as u8
+    }
+}
