@@ -211,7 +211,9 @@ impl Parameters {
             let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
             return Err(malformed(match plain {
                 true => format!("parameter `{name}` is not known"),
-                false => "it holds something that is no parameter; special characters must be escaped".to_owned(),
+                false => {
+                    "it holds something that is no parameter; special characters must be escaped".to_owned()
+                }
             }));
         };
         if value.contains('\0') {
@@ -223,7 +225,11 @@ impl Parameters {
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
+        self.0
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|v| !v.is_empty())
     }
 
     fn build(self) -> Result<Connection> {
@@ -240,7 +246,9 @@ impl Parameters {
             Some("verify-ca") => SslMode::VerifyCa,
             Some("verify-full") => SslMode::VerifyFull,
             Some(_) => {
-                return Err(malformed("sslmode is one of disable, allow, prefer, require, verify-ca, verify-full"))
+                return Err(malformed(
+                    "sslmode is one of disable, allow, prefer, require, verify-ca, verify-full",
+                ))
             }
         };
         let roots = self.get("sslrootcert").map(|path| match path {
@@ -250,7 +258,9 @@ impl Parameters {
         // libpq: with a root certificate at hand, `require` verifies the authority; with the system's, nothing less than
         // verify-full makes sense.
         let mode = match (&roots, mode) {
-            (Some(RootCertificates::System), SslMode::VerifyCa | SslMode::Require) if self.get("sslmode").is_some() => {
+            (Some(RootCertificates::System), SslMode::VerifyCa | SslMode::Require)
+                if self.get("sslmode").is_some() =>
+            {
                 return Err(malformed("sslrootcert=system needs sslmode=verify-full"))
             }
             (Some(RootCertificates::System), SslMode::Prefer) => SslMode::VerifyFull,
@@ -297,7 +307,10 @@ impl Parameters {
         let (names, addresses) = (list("host"), list("hostaddr"));
         let ports = list("port").unwrap_or_else(|| vec!["5432".into()]);
         let count = names.as_ref().or(addresses.as_ref()).map_or(1, Vec::len);
-        if names.as_ref().zip(addresses.as_ref()).is_some_and(|(names, addresses)| names.len() != addresses.len())
+        if names
+            .as_ref()
+            .zip(addresses.as_ref())
+            .is_some_and(|(names, addresses)| names.len() != addresses.len())
             || (ports.len() != 1 && ports.len() != count)
         {
             return Err(malformed("host, hostaddr and port do not have the same number of entries"));
@@ -314,7 +327,9 @@ impl Parameters {
                 let (name, address) = (entry(&names), entry(&addresses));
                 Ok(match (name, address) {
                     (Some(name), address) if !name.starts_with('/') => Host::Tcp { name, address, port },
-                    (None, Some(address)) => Host::Tcp { name: address.clone(), address: Some(address), port },
+                    (None, Some(address)) => {
+                        Host::Tcp { name: address.clone(), address: Some(address), port }
+                    }
                     (name, _) => {
                         let directory = name.unwrap_or_else(|| SOCKET_DIRECTORY_DEFAULT.into());
                         Host::Unix(PathBuf::from(directory).join(format!(".s.PGSQL.{port}")))
@@ -333,7 +348,9 @@ fn decode(text: &str) -> Result<String> {
         if bytes[index] == b'%' {
             let digits = bytes.get(index + 1..index + 3).and_then(|digits| std::str::from_utf8(digits).ok());
             let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-            out.push(byte.ok_or_else(|| malformed("a `%` is not followed by two hexadecimal digits; write %25 for it"))?);
+            out.push(byte.ok_or_else(|| {
+                malformed("a `%` is not followed by two hexadecimal digits; write %25 for it")
+            })?);
             index += 3;
         } else {
             out.push(bytes[index]);
@@ -353,7 +370,9 @@ fn parse_uri(rest: &str, parameters: &mut Parameters) -> Result<()> {
         None => (rest, ""),
     };
     if database.contains('@') && !authority.contains('@') {
-        return Err(malformed("special characters of user and password must be escaped (`/` as %2F, `@` as %40)"));
+        return Err(malformed(
+            "special characters of user and password must be escaped (`/` as %2F, `@` as %40)",
+        ));
     }
     let hosts = match authority.rsplit_once('@') {
         Some((user, hosts)) => {
@@ -368,8 +387,9 @@ fn parse_uri(rest: &str, parameters: &mut Parameters) -> Result<()> {
     for host in hosts.split(',').filter(|_| !hosts.is_empty()) {
         let (name, port) = match host.strip_prefix('[') {
             Some(address) => {
-                let (name, rest) =
-                    address.split_once(']').ok_or_else(|| malformed("an IPv6 address lacks its closing bracket"))?;
+                let (name, rest) = address
+                    .split_once(']')
+                    .ok_or_else(|| malformed("an IPv6 address lacks its closing bracket"))?;
                 (name, rest.strip_prefix(':').unwrap_or(rest))
             }
             None => host.split_once(':').unwrap_or((host, "")),
@@ -393,7 +413,8 @@ fn parse_uri(rest: &str, parameters: &mut Parameters) -> Result<()> {
 fn parse_pairs(text: &str, parameters: &mut Parameters) -> Result<()> {
     let mut rest = text.trim_start();
     while !rest.is_empty() {
-        let (name, after) = rest.split_once('=').ok_or_else(|| malformed("it is neither a URI nor key=value pairs"))?;
+        let (name, after) =
+            rest.split_once('=').ok_or_else(|| malformed("it is neither a URI nor key=value pairs"))?;
         let mut chars = after.trim_start().chars();
         let mut value = String::new();
         let quoted = chars.clone().next() == Some('\'');
@@ -470,7 +491,9 @@ mod tests {
 
     #[test]
     fn unknown_parameters_and_modes_are_refused() {
-        for broken in ["user=u sslmode=maybe", "user=u krbsrvname=x", "host=h", "nonsense", "user=u port=70000"] {
+        for broken in
+            ["user=u sslmode=maybe", "user=u krbsrvname=x", "host=h", "nonsense", "user=u port=70000"]
+        {
             assert!(broken.parse::<Connection>().is_err(), "{broken}");
         }
     }

@@ -193,7 +193,9 @@ pub enum SourceError {
         ours: Lsn,
     },
     /// The server's WAL ends before what we hold.
-    #[error("the source ends at {theirs}, before {ours} which is in the log: it was restored or failed over")]
+    #[error(
+        "the source ends at {theirs}, before {ours} which is in the log: it was restored or failed over"
+    )]
     SourceBehind {
         /// Its end of WAL.
         theirs: Lsn,
@@ -500,9 +502,11 @@ impl Diagnostic for SourceError {
     fn exit(&self) -> Exit {
         use SourceError::*;
         match self {
-            Connection { .. } | PatternMatchesNothing { .. } | Pattern { .. } | NamesCollide { .. } | File { .. } => {
-                Exit::Usage
-            }
+            Connection { .. }
+            | PatternMatchesNothing { .. }
+            | Pattern { .. }
+            | NamesCollide { .. }
+            | File { .. } => Exit::Usage,
             SlotMissing { .. }
             | WalRemoved { .. }
             | SlotAdvanced { .. }

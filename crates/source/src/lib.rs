@@ -4,10 +4,14 @@
 //!
 //! - [`config`], [`patterns`]: how to reach it and what is wanted of it.
 //! - [`wire`], [`tls`]: the connection itself, SQL and replication alike.
+//! - [`catalog`]: tables, publications, and what a table looked like when a change was made.
+//! - [`replication`]: identity, slots and the stream.
 
+pub mod catalog;
 pub mod config;
 pub mod error;
 pub mod patterns;
+pub mod replication;
 pub mod sql;
 pub mod tls;
 pub mod wire;

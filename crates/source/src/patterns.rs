@@ -26,7 +26,10 @@ impl TablePatterns {
         let patterns: Vec<Pattern> =
             patterns.into_iter().map(|text| Pattern::new(text.as_ref())).collect::<Result<_>>()?;
         match patterns.first() {
-            None => Err(SourceError::Pattern { pattern: String::new(), reason: "there is no pattern at all".into() }),
+            None => Err(SourceError::Pattern {
+                pattern: String::new(),
+                reason: "there is no pattern at all".into(),
+            }),
             Some(first) if first.negated => Err(SourceError::Pattern {
                 pattern: first.text.clone(),
                 reason: "the first pattern takes tables away from nothing".into(),
@@ -59,7 +62,8 @@ impl TablePatterns {
 
 impl Pattern {
     fn new(text: &str) -> Result<Self> {
-        let error = |reason: &str| SourceError::Pattern { pattern: text.to_owned(), reason: reason.to_owned() };
+        let error =
+            |reason: &str| SourceError::Pattern { pattern: text.to_owned(), reason: reason.to_owned() };
         let trimmed = text.trim();
         let (negated, rest) = match trimmed.strip_prefix('!') {
             Some(rest) => (true, rest),
@@ -82,7 +86,9 @@ impl Pattern {
 
     fn matches_nothing<'a>(&self, names: impl Iterator<Item = &'a TableName>) -> SourceError {
         let wanted = format!("{}.{}", self.schema, self.name);
-        let near = names.map(|name| (distance(&wanted, &name.to_string()), name)).min_by_key(|(distance, _)| *distance);
+        let near = names
+            .map(|name| (distance(&wanted, &name.to_string()), name))
+            .min_by_key(|(distance, _)| *distance);
         SourceError::PatternMatchesNothing {
             pattern: self.text.clone(),
             nearest: near
@@ -164,7 +170,8 @@ mod tests {
 
     #[test]
     fn a_pattern_that_matches_nothing_names_the_nearest() {
-        let Err(SourceError::PatternMatchesNothing { pattern, nearest }) = select(&["operations.order"]) else {
+        let Err(SourceError::PatternMatchesNothing { pattern, nearest }) = select(&["operations.order"])
+        else {
             panic!("it matched")
         };
         assert_eq!((pattern.as_str(), nearest.as_deref()), ("operations.order", Some("operations.orders")));
@@ -177,7 +184,10 @@ mod tests {
     #[test]
     fn patterns_without_a_schema_or_that_begin_with_a_negation_are_refused() {
         for patterns in [vec![], vec!["orders"], vec!["!a.b"], vec![".x"], vec!["x."]] {
-            assert!(matches!(TablePatterns::new(&patterns), Err(SourceError::Pattern { .. })), "{patterns:?}");
+            assert!(
+                matches!(TablePatterns::new(&patterns), Err(SourceError::Pattern { .. })),
+                "{patterns:?}"
+            );
         }
     }
 

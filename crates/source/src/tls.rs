@@ -58,8 +58,9 @@ fn file_error(path: &str, error: impl std::fmt::Display) -> SourceError {
 
 fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>> {
     let pem = fs::read(path).map_err(|error| file_error(path, error))?;
-    let certificates: Vec<_> =
-        CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| file_error(path, error))?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| file_error(path, error))?;
     match certificates.is_empty() {
         true => Err(file_error(path, "there is no certificate in it")),
         false => Ok(certificates),
@@ -243,9 +244,9 @@ pub(crate) fn handshake_reason(error: &io::Error) -> String {
         Some(Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         )) => "the server's certificate is for another host".into(),
-        Some(Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })) => {
-            "the server's certificate has expired".into()
-        }
+        Some(Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        )) => "the server's certificate has expired".into(),
         _ => error.to_string(),
     }
 }

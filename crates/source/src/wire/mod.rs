@@ -78,14 +78,18 @@ impl Row {
 
     /// A column that is never NULL.
     pub fn text(&self, index: usize) -> Result<&str> {
-        self.get(index).ok_or_else(|| SourceError::protocol("reading the catalogue", format!("column {index} is NULL")))
+        self.get(index)
+            .ok_or_else(|| SourceError::protocol("reading the catalogue", format!("column {index} is NULL")))
     }
 
     /// A column's value, parsed.
     pub fn parse<T: std::str::FromStr>(&self, index: usize) -> Result<T> {
         let text = self.text(index)?;
         text.parse().map_err(|_| {
-            SourceError::protocol("reading the catalogue", format!("`{text}` in column {index} can't be read"))
+            SourceError::protocol(
+                "reading the catalogue",
+                format!("`{text}` in column {index} can't be read"),
+            )
         })
     }
 
@@ -166,7 +170,9 @@ impl Wire {
                 Err(lost) => return Err(error.unwrap_or(lost)),
             };
             match frame.tag {
-                b'D' => rows.push(data_row(frame.body).ok_or_else(|| SourceError::protocol(doing, "a torn row"))?),
+                b'D' => {
+                    rows.push(data_row(frame.body).ok_or_else(|| SourceError::protocol(doing, "a torn row"))?)
+                }
                 b'E' => error = Some(SourceError::from_server(doing, server_message(&frame.body))),
                 b'Z' => return error.map_or(Ok(rows), Err),
                 b'T' | b'C' | b'I' => {}
@@ -236,7 +242,8 @@ impl Wire {
                 b'c' => {}
                 b'C' => {
                     let tag = String::from_utf8_lossy(&frame.body);
-                    let count = tag.trim_end_matches('\0').rsplit(' ').next().and_then(|count| count.parse().ok());
+                    let count =
+                        tag.trim_end_matches('\0').rsplit(' ').next().and_then(|count| count.parse().ok());
                     rows = count.ok_or_else(|| SourceError::protocol(doing, "COPY without a count"))?;
                 }
                 b'E' => error = Some(SourceError::from_server(doing, server_message(&frame.body))),

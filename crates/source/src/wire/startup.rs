@@ -97,7 +97,9 @@ async fn start(wire: &mut Wire, connection: &Connection, host: &Host, session: S
     loop {
         let frame = wire.frame(DOING).await.map_err(|error| match error {
             // Before a session exists, a close means that no server of ours is there.
-            SourceError::Lost { reason, .. } => SourceError::Unreachable { address: host.to_string(), reason },
+            SourceError::Lost { reason, .. } => {
+                SourceError::Unreachable { address: host.to_string(), reason }
+            }
             error => error,
         })?;
         match frame.tag {
@@ -203,13 +205,18 @@ impl Login<'_> {
                 address: self.host.to_string(),
                 database: self.connection.database.clone(),
             },
-            ("42501", Session::Replication) if server.message.to_ascii_lowercase().contains("replication") => {
+            ("42501", Session::Replication)
+                if server.message.to_ascii_lowercase().contains("replication") =>
+            {
                 SourceError::NoReplicationRight { role: role() }
             }
             ("42501", _) => {
                 let database = crate::sql::identifier(&self.connection.database);
                 SourceError::NoPrivilege {
-                    remedy: format!("GRANT CONNECT ON DATABASE {database} TO {}", crate::sql::identifier(&role())),
+                    remedy: format!(
+                        "GRANT CONNECT ON DATABASE {database} TO {}",
+                        crate::sql::identifier(&role())
+                    ),
                     role: role(),
                     privilege: "CONNECT".into(),
                     object: format!("database {}", self.connection.database),

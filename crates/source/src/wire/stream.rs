@@ -43,8 +43,10 @@ impl Stream {
     /// Connects to one host, TLS included. Not bounded in time: the caller is.
     pub(crate) async fn connect(host: &Host, ssl: &Ssl) -> Result<Stream> {
         let address = host.to_string();
-        let unreachable =
-            |error: io::Error| SourceError::Unreachable { address: address.clone(), reason: error.to_string() };
+        let unreachable = |error: io::Error| SourceError::Unreachable {
+            address: address.clone(),
+            reason: error.to_string(),
+        };
         let (name, lookup, port) = match host {
             Host::Unix(path) => {
                 // As in libpq, sslmode says nothing about a socket that never leaves the machine.
