@@ -6,6 +6,7 @@ pub mod args;
 pub mod config;
 pub mod error;
 pub mod failure;
+pub mod instance;
 pub mod output;
 pub mod verbs;
 

@@ -64,6 +64,17 @@ fn node(node: &Node, shape: &Shape, path: &str, problems: &mut Vec<Problem>) {
         }
         (Shape::Entries { .. }, _) if node.is_null() => {}
         (Shape::List(item), Kind::List(items)) => {
+            match items.first() {
+                None => problems.push(
+                    Problem::new(
+                        ProblemKind::BadValue,
+                        format!("`{path}` is empty"),
+                        Some(node.place.clone()),
+                    )
+                    .hint("leave it out for the default"),
+                ),
+                Some(first) => problems.extend(takes_from_nothing(item, first)),
+            }
             items.iter().for_each(|value| self::node(value, item, path, problems));
         }
         (Shape::Scalar(scalar), Kind::Scalar { text, quoted }) => {
@@ -86,6 +97,17 @@ fn node(node: &Node, shape: &Shape, path: &str, problems: &mut Vec<Problem>) {
             problems.push(problem);
         }
     }
+}
+
+/// Patterns are read from first to last: what the first one excludes was not included by anything.
+fn takes_from_nothing(item: &Shape, first: &Node) -> Option<Problem> {
+    let Kind::Scalar { text, .. } = &first.kind else { return None };
+    let excludes = matches!(item, Shape::Scalar(Scalar::TablePattern)) && text.starts_with('!');
+    excludes.then(|| {
+        let message = "the first pattern excludes tables that none before it includes".to_owned();
+        Problem::new(ProblemKind::TablePattern, message, Some(first.place.clone()))
+            .hint("put \"*\" in front of it, or the tables that are meant")
+    })
 }
 
 fn join(path: &str, key: &str) -> String {

@@ -13,7 +13,7 @@ use super::{
 /// below what memory can hold.
 pub(super) const VALUE_BYTES_MAX_DEFAULT: u64 = 64_000_000;
 
-/// A pattern over `schema.table`: `*` stands for any characters, `?` for one.
+/// A pattern over `schema.table`: `*` stands for any characters of either part, `?` for one; `*` alone for every table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     /// As typed, without `!`.
@@ -27,8 +27,10 @@ pub(super) fn check_pattern(text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Err("the table pattern is empty".into());
     }
-    if !text.contains('.') && !text.contains('*') {
-        return Err(format!("the table pattern `{text}` names no schema"));
+    if text != "*"
+        && !text.split_once('.').is_some_and(|(schema, name)| !schema.is_empty() && !name.is_empty())
+    {
+        return Err(format!("the table pattern `{text}` does not name schema and table"));
     }
     if text.starts_with('!') {
         return Err(format!("the table pattern `{text}` begins with `!`, which has no meaning here"));
@@ -39,7 +41,13 @@ pub(super) fn check_pattern(text: &str) -> Result<(), String> {
 impl Pattern {
     /// Whether it matches the table.
     pub fn matches(&self, table: &TableName) -> bool {
-        glob(self.text.as_bytes(), table.to_string().as_bytes())
+        match self.text.split_once('.') {
+            Some((schema, name)) => {
+                glob(schema.as_bytes(), table.schema.as_bytes())
+                    && glob(name.as_bytes(), table.name.as_bytes())
+            }
+            None => self.text == "*",
+        }
     }
 
     /// Orders patterns from least to most exact: a name without wildcards is the most exact, then the more that is spelled out.

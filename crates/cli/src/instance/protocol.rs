@@ -1,0 +1,118 @@
+//! What verbs ask and what they are answered. The same requests are answered in process where no instance runs.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{failure::Failure, output::Column};
+
+/// What a verb asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case")]
+pub enum Request {
+    /// The state of everything.
+    Status,
+    /// A query.
+    Sql {
+        /// Its text.
+        sql: String,
+        /// An RFC 3339 time with zone or an LSN.
+        as_of: Option<String>,
+    },
+    /// Events of a table.
+    Tail {
+        /// `schema.table` at the source.
+        table: String,
+        /// The LSN of a commit to begin behind; `None`: the oldest held.
+        from: Option<String>,
+        /// At most so many events.
+        limit: Option<u64>,
+        /// Wait for more.
+        follow: bool,
+    },
+    /// Compare tables with the source; none: all.
+    Verify {
+        /// `schema.table` at the source.
+        tables: Vec<String>,
+    },
+    /// Read tables again.
+    Resync {
+        /// `schema.table` at the source.
+        tables: Vec<String>,
+    },
+    /// Wait until everything committed at the source by now is in the warehouse.
+    WaitCaughtUp,
+    /// What was set aside.
+    Quarantine {
+        /// Only of this table, `schema.table`.
+        table: Option<String>,
+        /// With the whole content.
+        content: bool,
+    },
+    /// Stop the instance.
+    Stop,
+}
+
+/// A piece of an answer. Externally tagged: a tag inside would have to be read ahead of the values, which loses their digits.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The columns of the rows to come.
+    Columns(Vec<Column>),
+    /// Rows: JSON values, one per column.
+    Rows(Vec<Vec<Box<RawValue>>>),
+    /// One JSON document of a stream of them.
+    Line(Box<RawValue>),
+    /// Something to tell the person.
+    Note(String),
+    /// How far something has come.
+    Progress {
+        /// What.
+        label: String,
+        /// Rows done.
+        done: u64,
+        /// Of how many; 0 if unknown.
+        total: u64,
+    },
+    /// The end: it ran.
+    Done {
+        /// The exit status.
+        exit: u8,
+        /// The result, if it is one document.
+        value: Option<Box<RawValue>>,
+    },
+    /// The end: it failed.
+    Failed(Failure),
+}
+
+/// Takes the events of an answer.
+pub trait Emit {
+    /// Takes one. An error means that nobody listens any more.
+    fn emit(&mut self, event: Event) -> Result<(), Failure>;
+
+    /// A message to the person.
+    fn note(&mut self, text: impl Into<String>) -> Result<(), Failure>
+    where
+        Self: Sized,
+    {
+        self.emit(Event::Note(text.into()))
+    }
+}
+
+impl<F: FnMut(Event) -> Result<(), Failure>> Emit for F {
+    fn emit(&mut self, event: Event) -> Result<(), Failure> {
+        self(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_keep_every_digit_on_the_way() {
+        let value = RawValue::from_string("123456789012345678901234567890.10".into()).unwrap();
+        let line = serde_json::to_string(&Event::Rows(vec![vec![value]])).unwrap();
+        let Event::Rows(rows) = serde_json::from_str(&line).unwrap() else { panic!("{line}") };
+        assert_eq!(rows[0][0].get(), "123456789012345678901234567890.10");
+    }
+}
