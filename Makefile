@@ -12,6 +12,8 @@ export EXAMPLE DEMO_SECONDS
 ifdef CI
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millstream/target
 export CARGO_TERM_COLOR ?= never
+# What CI builds is what Cargo.lock says, or it fails.
+LOCKED := --locked
 endif
 
 .PHONY: help
@@ -24,7 +26,7 @@ bootstrap: ## install what is missing (the other targets call it)
 
 .PHONY: build
 build: bootstrap ## the program, optimised: target/release/millstream
-	@cargo build --release --package millstream --bin millstream
+	@cargo build $(LOCKED) --release --package millstream --bin millstream
 
 .PHONY: demo
 demo: bootstrap ## an example, live [EXAMPLE=finance] [DEMO_SECONDS=30: ends by itself]
@@ -32,13 +34,13 @@ demo: bootstrap ## an example, live [EXAMPLE=finance] [DEMO_SECONDS=30: ends by 
 
 .PHONY: test
 test: bootstrap ## every test; starts the servers it needs
-	@cargo test --workspace
+	@cargo test $(LOCKED) --workspace
 
 .PHONY: lint
 lint: bootstrap ## formatting, clippy, and the house rules
 	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets --quiet -- --deny warnings
-	@cargo test --package millstream-testkit --test tidy --quiet
+	@cargo clippy $(LOCKED) --workspace --all-targets --quiet -- --deny warnings
+	@cargo test $(LOCKED) --package millstream-testkit --test tidy --quiet
 
 .PHONY: clean
 clean: ## remove everything that was built, fetched or written into the checkout
