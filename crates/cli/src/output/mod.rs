@@ -2,6 +2,7 @@
 
 mod progress;
 mod rows;
+pub mod values;
 
 use std::io::{self, IsTerminal, Write};
 

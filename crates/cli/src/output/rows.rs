@@ -254,7 +254,7 @@ mod tests {
                         123456789012345678901.50  名      two\\nlines\n\
                         \x20                      3          ∅\n";
         assert_eq!(print(Format::Table, ROWS), expected);
-        assert_eq!(print(Format::Table, &[]), "  id  name  note\n────  ────  ────\n");
+        assert_eq!(print(Format::Table, &[]), "id  name  note\n──  ────  ────\n");
     }
 
     #[test]
