@@ -1,1 +1,11 @@
-//! Warehouses behind the `Warehouse` port: DuckDB.
+//! Warehouses behind the [`millstream_core::warehouse::Warehouse`] port: DuckDB.
+//!
+//! A warehouse executes; what to write is decided by apply. Every implementation passes the one conformance suite in `tests/it/conformance`.
+
+pub mod duckdb;
+mod error;
+mod names;
+
+pub use duckdb::{DuckDb, DuckDbOptions, DuckReader};
+pub use error::WarehouseError;
+pub use names::{collisions, Collision};

@@ -1,0 +1,300 @@
+//! Ending versions: what is in `current` under a batch of keys goes to `closed`, and leaves `current`.
+//!
+//! # Two ways, by the size of the batch
+//!
+//! - `DELETE … RETURNING` reads and deletes in one pass over the table and hands the rows out, which are then joined with their closing columns. Best while
+//!   few rows end: the pass over the key column dominates.
+//! - Copying by a join, then deleting by the same join, reads twice but never holds the rows outside of DuckDB's own pipelines. Best for many rows.
+//!
+//! Either way every key must have matched exactly one row; a count that differs names the first key that did not.
+
+use arrow_array::{cast::AsArray, RecordBatch};
+use millstream_core::warehouse::{meta, physical_name, LayoutColumn, Moment, Operation, TableLayout};
+
+use super::{
+    engine::{AppendTarget, Connection},
+    failed,
+    rows::{check_columns, malformed, names, numbered, CLOSE, CLOSED},
+    sql::{closed, column_type, current, identity, key_columns, list, same_key, same_row, string},
+    state::single_u64,
+    text,
+    views::instant,
+};
+use crate::WarehouseError;
+
+type Outcome<T> = Result<T, WarehouseError>;
+
+/// Up to this many keys the rows are handed out by `DELETE … RETURNING`; beyond, they are copied by a join.
+const RETURNING_KEYS_MAX: usize = 20_000;
+
+/// Keys that are closed by one statement. A DELETE keeps what it removes in memory: with a limit of 180 MB this many wide rows still fit.
+const CLOSE_KEYS_MAX: usize = 200_000;
+
+/// Closing columns of rows that end, as SQL expressions.
+pub(crate) struct Closing {
+    time: String,
+    lsn: String,
+    seq: String,
+}
+
+impl Closing {
+    /// All at one moment.
+    pub(crate) fn at(moment: Moment) -> Self {
+        Closing {
+            time: instant(moment.time.0),
+            lsn: moment.position.commit_lsn.0.to_string(),
+            seq: moment.position.ordinal.to_string(),
+        }
+    }
+
+    /// Each as its staged row `s` says.
+    fn staged() -> Self {
+        Closing { time: "s.valid_to".into(), lsn: "s._lsn_to".into(), seq: "s._seq_to".into() }
+    }
+
+    /// Copies the versions `cur` to `closed`, ended, and again as events with an empty interval where `e.event` is true.
+    pub(crate) fn insert_with_events(
+        &self,
+        layout: &TableLayout,
+        from: &str,
+        operation: Operation,
+    ) -> String {
+        let Closing { time, lsn, seq } = self;
+        format!(
+            "INSERT INTO {closed} ({columns}, {bookkeeping}) \
+             SELECT {values}, CASE WHEN e.event THEN {time} ELSE cur.valid_from END, {time}, \
+             CASE WHEN e.event THEN '{operation}' ELSE cur.operation_type END, \
+             CASE WHEN e.event THEN {lsn} ELSE cur._lsn END, CASE WHEN e.event THEN {seq} ELSE cur._seq END, \
+             {lsn}, {seq} FROM {from}",
+            closed = closed(layout.id),
+            columns = list("", &layout.columns),
+            bookkeeping = CLOSED.join(", "),
+            values = list("cur.", &layout.columns),
+            operation = operation.as_str(),
+        )
+    }
+}
+
+/// Stages the rows of a batch in a temporary table of this name, replacing what it held, and returns how statements name it.
+pub(crate) fn stage_rows(
+    connection: &Connection,
+    layout: &TableLayout,
+    name: &str,
+    columns: &[&LayoutColumn],
+    bookkeeping: &[(&str, &str)],
+    rows: &RecordBatch,
+) -> Outcome<String> {
+    let mut declared: Vec<_> = columns
+        .iter()
+        .map(|column| format!("{} {}", physical_name(column.attnum), column_type(&column.column_type)))
+        .collect();
+    declared.extend(bookkeeping.iter().map(|(name, of)| format!("{name} {of}")));
+    let doing = || failed(format!("staging rows for {}", layout.target));
+    connection
+        .run(&format!("CREATE OR REPLACE TEMP TABLE {name} ({})", declared.join(", ")))
+        .map_err(doing())?;
+    let target = AppendTarget { catalog: Some("temp"), schema: "main", table: name, columns: &[] };
+    connection.append(&target, &[rows]).map_err(doing())?;
+    Ok(format!("temp.main.{name}"))
+}
+
+/// Ends the versions that the batch names.
+pub(crate) fn close(connection: &Connection, layout: &TableLayout, batch: &RecordBatch) -> Outcome<()> {
+    let key = key_columns(layout);
+    let columns = if key.is_empty() { layout.live_columns().collect() } else { key.clone() };
+    check_columns(layout, batch, &names(columns.iter().copied(), &CLOSE))?;
+    let mut offset = 0;
+    while offset < batch.num_rows() {
+        let rows = CLOSE_KEYS_MAX.min(batch.num_rows() - offset);
+        let piece = batch.slice(offset, rows);
+        if key.is_empty() {
+            close_whole_rows(connection, layout, &columns, &piece)?;
+        } else {
+            close_keys(connection, layout, &columns, &piece)?;
+        }
+        offset += rows;
+    }
+    Ok(())
+}
+
+/// Types of the closing columns in a staging table.
+const STAGED: [(&str, &str); 4] =
+    [("valid_to", "TIMESTAMPTZ"), ("_lsn_to", "UBIGINT"), ("_seq_to", "UBIGINT"), ("deleted", "BOOLEAN")];
+
+/// The staged rows `s` once as themselves and once more, as events, where the row was deleted.
+fn with_events(staged: &str) -> String {
+    format!("{staged} AS s JOIN (VALUES (false), (true)) AS e(event) ON NOT e.event OR s.deleted")
+}
+
+fn close_keys(
+    connection: &Connection,
+    layout: &TableLayout,
+    key: &[&LayoutColumn],
+    batch: &RecordBatch,
+) -> Outcome<()> {
+    let doing = || failed(format!("closing rows of {}", layout.target));
+    let wanted = batch.num_rows() as u64;
+    let staged = stage_rows(connection, layout, "closing", key, &STAGED, batch)?;
+    let same = same_key("cur", "s", layout);
+    let current = current(layout.id);
+    let by_key = format!("DELETE FROM {current} AS cur USING {staged} AS s WHERE {same}");
+    let closing = Closing::staged();
+    let events = with_events(&staged);
+    if layout.history && batch.num_rows() <= RETURNING_KEYS_MAX {
+        let ended = AppendTarget { catalog: Some("temp"), schema: "main", table: "ended", columns: &[] };
+        connection
+            .run(&format!("CREATE OR REPLACE TEMP TABLE ended AS SELECT * FROM {current} LIMIT 0"))
+            .map_err(doing())?;
+        let deleted = connection.run_into(&format!("{by_key} RETURNING *"), &ended).map_err(doing())?;
+        let ended = "temp.main.ended";
+        require(layout, wanted, deleted, || missing(connection, layout, key, &staged, ended, &same))?;
+        let from = format!("{events} JOIN {ended} AS cur ON {same}");
+        connection.run(&closing.insert_with_events(layout, &from, Operation::Delete)).map_err(doing())?;
+        return Ok(());
+    }
+    if layout.history {
+        let from = format!("{events} JOIN {current} AS cur ON {same}");
+        let copied =
+            connection.run(&closing.insert_with_events(layout, &from, Operation::Delete)).map_err(doing())?;
+        require(layout, wanted + deleted_count(batch), copied, || {
+            missing(connection, layout, key, &staged, &current, &same)
+        })?;
+    } else {
+        let found = connection
+            .query(&format!("SELECT count(*)::UBIGINT FROM {current} AS cur JOIN {staged} AS s ON {same}"))
+            .map_err(doing())?;
+        require(layout, wanted, single_u64(&found), || {
+            missing(connection, layout, key, &staged, &current, &same)
+        })?;
+    }
+    let deleted = connection.run(&by_key).map_err(doing())?;
+    require(layout, wanted, deleted, || Ok(format!("one of {wanted} rows")))
+}
+
+/// How many rows of a `close` batch ask for an event.
+fn deleted_count(batch: &RecordBatch) -> u64 {
+    batch
+        .column_by_name(meta::DELETED)
+        .and_then(|column| column.as_boolean_opt())
+        .map_or(0, |column| column.true_count() as u64)
+}
+
+fn require(
+    layout: &TableLayout,
+    wanted: u64,
+    found: u64,
+    key: impl FnOnce() -> Outcome<String>,
+) -> Outcome<()> {
+    if wanted == found {
+        return Ok(());
+    }
+    Err(WarehouseError::NoSuchRow { table: layout.target.to_string(), key: key()? })
+}
+
+/// The first staged row that has no partner in `there`, or that has more than one, as text.
+fn missing(
+    connection: &Connection,
+    layout: &TableLayout,
+    columns: &[&LayoutColumn],
+    staged: &str,
+    there: &str,
+    same: &str,
+) -> Outcome<String> {
+    let doing = || failed(format!("looking for a missing row of {}", layout.target));
+    let text = key_text("s.", columns);
+    let absent = connection
+        .query(&format!(
+            "SELECT {text} FROM {staged} AS s ANTI JOIN {there} AS cur ON {same} ORDER BY 1 LIMIT 1"
+        ))
+        .map_err(doing())?;
+    if let Some(key) = first_text(&absent) {
+        return Ok(key);
+    }
+    let doubled = connection
+        .query(&format!(
+            "SELECT {text} FROM {staged} AS s JOIN {there} AS cur ON {same} \
+             GROUP BY ALL HAVING count(*) > 1 ORDER BY 1 LIMIT 1"
+        ))
+        .map_err(doing())?;
+    Ok(first_text(&doubled).map_or_else(|| "unknown".into(), |key| format!("{key} is there more than once")))
+}
+
+/// Columns of a row as one text, `name=value` separated by commas.
+pub(crate) fn key_text(prefix: &str, columns: &[&LayoutColumn]) -> String {
+    let parts: Vec<_> = columns
+        .iter()
+        .map(|column| {
+            let value = text::postgres_text(
+                &format!("{prefix}{}", physical_name(column.attnum)),
+                &column.column_type,
+                &column.source_type,
+            );
+            format!("{} || coalesce({value}, 'NULL')", string(&format!("{}=", column.name)))
+        })
+        .collect();
+    parts.join(" || ', ' || ")
+}
+
+fn first_text(batches: &[RecordBatch]) -> Option<String> {
+    let batch = batches.iter().find(|batch| batch.num_rows() > 0)?;
+    Some(batch.column(0).as_string_opt::<i32>()?.value(0).to_owned())
+}
+
+/// Ends rows of a table without a key: of equal rows the oldest, one per row of the batch.
+fn close_whole_rows(
+    connection: &Connection,
+    layout: &TableLayout,
+    live: &[&LayoutColumn],
+    batch: &RecordBatch,
+) -> Outcome<()> {
+    let doing = || failed(format!("closing rows of {}", layout.target));
+    let batch = numbered(batch, 0).map_err(|error| malformed(layout, error.to_string()))?;
+    let mut bookkeeping = STAGED.to_vec();
+    bookkeeping.push((meta::ORDINAL, "UBIGINT"));
+    let staged = stage_rows(connection, layout, "closing", live, &bookkeeping, &batch)?;
+    let current = current(layout.id);
+    let same = same_row("s", "cur", layout);
+    connection.run(&match_copies(layout, live, &staged, &current)).map_err(doing())?;
+    let matched = "temp.main.matched";
+    let found = connection.query(&format!("SELECT count(*)::UBIGINT FROM {matched}")).map_err(doing())?;
+    let wanted = batch.num_rows() as u64;
+    require(layout, wanted, single_u64(&found), || {
+        missing(connection, layout, live, &staged, &current, &same)
+    })?;
+    if layout.history {
+        let from = format!(
+            "{} JOIN {matched} AS m ON m.ordinal = s.ordinal JOIN {current} AS cur ON cur.rowid = m.row_id",
+            with_events(&staged)
+        );
+        connection
+            .run(&Closing::staged().insert_with_events(layout, &from, Operation::Delete))
+            .map_err(doing())?;
+    }
+    let deleted = connection
+        .run(&format!("DELETE FROM {current} AS cur USING {matched} AS m WHERE cur.rowid = m.row_id"))
+        .map_err(doing())?;
+    require(layout, wanted, deleted, || Ok(format!("one of {wanted} rows")))
+}
+
+/// Pairs the n-th staged copy of a row with the n-th oldest copy in the table, by row id.
+fn match_copies(layout: &TableLayout, live: &[&LayoutColumn], staged: &str, current: &str) -> String {
+    let partition = |prefix: &str| -> String {
+        let terms: Vec<_> = live.iter().flat_map(|column| identity(prefix, column)).collect();
+        terms.join(", ")
+    };
+    format!(
+        "CREATE OR REPLACE TEMP TABLE matched AS \
+         SELECT cur.row_id, s.ordinal FROM \
+         (SELECT {live_s}, s.ordinal, row_number() OVER (PARTITION BY {by_s} ORDER BY s.ordinal) AS copy \
+          FROM {staged} AS s) AS s \
+         JOIN (SELECT {live_cur}, cur.rowid AS row_id, row_number() OVER \
+          (PARTITION BY {by_cur} ORDER BY cur._lsn, cur._seq, cur.rowid) AS copy \
+          FROM {current} AS cur SEMI JOIN {staged} AS s ON {same}) AS cur \
+         ON s.copy = cur.copy AND {same}",
+        live_s = list("s.", live.iter().copied()),
+        live_cur = list("cur.", live.iter().copied()),
+        by_s = partition("s."),
+        by_cur = partition("cur."),
+        same = same_row("s", "cur", layout),
+    )
+}

@@ -1,0 +1,126 @@
+//! DuckDB as the warehouse.
+//!
+//! # What is kept, and where
+//!
+//! The hidden schema `_millstream` holds, for a source table with OID `n`:
+//!
+//! - `t<n>_current`: one row per row of the source, physical columns `c<attnum>`, then `valid_from`, `operation_type`, `_lsn`, `_seq`;
+//! - `t<n>_closed`: one row per version that has ended and per event: the same, with `valid_to`, `_lsn_to`, `_seq_to`; append-only;
+//!
+//! and `progress` (one row), `tables` (layout and state of each), `quarantine`, `views` (those of models) and `format` (the version of all this).
+//! In front of them stand the views of [`views`].
+//!
+//! # Rules of this room, each measured
+//!
+//! - No index on replicated tables: keyed replacement is 4 to 12 times slower with one. Uniqueness is kept by construction and checked on closing.
+//! - No UPDATE anywhere and no DDL in routine commits: together with an open reader they stop checkpoints. The progress row is replaced
+//!   by DELETE and INSERT.
+//! - ALTER TABLE comes before any row of the same table in a transaction; the reverse fails at COMMIT.
+//! - A DELETE holds its rows in memory: large ones run in pieces within the transaction.
+
+mod close;
+mod engine;
+mod open;
+mod reader;
+mod replace;
+mod rows;
+mod sql;
+mod state;
+mod text;
+mod transaction;
+mod views;
+
+use std::path::{Path, PathBuf};
+
+use millstream_core::{
+    log::Result,
+    warehouse::{Progress, TableState, Warehouse, WarehouseReader, WarehouseTransaction},
+    Lsn,
+};
+
+pub use open::DuckDbOptions;
+pub use reader::DuckReader;
+
+use self::{
+    engine::{Connection, Database, EngineError},
+    transaction::DuckTransaction,
+};
+use crate::WarehouseError;
+
+/// A DuckDB file as warehouse: one connection that writes, and readers of their own.
+pub struct DuckDb {
+    path: PathBuf,
+    database: Database,
+    writer: Connection,
+}
+
+impl DuckDb {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A reader, as [`Warehouse::reader`] gives it, with its own type.
+    pub fn duck_reader(&self) -> std::result::Result<DuckReader, WarehouseError> {
+        DuckReader::new(self.database.connect().map_err(failed("connecting"))?)
+    }
+}
+
+/// Gives DuckDB's error its place among the room's.
+fn failed(doing: impl Into<String>) -> impl FnOnce(EngineError) -> WarehouseError {
+    let doing = doing.into();
+    move |error| {
+        let detail = error.message.clone();
+        if error.is_out_of_memory() {
+            WarehouseError::OutOfMemory { doing, detail }
+        } else if error.is_io() {
+            WarehouseError::Disk { doing, detail }
+        } else if error.is_interrupt() {
+            WarehouseError::Interrupted
+        } else {
+            WarehouseError::Statement { doing, detail }
+        }
+    }
+}
+
+impl Warehouse for DuckDb {
+    fn progress(&mut self) -> Result<Progress> {
+        Ok(state::progress(&self.writer)?)
+    }
+
+    fn tables(&mut self) -> Result<Vec<TableState>> {
+        let kept = state::tables(&self.writer)?;
+        for table in &kept {
+            state::check_physical(&self.writer, &table.state)?;
+        }
+        Ok(kept.into_iter().map(|table| table.state).collect())
+    }
+
+    fn begin(&mut self) -> Result<Box<dyn WarehouseTransaction + '_>> {
+        Ok(Box::new(DuckTransaction::begin(&self.writer)?))
+    }
+
+    fn checkpoint(&mut self) -> Result<Lsn> {
+        // One writer: what is committed now is what the checkpoint writes.
+        let progress = state::progress(&self.writer)?;
+        self.writer.run("CHECKPOINT").map_err(|error| {
+            if error.is_io() || error.is_out_of_memory() {
+                failed("checkpointing")(error)
+            } else {
+                WarehouseError::CheckpointBlocked { detail: error.message }
+            }
+        })?;
+        let wal = open::wal_path(&self.path);
+        match std::fs::metadata(&wal) {
+            Ok(left) if left.len() > 0 => Err(WarehouseError::CheckpointBlocked {
+                detail: format!("{} still holds {} bytes", wal.display(), left.len()),
+            }
+            .into()),
+            _ => Ok(progress.applied_lsn),
+        }
+    }
+
+    fn reader(&self) -> Result<Box<dyn WarehouseReader>> {
+        Ok(Box::new(self.duck_reader()?))
+    }
+}

@@ -1,0 +1,199 @@
+//! Opening the file: settings, what can be wrong with it, and the way back from a damaged write-ahead log.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    engine::{Connection, Database, EngineError},
+    failed,
+    sql::{string, HIDDEN_SCHEMA},
+    state::single_u64,
+    DuckDb,
+};
+use crate::WarehouseError;
+
+/// Version of what stands in the hidden schema. A file with a later one is refused.
+const FORMAT_VERSION: u32 = 1;
+
+/// How many damaged write-ahead logs are kept beside a file before a person has to look.
+const WALS_ASIDE_MAX: u32 = 100;
+
+/// Settings of a DuckDB warehouse.
+#[derive(Debug, Clone)]
+pub struct DuckDbOptions {
+    /// DuckDB's own memory limit, in bytes. The process's memory exceeds it by 1.4 to 1.8 times at peaks.
+    pub memory_limit_bytes: u64,
+    /// Threads of DuckDB; `None`: one per core.
+    pub threads: Option<u32>,
+    /// Where it spills; `None`: beside the file.
+    pub temp_directory: Option<PathBuf>,
+    /// Size of the write-ahead log, in bytes, from which a commit checkpoints by itself.
+    pub checkpoint_threshold_bytes: u64,
+}
+
+impl Default for DuckDbOptions {
+    fn default() -> Self {
+        DuckDbOptions {
+            // The whole process stays under 400 MB with this, a transaction of 2M rows included.
+            memory_limit_bytes: 180 << 20,
+            threads: None,
+            temp_directory: None,
+            checkpoint_threshold_bytes: 64 << 20,
+        }
+    }
+}
+
+impl DuckDbOptions {
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings = vec![
+            ("memory_limit", format!("{}B", self.memory_limit_bytes)),
+            ("checkpoint_threshold", format!("{}B", self.checkpoint_threshold_bytes)),
+            // Nothing is fetched from a network because a query mentions it.
+            ("autoinstall_known_extensions", "false".into()),
+            ("autoload_known_extensions", "false".into()),
+            ("allow_community_extensions", "false".into()),
+            // Large copies need not be buffered to keep an order that no reader relies on.
+            ("preserve_insertion_order", "false".into()),
+        ];
+        if let Some(threads) = self.threads {
+            settings.push(("threads", threads.to_string()));
+        }
+        if let Some(directory) = &self.temp_directory {
+            settings.push(("temp_directory", directory.to_string_lossy().into_owned()));
+        }
+        settings
+    }
+}
+
+/// Where DuckDB keeps the write-ahead log of a file.
+pub(crate) fn wal_path(path: &Path) -> PathBuf {
+    with_suffix(path, ".wal")
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path.as_os_str());
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+impl DuckDb {
+    /// Opens or creates the warehouse.
+    pub fn open(path: &Path, options: &DuckDbOptions) -> Result<Self, WarehouseError> {
+        let existed = path.exists();
+        let database =
+            Database::open(path, &options.settings()).map_err(|error| opening(path, existed, &error))?;
+        let writer = database.connect().map_err(|error| opening(path, existed, &error))?;
+        // Text forms of timestamps, and dates derived from them, must not depend on where the program runs.
+        writer.run("SET GLOBAL TimeZone = 'UTC'").map_err(|error| opening(path, existed, &error))?;
+        prepare_schema(&writer)?;
+        Ok(DuckDb { path: path.to_owned(), database, writer })
+    }
+
+    /// Moves a damaged write-ahead log aside and opens the file as of its last checkpoint. Returns where the log is now.
+    pub fn open_without_wal(path: &Path, options: &DuckDbOptions) -> Result<(Self, PathBuf), WarehouseError> {
+        let aside = move_wal_aside(path)?;
+        Ok((Self::open(path, options)?, aside))
+    }
+}
+
+/// Renames the write-ahead log of a file that is not open, and what DuckDB keeps with it.
+fn move_wal_aside(path: &Path) -> Result<PathBuf, WarehouseError> {
+    let wal = wal_path(path);
+    let unmoved = |error: std::io::Error| WarehouseError::Open {
+        path: wal.clone(),
+        detail: format!("it can't be moved aside: {error}"),
+    };
+    let aside = (1..=WALS_ASIDE_MAX)
+        .map(|number| with_suffix(&wal, &format!(".damaged.{number}")))
+        .find(|candidate| !candidate.exists())
+        .ok_or_else(|| unmoved(std::io::Error::other("too many damaged ones are kept already")))?;
+    fs::rename(&wal, &aside).map_err(unmoved)?;
+    for companion in [".checkpoint", ".recovery"] {
+        let from = with_suffix(&wal, companion);
+        if from.exists() {
+            fs::rename(&from, with_suffix(&aside, companion)).map_err(unmoved)?;
+        }
+    }
+    Ok(aside)
+}
+
+fn opening(path: &Path, existed: bool, error: &EngineError) -> WarehouseError {
+    let (path, detail) = (path.to_owned(), error.message.clone());
+    let lower = detail.to_lowercase();
+    if lower.contains("could not set lock") || lower.contains("conflicting lock") {
+        return WarehouseError::Locked { path, pid: pid_in(&detail), detail };
+    }
+    let wal = wal_path(&path);
+    let wal_left = fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0);
+    if wal_left && lower.contains("wal") {
+        return WarehouseError::WalDamaged { path, wal, detail };
+    }
+    let system = ["permission denied", "cannot open file", "no such file", "no space", "is a directory"];
+    if !existed || system.iter().any(|words| lower.contains(words)) {
+        return WarehouseError::Open { path, detail };
+    }
+    WarehouseError::FileDamaged { path, detail }
+}
+
+/// The process id in `(PID 1234)`.
+fn pid_in(message: &str) -> Option<u32> {
+    let (_, rest) = message.split_once("PID ")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+fn prepare_schema(connection: &Connection) -> Result<(), WarehouseError> {
+    let preparing = || failed("preparing its hidden schema");
+    let exists = connection
+        .query(&format!(
+            "SELECT count(*)::UBIGINT FROM duckdb_tables() WHERE database_name = current_database() \
+             AND schema_name = {} AND table_name = 'format'",
+            string(HIDDEN_SCHEMA)
+        ))
+        .map_err(preparing())?;
+    if single_u64(&exists) > 0 {
+        let found = connection
+            .query(&format!("SELECT max(version)::UBIGINT FROM {HIDDEN_SCHEMA}.format"))
+            .map_err(preparing())?;
+        let found = u32::try_from(single_u64(&found)).unwrap_or(u32::MAX);
+        if found == 0 || found > FORMAT_VERSION {
+            return Err(WarehouseError::Format { found, supported: FORMAT_VERSION });
+        }
+        return Ok(());
+    }
+    connection
+        .run(&format!(
+            "BEGIN TRANSACTION; \
+             CREATE SCHEMA IF NOT EXISTS {HIDDEN_SCHEMA}; \
+             CREATE TABLE {HIDDEN_SCHEMA}.format (version UINTEGER NOT NULL); \
+             INSERT INTO {HIDDEN_SCHEMA}.format VALUES ({FORMAT_VERSION}); \
+             CREATE TABLE {HIDDEN_SCHEMA}.progress \
+                 (source VARCHAR NOT NULL, applied_lsn UBIGINT NOT NULL, applied_micros BIGINT NOT NULL); \
+             CREATE TABLE {HIDDEN_SCHEMA}.tables \
+                 (oid UINTEGER NOT NULL, stem VARCHAR NOT NULL, retired BOOLEAN NOT NULL, state VARCHAR NOT NULL); \
+             CREATE TABLE {HIDDEN_SCHEMA}.quarantine \
+                 (commit_lsn UBIGINT NOT NULL, ordinal UBIGINT NOT NULL, table_oid UINTEGER NOT NULL, \
+                  table_schema VARCHAR NOT NULL, table_name VARCHAR NOT NULL, code VARCHAR NOT NULL, \
+                  reason VARCHAR NOT NULL, key VARCHAR NOT NULL, content VARCHAR NOT NULL); \
+             CREATE TABLE {HIDDEN_SCHEMA}.views \
+                 (schema_name VARCHAR NOT NULL, view_name VARCHAR NOT NULL, definition VARCHAR NOT NULL); \
+             COMMIT"
+        ))
+        .map_err(preparing())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_processes_id_is_read_from_duckdbs_message() {
+        let message = "IO Error: Could not set lock on file: Conflicting lock is held in /usr/bin/x (PID 4711) by user u.";
+        assert_eq!(pid_in(message), Some(4711));
+        assert_eq!(pid_in("IO Error: something else"), None);
+    }
+}
