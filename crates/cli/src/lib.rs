@@ -8,6 +8,7 @@ pub mod error;
 pub mod failure;
 pub mod instance;
 pub mod output;
+pub mod status;
 pub mod verbs;
 
 /// Runs the program with the process's arguments and returns its exit status.
