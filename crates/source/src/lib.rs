@@ -5,17 +5,24 @@
 //! - [`config`], [`patterns`]: how to reach it and what is wanted of it.
 //! - [`wire`], [`tls`]: the connection itself, SQL and replication alike.
 //! - [`catalog`]: tables, publications, and what a table looked like when a change was made.
-//! - [`replication`]: identity, slots and the stream.
+//! - [`replication`], [`slot`]: identity, slots and the stream.
+//! - [`capture`]: the stream into the log.
 
+pub mod capture;
 pub mod catalog;
 pub mod config;
 pub mod error;
 pub mod patterns;
 pub mod replication;
+pub mod slot;
 pub mod sql;
+pub mod stop;
 pub mod tls;
 pub mod wire;
 
+pub use capture::{CaptureConfig, CaptureState, CaptureStatus, Observer, SourceEvent, TableChange};
 pub use config::{Connection, SourceConfig};
 pub use error::{Result, ServerMessage, SourceError};
 pub use patterns::TablePatterns;
+pub use replication::SourceIdentity;
+pub use stop::{Stop, Stopper};

@@ -1,6 +1,8 @@
 //! Scenarios against real servers of the test kit, each with a cluster of its own.
 
+mod capture;
 mod connection;
+mod memory_log;
 
 use millstream_source::Connection;
 use millstream_testkit::PgCluster;

@@ -1,0 +1,220 @@
+//! The log's writer on a thread of its own, so that the disk and the network work at the same time.
+//!
+//! The thread syncs as soon as it has nothing else to do and a complete transaction waits: an idle system makes every change durable at
+//! once, and under load the transactions that arrive during one sync share the next.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use millstream_core::{
+    log::{EventLog, LogWriter},
+    Lsn, TableSchema,
+};
+use tokio::sync::{mpsc, oneshot, watch, OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    error::{Result, SourceError},
+    replication::Frames,
+};
+
+/// What may wait between socket and disk. Some reads' worth, so that neither starves the other; a message larger than this
+/// passes alone.
+pub(super) const IN_FLIGHT_BYTES_MAX: usize = 4 << 20;
+
+/// Unsynced bytes that end a group commit though more is waiting: so much is written in about the time that a sync takes.
+const UNSYNCED_BYTES_MAX: usize = 1 << 20;
+
+/// And so does this much time: what a reader of the log waits at most behind a steady stream.
+const UNSYNCED_TIME_MAX: Duration = Duration::from_millis(5);
+
+/// How often a full log is looked at again. Apply frees whole segments, seconds apart.
+const FULL_POLL: Duration = Duration::from_millis(100);
+
+/// Something to write, in the order received.
+pub(super) struct Work {
+    /// Whole frames.
+    pub(super) frames: Bytes,
+    /// Whether a transaction ends in them.
+    pub(super) commits: bool,
+    /// The table that the last of the frames announced.
+    pub(super) schema: Option<TableSchema>,
+    /// The source has nothing before this position, and no transaction is open behind the frames.
+    pub(super) advance: Option<Lsn>,
+}
+
+enum Order {
+    Write(Work, OwnedSemaphorePermit),
+    Reset(oneshot::Sender<()>),
+}
+
+/// How far the thread is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Written {
+    pub(super) flushed: Lsn,
+    pub(super) full: bool,
+    pub(super) error: Option<SourceError>,
+}
+
+/// The thread's handle. Dropping it lets the thread sync what is complete, and end.
+pub(super) struct WriterThread {
+    orders: mpsc::UnboundedSender<Order>,
+    /// Bounds `orders` by bytes instead of by count.
+    budget: Arc<Semaphore>,
+    pub(super) written: watch::Receiver<Written>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl WriterThread {
+    pub(super) fn start(log: &Arc<dyn EventLog>) -> Result<WriterThread> {
+        let writer = log.writer().map_err(SourceError::from_port)?;
+        let (orders, queue) = mpsc::unbounded_channel();
+        let flushed = log.stats().flushed_lsn;
+        let (sender, written) = watch::channel(Written { flushed, ..Written::default() });
+        let thread = thread::Builder::new()
+            .name("log-writer".into())
+            .spawn(move || Writer { writer, queue, written: sender, unsynced: None, unsynced_bytes: 0 }.run())
+            .map_err(|error| SourceError::File { path: "a new thread".into(), reason: error.to_string() })?;
+        let budget = Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX));
+        Ok(WriterThread { orders, budget, written, thread: Some(thread) })
+    }
+
+    /// Room for so many bytes. Safe to cancel.
+    pub(super) async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
+        let permits = bytes.clamp(1, IN_FLIGHT_BYTES_MAX) as u32;
+        self.budget.clone().acquire_many_owned(permits).await.map_err(|_| SourceError::Cancelled)
+    }
+
+    pub(super) fn write(&self, work: Work, room: OwnedSemaphorePermit) -> Result<()> {
+        self.orders.send(Order::Write(work, room)).map_err(|_| self.failure())
+    }
+
+    /// Forgets what is open, once all before is written. Returns where the log stands.
+    pub(super) async fn reset(&mut self) -> Result<Lsn> {
+        let (done, is_done) = oneshot::channel();
+        self.orders.send(Order::Reset(done)).map_err(|_| self.failure())?;
+        is_done.await.map_err(|_| self.failure())?;
+        Ok(self.written.borrow().flushed)
+    }
+
+    /// Why the thread has ended.
+    pub(super) fn failure(&self) -> SourceError {
+        self.written.borrow().error.clone().unwrap_or(SourceError::Cancelled)
+    }
+
+    /// Syncs what is complete and ends. Returns where the log stands.
+    pub(super) fn finish(mut self) -> Result<Lsn> {
+        let (closed, _) = mpsc::unbounded_channel();
+        self.orders = closed;
+        if let Some(thread) = self.thread.take() {
+            // A panic in the log is not ours to hide.
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+        let written = self.written.borrow();
+        written.error.clone().map_or(Ok(written.flushed), Err)
+    }
+}
+
+struct Writer {
+    writer: Box<dyn LogWriter>,
+    queue: mpsc::UnboundedReceiver<Order>,
+    written: watch::Sender<Written>,
+    /// Since when a complete transaction waits.
+    unsynced: Option<Instant>,
+    unsynced_bytes: usize,
+}
+
+impl Writer {
+    fn run(mut self) {
+        if let Err(error) = self.work() {
+            self.written.send_modify(|written| written.error = Some(error));
+        }
+    }
+
+    fn work(&mut self) -> Result<()> {
+        loop {
+            let order = match self.unsynced {
+                None => self.queue.blocking_recv(),
+                Some(since) => {
+                    let late =
+                        since.elapsed() >= UNSYNCED_TIME_MAX || self.unsynced_bytes >= UNSYNCED_BYTES_MAX;
+                    match self.queue.try_recv() {
+                        Ok(order) if !late => Some(order),
+                        Ok(order) => {
+                            self.sync()?;
+                            Some(order)
+                        }
+                        Err(_) => {
+                            self.sync()?;
+                            continue;
+                        }
+                    }
+                }
+            };
+            match order {
+                None => return Ok(()),
+                Some(Order::Write(work, _room)) => self.write(work)?,
+                Some(Order::Reset(done)) => {
+                    self.sync()?;
+                    self.writer.reset().map_err(SourceError::from_port)?;
+                    // Whoever asked may have been cancelled; the reset stands.
+                    let _ = done.send(());
+                }
+            }
+            self.wait_while_full()?;
+        }
+    }
+
+    fn write(&mut self, work: Work) -> Result<()> {
+        for (wal_start, message) in Frames(&work.frames) {
+            self.writer.append(wal_start, message).map_err(SourceError::from_port)?;
+        }
+        if let Some(schema) = &work.schema {
+            self.writer.schema(schema).map_err(SourceError::from_port)?;
+        }
+        if let Some(through) = work.advance {
+            self.writer.advance(through);
+        }
+        self.unsynced_bytes += work.frames.len();
+        if work.commits || work.advance.is_some() {
+            self.unsynced.get_or_insert_with(Instant::now);
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        let flushed = self.writer.sync().map_err(SourceError::from_port)?;
+        self.unsynced = None;
+        self.unsynced_bytes = 0;
+        self.written.send_if_modified(|written| {
+            let moved = written.flushed < flushed;
+            written.flushed = written.flushed.max(flushed);
+            moved
+        });
+        Ok(())
+    }
+
+    /// Nothing is taken from the queue meanwhile, which fills up and stops the reading from the socket.
+    fn wait_while_full(&mut self) -> Result<()> {
+        if !self.writer.is_full() {
+            return Ok(());
+        }
+        self.sync()?;
+        self.written.send_modify(|written| written.full = true);
+        while self.writer.is_full() && !self.queue.is_closed() && !self.is_abandoned() {
+            thread::sleep(FULL_POLL);
+        }
+        self.written.send_modify(|written| written.full = false);
+        Ok(())
+    }
+
+    /// Whether capture has ended: then what is in the queue is still written, bound or not; it is at most some reads' worth.
+    fn is_abandoned(&self) -> bool {
+        self.written.receiver_count() == 0 || self.queue.sender_strong_count() == 0
+    }
+}
