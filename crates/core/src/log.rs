@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{change::TransactionPart, error::BoxedDiagnostic, position::Lsn, schema::TableSchema};
 
 /// Result of a port's call.
@@ -31,8 +33,23 @@ pub struct LogStats {
     pub flushed_lsn: Lsn,
     /// Size on disk, base and spools included, in bytes.
     pub bytes: u64,
-    /// The bound on that size, in bytes.
+    /// The bound on what of it waits for consumers, in bytes. The base doesn't count: no waiting makes it smaller.
     pub bytes_max: u64,
+    /// Transactions that the source sent again and that were held already, since the log was opened.
+    pub resent: u64,
+}
+
+/// Who speaks on a replication connection, and in which form: what is needed to decode its messages later.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceDescription {
+    /// `systemid` of `IDENTIFY_SYSTEM`; 0 if not known.
+    pub system_identifier: u64,
+    /// `server_version_num`; 0 if not known.
+    pub server_version: u32,
+    /// pgoutput's `proto_version`; 0 if not known.
+    pub protocol: u32,
+    /// The other options given to pgoutput, and the session's pinned settings (`DateStyle`, `TimeZone`, …).
+    pub options: Vec<(String, String)>,
 }
 
 /// A log of transactions, with named consumers.
@@ -66,6 +83,12 @@ pub trait EventLog: Send + Sync {
 /// The caller hands over messages in the order received. A transaction that is not complete when the writer is dropped, reset or
 /// killed is discarded: the source sends it again.
 pub trait LogWriter: Send {
+    /// States who speaks from here on. Call after every connection, before its first message; the log keeps it beside the
+    /// messages. An error if the log holds another server's changes.
+    fn describe_source(&mut self, _source: &SourceDescription) -> Result<()> {
+        Ok(())
+    }
+
     /// Appends one pgoutput message: the payload of an XLogData message behind its 25-byte head. `wal_start` is that head's
     /// first LSN. Not durable until [`LogWriter::sync`].
     fn append(&mut self, wal_start: Lsn, message: &[u8]) -> Result<()>;
