@@ -83,9 +83,12 @@ fn two(high: u8, low: u8) -> u32 {
     u32::from(high) * 10 + u32::from(low)
 }
 
+/// Year, month and day as they were written: maybe no date at all, the year without its era.
+type Written = (i64, u32, u32);
+
 /// A date with a year of any length at the front of the text, and what is behind it.
 #[inline]
-fn take_date(text: &[u8]) -> Option<((i64, u32, u32), &[u8])> {
+fn take_date(text: &[u8]) -> Option<(Written, &[u8])> {
     let (year, rest) = if text.get(4) == Some(&b'-') {
         let year = two(text[0], text[1]).checked_mul(100)?.checked_add(two(text[2], text[3]))?;
         if year > 9999 {
@@ -121,7 +124,7 @@ fn strip_bc(text: &[u8]) -> (&[u8], bool) {
 
 /// The days of a date as it was written, its era known.
 #[inline]
-fn checked_days((year, month, day): (i64, u32, u32), bc: bool) -> Option<i64> {
+fn checked_days((year, month, day): Written, bc: bool) -> Option<i64> {
     if year == 0 || year > YEAR_MAX {
         return None;
     }
