@@ -6,6 +6,6 @@ pub mod duckdb;
 mod error;
 mod names;
 
-pub use duckdb::{DuckDb, DuckDbOptions, DuckReader};
+pub use duckdb::{BrokenModel, DuckDb, DuckDbOptions, DuckHandle, DuckReader, ModelView};
 pub use error::WarehouseError;
 pub use names::{collisions, Collision};

@@ -20,6 +20,7 @@
 
 mod close;
 mod engine;
+mod models;
 mod open;
 mod reader;
 mod replace;
@@ -38,6 +39,7 @@ use millstream_core::{
     Lsn,
 };
 
+pub use models::{BrokenModel, DuckHandle, ModelView};
 pub use open::DuckDbOptions;
 pub use reader::DuckReader;
 
