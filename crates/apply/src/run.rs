@@ -1,0 +1,397 @@
+//! The loop: log to warehouse, batch after batch.
+//!
+//! A batch is whatever the log has when the previous one is done, up to a bound: an idle system applies a single change at once, a busy
+//! one grows its batches by itself. A transaction larger than a batch is applied piece by piece inside one warehouse
+//! transaction.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, Sender},
+        Arc,
+    },
+    time::{Duration, Instant},
+};
+
+use millstream_core::{
+    base::BaseStore,
+    log::EventLog,
+    warehouse::{Moment, Progress, Warehouse},
+    Fence, Lsn, Position, TableId, TransactionPart,
+};
+
+use crate::{
+    command::{Alignment, Command},
+    error::ApplyError,
+    exec::{Execution, Hoist, Interrupt},
+    feed::Feed,
+    layout::Selection,
+    status::{ApplyStatus, TableProgress},
+    table::{Phase, Table},
+};
+
+/// How long an idle loop sleeps in the log before it looks for commands.
+const IDLE_WAIT: Duration = Duration::from_millis(20);
+/// How often a paused loop looks for commands.
+const PAUSED_WAIT: Duration = Duration::from_millis(2);
+/// How long the log may take to come to a fence.
+const ALIGN_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How many applied transactions are remembered to be checked against a fence: more than commit between a pause and a snapshot.
+const RECENT_MAX: usize = 100_000;
+/// How often the warehouse is checkpointed, so that the log may forget what lies before.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// Ordinal of what happens to a table between two transactions (a resync): behind every change a transaction can have.
+pub(crate) const BEHIND_ORDINAL: u64 = i64::MAX as u64;
+/// Name under which the log knows the warehouse.
+pub const CONSUMER: &str = "warehouse";
+
+/// Applies a log to a warehouse.
+pub struct Applier {
+    pub(crate) warehouse: Box<dyn Warehouse>,
+    pub(crate) bases: Arc<dyn BaseStore>,
+    pub(crate) feed: Feed,
+    pub(crate) selection: Selection,
+    pub(crate) hoist: Hoist,
+    pub(crate) tables: HashMap<TableId, Table>,
+    pub(crate) progress: Progress,
+    pub(crate) status: Arc<ApplyStatus>,
+    /// Whether the first load is done, so that bases need not be looked at again.
+    pub(crate) is_loaded: bool,
+    /// Commit LSN of the last transaction that changed each table.
+    changed_at: HashMap<TableId, Lsn>,
+    /// Commit LSN and id of the last transactions applied.
+    recent: VecDeque<(Lsn, u32)>,
+    checkpointed_at: Instant,
+    checkpointed_lsn: Lsn,
+    paused: bool,
+}
+
+impl Applier {
+    /// Opens a warehouse where it stands. `source` identifies the source (system identifier and database): a warehouse that holds
+    /// another's data is refused.
+    pub fn open(
+        mut warehouse: Box<dyn Warehouse>,
+        log: Arc<dyn EventLog>,
+        bases: Arc<dyn BaseStore>,
+        selection: Selection,
+        source: &str,
+    ) -> Result<Self, ApplyError> {
+        let mut progress = warehouse.progress()?;
+        if progress.source.is_empty() {
+            progress.source = source.to_owned();
+        } else if progress.source != source {
+            return Err(ApplyError::OtherSource { held: progress.source, configured: source.to_owned() });
+        }
+        let mut tables = HashMap::new();
+        for state in warehouse.tables()? {
+            let table = Table::from_state(state)?;
+            tables.insert(table.layout.id, table);
+        }
+        let applier = Applier {
+            warehouse,
+            bases,
+            feed: Feed::new(log, progress.applied_time),
+            selection,
+            hoist: Hoist::default(),
+            tables,
+            progress,
+            status: Arc::new(ApplyStatus::default()),
+            is_loaded: false,
+            changed_at: HashMap::new(),
+            recent: VecDeque::new(),
+            checkpointed_at: Instant::now(),
+            checkpointed_lsn: Lsn::ZERO,
+            paused: false,
+        };
+        applier.publish();
+        Ok(applier)
+    }
+
+    /// Where it says what it is doing.
+    pub fn status(&self) -> Arc<ApplyStatus> {
+        self.status.clone()
+    }
+
+    /// The warehouse, for readers.
+    pub fn warehouse(&self) -> &dyn Warehouse {
+        &*self.warehouse
+    }
+
+    /// The tables, as they are held.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.values()
+    }
+
+    /// Runs until `stop`: loads what the base has, then follows the log.
+    ///
+    /// # Errors
+    /// What was committed stands, and a new `run` goes on behind it.
+    pub fn run(&mut self, commands: &Receiver<Command>, stop: &AtomicBool) -> Result<(), ApplyError> {
+        while !stop.load(Ordering::Acquire) {
+            if let Ok(command) = commands.try_recv() {
+                self.obey(command);
+                continue;
+            }
+            if self.paused {
+                std::thread::sleep(PAUSED_WAIT);
+            } else if self.is_loading()? {
+                if !self.load_next()? {
+                    std::thread::sleep(IDLE_WAIT);
+                }
+            } else if !self.step(IDLE_WAIT, None)? {
+                self.caught_up();
+            }
+            if self.checkpointed_at.elapsed() >= CHECKPOINT_EVERY {
+                self.checkpoint()?;
+            }
+        }
+        self.checkpoint()
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Pause(reply) => {
+                self.paused = true;
+                answer(reply, self.progress.applied_lsn);
+            }
+            Command::Align(fence, reply) => answer(reply, self.align(&fence).map_err(Into::into)),
+            Command::Replace { base, table, reply } => {
+                answer(reply, self.replace(base, table).map_err(Into::into));
+            }
+            Command::Retire(table, reply) => answer(reply, self.retire(table).map_err(Into::into)),
+            Command::Resume => self.paused = false,
+        }
+        self.status.update(|status| status.paused = self.paused);
+    }
+
+    /// One warehouse transaction, if the log has anything within `wait`. With `within`, only transactions that the fence holds.
+    pub(crate) fn step(&mut self, wait: Duration, within: Option<&Fence>) -> Result<bool, ApplyError> {
+        loop {
+            let Some(first) = self.feed.next(self.progress.applied_lsn, wait)? else { return Ok(false) };
+            if within.is_some_and(|fence| !fence.holds(&first.header)) {
+                self.feed.put_back(first);
+                return Ok(false);
+            }
+            match self.transaction(first, within) {
+                Ok(()) => return Ok(true),
+                Err(Interrupt::Again) => self.feed.rewind(self.progress.applied_time),
+                Err(Interrupt::Failed(error)) => {
+                    self.feed.rewind(self.progress.applied_time);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// One warehouse transaction: a batch, and all further pieces of a transaction that it cut.
+    fn transaction(&mut self, first: TransactionPart, within: Option<&Fence>) -> Result<(), Interrupt> {
+        let applied = self.progress.applied_lsn;
+        let mut batch = self.feed.gather(first, applied, within, &self.tables, &self.selection)?;
+        let mut execution = Execution::begin(
+            self.warehouse.begin().map_err(ApplyError::from)?,
+            &self.selection,
+            &mut self.hoist,
+            &self.tables,
+        )?;
+        let mut progress = self.progress.clone();
+        let (mut headers, mut changes, mut touched) = (Vec::new(), 0, Vec::new());
+        loop {
+            let is_cut = batch.is_cut;
+            headers.append(&mut batch.headers);
+            changes += batch.rows;
+            touched.extend(batch.tables.keys().copied());
+            if let Some(last) = &batch.last {
+                progress.applied_lsn = last.commit_lsn;
+            }
+            execution.run(batch)?;
+            if !is_cut {
+                break;
+            }
+            batch = self.feed.gather_rest(applied, &self.tables, &self.selection)?;
+        }
+        progress.applied_time = self.feed.time();
+        let changed = execution.commit(&progress)?;
+
+        let is_changed = !changed.is_empty();
+        self.tables.extend(changed);
+        self.progress = progress;
+        for table in self.tables.values_mut() {
+            table.phase.pass(self.progress.applied_lsn);
+        }
+        for header in &headers {
+            self.recent.push_back((header.commit_lsn, header.xid));
+        }
+        let excess = self.recent.len().saturating_sub(RECENT_MAX);
+        self.recent.drain(..excess);
+        touched.sort_unstable();
+        touched.dedup();
+        for &table in &touched {
+            self.changed_at.insert(table, self.progress.applied_lsn);
+        }
+        if is_changed {
+            self.publish();
+        }
+        self.status.update(|status| {
+            status.transactions += headers.len() as u64;
+            status.changes += changes;
+            status.applied_lsn = self.progress.applied_lsn;
+            status.applied_time = self.progress.applied_time;
+            for table in &mut status.tables {
+                if touched.binary_search(&table.id).is_ok() {
+                    table.applied_lsn = self.progress.applied_lsn;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Goes on exactly to where the warehouse holds what the fence holds.
+    ///
+    /// A snapshot sees the transactions that had *ended* when it was taken, which need not be the first n of the commit order. So
+    /// nothing applied already may be unseen, and behind the first unseen transaction none may be seen.
+    fn align(&mut self, fence: &Fence) -> Result<Alignment, ApplyError> {
+        let header = |&(commit_lsn, xid): &(Lsn, u32)| millstream_core::TransactionHeader {
+            xid,
+            commit_lsn,
+            end_lsn: commit_lsn,
+            commit_time: Default::default(),
+        };
+        if self.recent.iter().rev().any(|recent| !fence.holds(&header(recent))) {
+            return Ok(Alignment::NotAPrefix);
+        }
+        let deadline = Instant::now() + ALIGN_WAIT_MAX;
+        while self.feed.complete_through() < fence.ends_at() {
+            if self.step(IDLE_WAIT, Some(fence))? {
+                continue;
+            }
+            if let Some(part) = self.feed.next(self.progress.applied_lsn, Duration::ZERO)? {
+                let is_unseen = !fence.holds(&part.header);
+                let is_behind = part.header.commit_lsn >= fence.ends_at();
+                let commit_lsn = part.header.commit_lsn;
+                self.feed.put_back(part);
+                if is_behind || (is_unseen && self.none_seen_behind(commit_lsn, fence, deadline)?) {
+                    break;
+                }
+                if is_unseen {
+                    return Ok(Alignment::NotAPrefix);
+                }
+            }
+            if Instant::now() >= deadline {
+                return Ok(Alignment::TimedOut);
+            }
+        }
+        Ok(Alignment::At(self.progress.applied_lsn))
+    }
+
+    /// Whether the fence holds no transaction behind this one.
+    fn none_seen_behind(&self, after: Lsn, fence: &Fence, deadline: Instant) -> Result<bool, ApplyError> {
+        let mut ahead = self.feed.log().reader(after)?;
+        while ahead.complete_through() < fence.ends_at() && Instant::now() < deadline {
+            if let Some(part) = ahead.next(IDLE_WAIT)? {
+                if part.header.commit_lsn >= fence.ends_at() {
+                    return Ok(true);
+                }
+                if fence.holds(&part.header) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(ahead.complete_through() >= fence.ends_at())
+    }
+
+    /// The source has the table no more.
+    fn retire(&mut self, id: TableId) -> Result<(), ApplyError> {
+        let Some(table) = self.tables.get(&id).filter(|table| table.phase != Phase::Gone).cloned() else {
+            return Ok(());
+        };
+        let at = self.between();
+        let progress = Progress { applied_time: at.time, ..self.progress.clone() };
+        self.in_transaction(&progress, |execution| execution.retire(table.clone(), at))?;
+        Ok(())
+    }
+
+    /// The moment behind what is applied and before what comes.
+    pub(crate) fn between(&self) -> Moment {
+        let position = Position { commit_lsn: self.progress.applied_lsn, ordinal: BEHIND_ORDINAL };
+        Moment { time: self.progress.applied_time, position }
+    }
+
+    /// Runs `work` in a warehouse transaction of its own, again where columns must be altered first.
+    pub(crate) fn in_transaction<T>(
+        &mut self,
+        progress: &Progress,
+        mut work: impl FnMut(&mut Execution<'_>) -> Result<T, Interrupt>,
+    ) -> Result<T, ApplyError> {
+        loop {
+            let transaction = self.warehouse.begin()?;
+            let done = Execution::begin(transaction, &self.selection, &mut self.hoist, &self.tables)
+                .and_then(|mut execution| {
+                    let result = work(&mut execution)?;
+                    Ok((result, execution.commit(progress)?))
+                });
+            match done {
+                Ok((result, changed)) => {
+                    self.tables.extend(changed);
+                    self.progress = progress.clone();
+                    self.publish();
+                    return Ok(result);
+                }
+                Err(Interrupt::Again) => {}
+                Err(Interrupt::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Nothing is left to do for now.
+    fn caught_up(&mut self) {
+        let through = self.feed.complete_through();
+        self.status.update(|status| status.complete_through = status.complete_through.max(through));
+    }
+
+    fn checkpoint(&mut self) -> Result<(), ApplyError> {
+        self.checkpointed_at = Instant::now();
+        if self.checkpointed_lsn == self.progress.applied_lsn && self.checkpointed_lsn != Lsn::ZERO {
+            return Ok(());
+        }
+        self.checkpointed_lsn = self.warehouse.checkpoint()?;
+        let log = self.feed.log();
+        log.advance_consumer(CONSUMER, self.checkpointed_lsn)?;
+        let freed = log.retain()?;
+        tracing::debug!(event = "checkpoint", lsn = %self.checkpointed_lsn, freed, "warehouse checkpointed");
+        Ok(())
+    }
+
+    /// Paints the picture anew, tables included.
+    pub(crate) fn publish(&self) {
+        let mut tables: Vec<TableProgress> = self
+            .tables
+            .values()
+            .map(|table| TableProgress {
+                id: table.layout.id,
+                source: table.layout.source.clone(),
+                target: table.layout.target.clone(),
+                phase: table.phase.as_str(),
+                reason: match &table.phase {
+                    Phase::NeedsResync { reason, .. } => Some(reason.clone()),
+                    _ => None,
+                },
+                history_since: table.history_since.map(|moment| moment.time),
+                applied_lsn: self.changed_at.get(&table.layout.id).copied().unwrap_or_default(),
+            })
+            .collect();
+        tables.sort_by(|a, b| a.source.cmp(&b.source));
+        self.status.update(|status| {
+            status.applied_lsn = self.progress.applied_lsn;
+            status.applied_time = self.progress.applied_time;
+            status.tables = tables;
+        });
+    }
+}
+
+/// Answers a command. A send fails when nobody waits for the answer any more; then nobody misses it.
+fn answer<T>(reply: Sender<T>, value: T) {
+    if reply.send(value).is_err() {
+        tracing::debug!(event = "answer_dropped", "nobody waits for the answer any more");
+    }
+}
