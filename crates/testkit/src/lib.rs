@@ -3,6 +3,7 @@
 //! - [`PgCluster`]: a throwaway PostgreSQL cluster with everything replication needs, gone when its owner is.
 //! - [`TcpProxy`]: a network that is cut, stalls, drips or goes half-open.
 //! - [`Process`]: a program under test, watched line by line, killed or frozen at will.
+//! - [`workload`]: a seeded random workload, and [`Oracle`], which knows what every table held at every commit of it.
 //!
 //! Nothing here is shipped: other rooms see this one as a dev-dependency only. It keeps its own dependencies near zero, so
 //! that a test binary builds as fast as the room it tests.
@@ -11,14 +12,17 @@ mod account;
 mod binaries;
 mod cluster;
 mod error;
+mod oracle;
 mod process;
 mod proxy;
 mod scratch;
 mod spawn;
 mod tls;
+pub mod workload;
 
 pub use cluster::{PgCluster, PgClusterBuilder, StopMode};
 pub use error::{Error, Result};
+pub use oracle::{compare, Column, Commit, Json, Oracle, Replay, TableContent};
 pub use process::{ended_by, wait_until, Process};
 pub use proxy::{TcpProxy, Weather};
 pub use tls::ClientCertificate;
