@@ -29,41 +29,40 @@ fn sign(text: &[u8]) -> (bool, &[u8]) {
     }
 }
 
+/// Digits that 64 bits always hold.
+const SAFE_DIGITS: usize = 18;
+
 /// An integer of at most 64 bits.
 #[inline]
 pub(crate) fn parse_i64(text: &[u8]) -> Parsed<i64> {
     let (negative, digits) = sign(text);
-    // 18 digits can't overflow.
-    if digits.is_empty() || digits.len() > 18 {
-        return parse_long_i64(negative, digits);
+    if digits.is_empty() {
+        return Err(NOT_A_NUMBER);
     }
+    let (safe, rest) = digits.split_at(digits.len().min(SAFE_DIGITS));
     let mut value = 0i64;
-    for &byte in digits {
+    for &byte in safe {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return Err(NOT_A_NUMBER);
         }
         value = value * 10 + i64::from(digit);
     }
-    Ok(if negative { -value } else { value })
-}
-
-#[cold]
-fn parse_long_i64(negative: bool, digits: &[u8]) -> Parsed<i64> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    if negative {
+        value = -value;
+    }
+    if rest.is_empty() {
+        return Ok(value);
+    }
+    if !rest.iter().all(u8::is_ascii_digit) {
         return Err(NOT_A_NUMBER);
     }
-    let mut value = 0i64;
-    for &byte in digits {
+    for &byte in rest {
         let digit = i64::from(byte - b'0');
-        // Downwards, since the smallest number has no positive counterpart.
-        value = value.checked_mul(10).and_then(|value| value.checked_sub(digit)).ok_or(OUT_OF_RANGE)?;
+        let digit = if negative { -digit } else { digit };
+        value = value.checked_mul(10).and_then(|value| value.checked_add(digit)).ok_or(OUT_OF_RANGE)?;
     }
-    if negative {
-        Ok(value)
-    } else {
-        value.checked_neg().ok_or(OUT_OF_RANGE)
-    }
+    Ok(value)
 }
 
 /// A whole number spelled with fraction or exponent, as numerics and floats are.
