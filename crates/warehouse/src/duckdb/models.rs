@@ -3,15 +3,21 @@
 //! A model is one SELECT. Which views are models is written down, so that those whose model is gone are removed and nothing else is
 //! ever replaced.
 
-use arrow_array::cast::AsArray;
-use millstream_core::TableName;
+use arrow_array::{
+    cast::AsArray,
+    types::{UInt32Type, UInt64Type},
+};
+use millstream_core::{
+    warehouse::{QuarantinedChange, TableState},
+    Lsn, Position, TableId, TableName,
+};
 
 use super::{
     engine::{Connection, Database},
     failed,
     reader::DuckReader,
     sql::{relation, string, HIDDEN_SCHEMA},
-    state::single_u64,
+    state::{self, single_u64},
     DuckDb,
 };
 use crate::WarehouseError;
@@ -51,6 +57,74 @@ impl DuckHandle {
     /// A reader.
     pub fn reader(&self) -> Result<DuckReader, WarehouseError> {
         DuckReader::new(self.database.connect().map_err(failed("connecting"))?)
+    }
+
+    /// All replicated tables, as last committed.
+    pub fn tables(&self) -> Result<Vec<TableState>, WarehouseError> {
+        let connection = self.database.connect().map_err(failed("connecting"))?;
+        Ok(state::tables(&connection)?.into_iter().map(|table| table.state).collect())
+    }
+
+    /// What was set aside, oldest first; at most `changes_max`, without its content unless asked for.
+    pub fn quarantined(
+        &self,
+        table: Option<TableId>,
+        content: bool,
+        changes_max: usize,
+    ) -> Result<Vec<QuarantinedChange>, WarehouseError> {
+        let connection = self.database.connect().map_err(failed("connecting"))?;
+        let batches = connection
+            .query(&format!(
+                "SELECT commit_lsn, ordinal, table_oid, table_schema, table_name, code, reason, key, {} \
+                 FROM {HIDDEN_SCHEMA}.quarantine WHERE {} ORDER BY commit_lsn, ordinal LIMIT {changes_max}",
+                if content { "content" } else { "''" },
+                table.map_or("true".into(), |id| format!("table_oid = {id}"))
+            ))
+            .map_err(failed("reading the quarantine"))?;
+        let mut changes = Vec::new();
+        for batch in &batches {
+            let number = |column: usize| batch.column(column).as_primitive::<UInt64Type>();
+            let text = |column: usize, row| batch.column(column).as_string::<i32>().value(row).to_owned();
+            changes.extend((0..batch.num_rows()).map(|row| QuarantinedChange {
+                position: Position { commit_lsn: Lsn(number(0).value(row)), ordinal: number(1).value(row) },
+                table: TableId(batch.column(2).as_primitive::<UInt32Type>().value(row)),
+                name: TableName::new(text(3, row), text(4, row)),
+                code: text(5, row),
+                reason: text(6, row),
+                key: text(7, row),
+                content: text(8, row),
+            }));
+        }
+        Ok(changes)
+    }
+
+    /// How many changes of each table were set aside.
+    pub fn quarantine_counts(&self) -> Result<Vec<(TableId, u64)>, WarehouseError> {
+        let connection = self.database.connect().map_err(failed("connecting"))?;
+        let batches = connection
+            .query(&format!(
+                "SELECT table_oid, count(*)::UBIGINT FROM {HIDDEN_SCHEMA}.quarantine GROUP BY table_oid"
+            ))
+            .map_err(failed("reading the quarantine"))?;
+        let mut counts = Vec::new();
+        for batch in &batches {
+            let tables = batch.column(0).as_primitive::<UInt32Type>();
+            let numbers = batch.column(1).as_primitive::<UInt64Type>();
+            counts.extend((0..batch.num_rows()).map(|row| (TableId(tables.value(row)), numbers.value(row))));
+        }
+        Ok(counts)
+    }
+
+    /// The kept models that no longer work, with why.
+    pub fn broken_models(&self) -> Result<Vec<BrokenModel>, WarehouseError> {
+        let connection = self.database.connect().map_err(failed("connecting"))?;
+        let mut broken = Vec::new();
+        for name in kept(&connection)? {
+            if let Err(error) = connection.prepare(&format!("SELECT * FROM {}", relation(&name))) {
+                broken.push(BrokenModel { name, error: WarehouseError::Query { detail: error.message } });
+            }
+        }
+        Ok(broken)
     }
 
     /// Makes the kept models exactly `models`, each after those that it reads. One that fails leaves its previous view in place and is
