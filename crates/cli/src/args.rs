@@ -75,6 +75,19 @@ pub enum Verb {
         /// Where [default: here]
         dir: Option<PathBuf>,
     },
+    /// State, lag, retained WAL, tables, rows, quarantine
+    Status,
+    /// Query the warehouse
+    Sql {
+        /// One SELECT
+        query: String,
+        /// Read every table as it was: a time with zone (2026-11-21T12:00:00Z) or an LSN (0/16B3748)
+        #[arg(long, value_name = "T")]
+        as_of: Option<String>,
+    },
+    /// What was set aside because it could not be applied
+    #[command(subcommand)]
+    Quarantine(QuarantineVerb),
     /// Print the JSON Schema of millstream.yml, for editors
     Schema,
     /// Print a shell's completions
@@ -84,6 +97,21 @@ pub enum Verb {
     },
     /// Print the version
     Version,
+}
+
+/// What to do with the quarantine.
+#[derive(Debug, Subcommand)]
+pub enum QuarantineVerb {
+    /// List what was set aside
+    List {
+        /// Only of this table, schema.table
+        table: Option<String>,
+    },
+    /// The same, with the whole content
+    Show {
+        /// Only of this table, schema.table
+        table: Option<String>,
+    },
 }
 
 /// Parses the process's arguments. What is wrong with them is printed in the form that they ask for; the error is the exit status.
@@ -98,7 +126,7 @@ pub fn parse() -> Result<Arguments, u8> {
         let text = text.strip_prefix("error: ").unwrap_or(&text);
         let (message, detail) = text.split_once("\n\n").unwrap_or((text, ""));
         let message = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        let detail = detail.replace("\n\nFor more information, try '--help'.", "").trim().to_owned();
+        let detail = detail.replace("For more information, try '--help'.", "").trim().to_owned();
         let detail = (!detail.is_empty()).then_some(detail);
         let failure = Failure::from(ProgramError::Arguments { message, detail });
         output_of_raw_arguments().failure(&failure);

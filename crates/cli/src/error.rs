@@ -54,6 +54,32 @@ pub enum ProgramError {
         /// What was seen.
         detail: String,
     },
+    /// Text that is no point of the history.
+    #[error("`{text}` is neither a time with zone nor an LSN")]
+    AsOf {
+        /// As typed.
+        text: String,
+    },
+    /// Nothing was ever written.
+    #[error("there is no warehouse yet at {path}")]
+    NoWarehouse {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// A table that is not replicated.
+    #[error("`{name}` is not a replicated table")]
+    NoSuchTable {
+        /// As typed.
+        name: String,
+        /// The nearest name, if one is near.
+        nearest: Option<String>,
+    },
+    /// Something is asked of an instance that has not opened it yet.
+    #[error("the instance is still starting")]
+    StillStarting,
+    /// The system does not let the process take signals.
+    #[error("can't take signals")]
+    Signals(#[source] io::Error),
     /// Whoever asked is gone, or the instance stops.
     #[error("cancelled")]
     Cancelled,
@@ -74,6 +100,11 @@ impl Diagnostic for ProgramError {
             ProgramError::InstanceLost { .. } => "MS6103",
             ProgramError::UnknownRequest { .. } => "MS6104",
             ProgramError::Cancelled => "MS6105",
+            ProgramError::StillStarting => "MS6106",
+            ProgramError::Signals(_) => "MS6107",
+            ProgramError::AsOf { .. } => "MS6201",
+            ProgramError::NoWarehouse { .. } => "MS6202",
+            ProgramError::NoSuchTable { .. } => "MS6203",
         }
     }
 
@@ -82,6 +113,7 @@ impl Diagnostic for ProgramError {
             ProgramError::Arguments { detail, .. } => detail.clone(),
             ProgramError::Unwritable { source, .. }
             | ProgramError::Socket { source, .. }
+            | ProgramError::Signals(source)
             | ProgramError::Stdout(source) => Some(source.to_string()),
             ProgramError::InstanceLost { detail } | ProgramError::UnknownRequest { detail } => {
                 Some(detail.clone())
@@ -89,7 +121,12 @@ impl Diagnostic for ProgramError {
             ProgramError::OwnedByAnother { data, .. } => {
                 Some(format!("it holds {}", data.join("lock").display()))
             }
-            ProgramError::ProjectExists(_) | ProgramError::Cancelled => None,
+            ProgramError::ProjectExists(_)
+            | ProgramError::StillStarting
+            | ProgramError::Cancelled
+            | ProgramError::AsOf { .. }
+            | ProgramError::NoWarehouse { .. }
+            | ProgramError::NoSuchTable { .. } => None,
         }
     }
 
@@ -108,7 +145,14 @@ impl Diagnostic for ProgramError {
             ProgramError::UnknownRequest { .. } => {
                 "it is of another version: restart it with this one, or use the program that it was started with".into()
             }
-            ProgramError::Stdout(_) | ProgramError::Cancelled => return None,
+            ProgramError::AsOf { .. } => "write a time as 2026-11-21T12:00:00Z, or an LSN as 0/16B3748".into(),
+            ProgramError::NoWarehouse { .. } => "`millstream up` makes it and fills it".into(),
+            ProgramError::NoSuchTable { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            ProgramError::NoSuchTable { .. } => {
+                "write schema.table as it is called at the source; `millstream status` lists them".into()
+            }
+            ProgramError::StillStarting => "wait a moment; `millstream status` says how far it is".into(),
+            ProgramError::Stdout(_) | ProgramError::Signals(_) | ProgramError::Cancelled => return None,
         })
     }
 
@@ -117,10 +161,16 @@ impl Diagnostic for ProgramError {
             ProgramError::Arguments { .. }
             | ProgramError::ProjectExists(_)
             | ProgramError::Unwritable { .. }
+            | ProgramError::AsOf { .. }
+            | ProgramError::NoSuchTable { .. }
             | ProgramError::Socket { .. } => Exit::Usage,
             ProgramError::OwnedByAnother { .. } => Exit::Protected,
             ProgramError::InstanceLost { .. } | ProgramError::UnknownRequest { .. } => Exit::Unreachable,
-            ProgramError::Stdout(_) | ProgramError::Cancelled => Exit::Wrong,
+            ProgramError::Stdout(_)
+            | ProgramError::Signals(_)
+            | ProgramError::StillStarting
+            | ProgramError::Cancelled
+            | ProgramError::NoWarehouse { .. } => Exit::Wrong,
         }
     }
 }

@@ -4,10 +4,12 @@
 
 pub mod args;
 pub mod config;
+mod engine;
 pub mod error;
 pub mod failure;
 pub mod instance;
 pub mod output;
+pub mod signals;
 pub mod status;
 pub mod verbs;
 

@@ -89,7 +89,8 @@ fn node(node: &Node, shape: &Shape, path: &str, problems: &mut Vec<Problem>) {
                 Shape::List(_) => "a list".into(),
                 Shape::Scalar(scalar) => describe(*scalar),
             };
-            let message = format!("`{path}` must be {wanted}, not {}", node.describe());
+            let what = if path.is_empty() { "the file".to_owned() } else { format!("`{path}`") };
+            let message = format!("{what} must be {wanted}, not {}", node.describe());
             let mut problem = Problem::new(ProblemKind::WrongType, message, Some(node.place.clone()));
             if let (Shape::List(_), Kind::Scalar { text, .. }) = (shape, &node.kind) {
                 problem = problem.hint(format!("write [\"{text}\"]"));
@@ -165,7 +166,7 @@ fn find_key(shape: &Shape, name: &str, path: &str, homes: &mut Vec<String>) {
 }
 
 /// The candidate that differs by the fewest typing mistakes, if those are few enough to be mistakes.
-pub(super) fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mistakes_max = (text.chars().count() / 3).max(1);
     candidates
         .map(|candidate| (distance(&text.to_lowercase(), candidate), candidate))

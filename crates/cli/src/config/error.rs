@@ -131,7 +131,8 @@ impl Diagnostic for ConfigError {
                         text.push_str("\n\n");
                     }
                     text.push_str(&format!("also: {} ({})", other.message, other.kind.code()));
-                    for line in other.place.iter().map(Place::snippet).chain(other.hint.clone()) {
+                    let hint = other.hint.iter().map(|hint| format!("hint: {hint}"));
+                    for line in other.place.iter().map(Place::snippet).chain(hint) {
                         text.push('\n');
                         text.push_str(&line);
                     }

@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use check::nearest;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use json_schema::json_schema;
 pub use place::Place;

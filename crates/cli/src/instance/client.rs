@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::{
     lock::Lock,
     protocol::{Emit, Event, Request},
+    server::Cancellation,
     socket,
 };
 use crate::{error::ProgramError, failure::Failure};
@@ -54,6 +55,19 @@ pub fn reach(data: &Path) -> Result<Reached, ProgramError> {
 }
 
 impl Running {
+    /// Breaks the connection off when that is asked for, which cancels the request at the other end.
+    pub fn on_cancel(&self, cancellation: &Cancellation) -> Result<(), ProgramError> {
+        let stream = self
+            .stream
+            .try_clone()
+            .map_err(|error| ProgramError::InstanceLost { detail: error.to_string() })?;
+        cancellation.on_cancel(Box::new(move || {
+            // It may be broken off already.
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }));
+        Ok(())
+    }
+
     /// Asks, hands on every event but the last, and returns how it ended: the exit status and the result.
     pub fn ask(self, request: &Request, emit: &mut dyn Emit) -> Result<(u8, Option<Box<RawValue>>), Failure> {
         let lost = |error: io::Error| ProgramError::InstanceLost { detail: error.to_string() };

@@ -48,8 +48,6 @@ pub enum Request {
         /// With the whole content.
         content: bool,
     },
-    /// Stop the instance.
-    Stop,
 }
 
 /// A piece of an answer. Externally tagged: a tag inside would have to be read ahead of the values, which loses their digits.

@@ -56,11 +56,11 @@ pub fn rows(batch: &RecordBatch, described: &[(String, String)]) -> Result<Vec<V
             text = one_line(&text);
         }
         // Only what a column of type JSON holds can fail to be JSON: then it is shown as the text that it is.
-        Ok(RawValue::from_string(text).or_else(|_| {
+        RawValue::from_string(text).or_else(|_| {
             let mut text = String::new();
             render::write_text(column, row, &mut text)?;
             serde_json::value::to_raw_value(&text).or_else(|_| Ok(RawValue::NULL.to_owned()))
-        })?)
+        })
     };
     let row =
         |row| fields.iter().zip(batch.columns()).map(|(field, column)| cell(field, column, row)).collect();

@@ -1,14 +1,17 @@
 //! What each verb does.
 
+mod ask;
 mod init;
+mod present;
 
 use millstream_core::Exit;
 use serde_json::json;
 
 use crate::{
-    args::{self, Arguments, Verb},
+    args::{self, Arguments, QuarantineVerb, Verb},
     config,
     failure::Outcome,
+    instance::Request,
     output::{Format, Output},
 };
 
@@ -19,6 +22,17 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub fn run(arguments: Arguments, output: &Output) -> Outcome {
     match arguments.verb {
         Verb::Init { dir } => init::run(dir.or(arguments.global.project).as_deref(), output),
+        Verb::Status => ask::status(&arguments.global, output),
+        Verb::Sql { query, as_of } => {
+            ask::print(&arguments.global, output, Request::Sql { sql: query, as_of })
+        }
+        Verb::Quarantine(verb) => {
+            let (table, content) = match verb {
+                QuarantineVerb::List { table } => (table, false),
+                QuarantineVerb::Show { table } => (table, true),
+            };
+            ask::print(&arguments.global, output, Request::Quarantine { table, content })
+        }
         Verb::Schema => output.json(&config::json_schema()).map(|()| 0),
         Verb::Completions { shell } => {
             let mut text = Vec::new();

@@ -1,0 +1,129 @@
+//! Answers requests with whatever of the project is open: all of it in a running instance, its files otherwise.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use millstream_core::TableName;
+use millstream_log::EmbeddedLog;
+use millstream_warehouse::{DuckDb, DuckHandle};
+use serde_json::value::to_raw_value;
+
+use super::{open, query, report};
+use crate::{
+    config::{nearest, Project},
+    error::ProgramError,
+    failure::Failure,
+    instance::{Cancellation, Emit, Event, Handler, Request},
+    status::State,
+};
+
+/// What the instance is doing as a whole, where the rooms don't say it.
+#[derive(Debug, Clone)]
+pub(crate) struct Stage {
+    pub(crate) state: State,
+    pub(crate) reason: Option<String>,
+    pub(crate) error: Option<Failure>,
+}
+
+/// Where requests are answered.
+pub(crate) struct Desk {
+    pub(super) project: Project,
+    /// Whether this is the instance that runs the project, not a verb that looks at its files.
+    pub(super) running: bool,
+    pub(super) warehouse: OnceLock<DuckHandle>,
+    pub(super) log: OnceLock<EmbeddedLog>,
+    stage: Mutex<Stage>,
+}
+
+impl Desk {
+    /// Of an instance that is about to run the project. What it opens is put on the desk as it is opened.
+    pub(crate) fn of_instance(project: Project) -> Self {
+        Self::new(project, true, State::Starting, None)
+    }
+
+    /// Of a verb that looks at the files of a project that is not running.
+    pub(crate) fn of_files(project: Project) -> Self {
+        Self::new(project, false, State::Paused, Some("not running".to_owned()))
+    }
+
+    fn new(project: Project, running: bool, state: State, reason: Option<String>) -> Self {
+        let stage = Mutex::new(Stage { state, reason, error: None });
+        Desk { project, running, warehouse: OnceLock::new(), log: OnceLock::new(), stage }
+    }
+
+    /// Opens the files that a request needs. The returned warehouse must outlive the answer.
+    pub(crate) fn open_files(&self, request: &Request) -> Result<Option<DuckDb>, Failure> {
+        if matches!(request, Request::Status | Request::Tail { .. }) && self.project.log.dir.exists() {
+            self.put_log(open::log(&self.project)?);
+        }
+        if matches!(request, Request::Status) && !self.project.warehouse.duckdb.exists() {
+            return Ok(None);
+        }
+        let warehouse = open::existing_warehouse(&self.project)?;
+        self.put_warehouse(warehouse.handle());
+        Ok(Some(warehouse))
+    }
+
+    pub(crate) fn put_warehouse(&self, handle: DuckHandle) {
+        // Opened once in the life of a desk.
+        let _ = self.warehouse.set(handle);
+    }
+
+    pub(crate) fn put_log(&self, log: EmbeddedLog) {
+        let _ = self.log.set(log);
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn warehouse(&self) -> Result<&DuckHandle, Failure> {
+        self.warehouse.get().ok_or_else(|| ProgramError::StillStarting.into())
+    }
+
+    /// The tables that the names mean; an unknown one is an error that says which was meant.
+    pub(super) fn named_tables(&self, names: &[String]) -> Result<Vec<TableName>, Failure> {
+        let known: Vec<TableName> =
+            self.warehouse()?.tables()?.into_iter().map(|table| table.layout.source).collect();
+        names
+            .iter()
+            .map(|name| {
+                known.iter().find(|table| table.to_string() == *name).cloned().ok_or_else(|| {
+                    let known: Vec<String> = known.iter().map(TableName::to_string).collect();
+                    let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+                    ProgramError::NoSuchTable { name: name.clone(), nearest }.into()
+                })
+            })
+            .collect()
+    }
+}
+
+impl Handler for Desk {
+    fn handle(
+        &self,
+        request: Request,
+        emit: &mut dyn Emit,
+        cancellation: &Cancellation,
+    ) -> Result<Event, Failure> {
+        match request {
+            Request::Status => done(0, &report::status(self)?),
+            Request::Sql { sql, as_of } => {
+                let mut reader = self.warehouse()?.reader()?;
+                query::sql(&mut reader, &sql, as_of.as_deref(), emit, cancellation)
+            }
+            Request::Quarantine { table, content } => {
+                report::quarantine(self, table.as_deref(), content, emit)
+            }
+            Request::Tail { .. }
+            | Request::Verify { .. }
+            | Request::Resync { .. }
+            | Request::WaitCaughtUp => Err(ProgramError::UnknownRequest { detail: "not here".into() }.into()),
+        }
+    }
+}
+
+/// The end of an answer that is one document.
+pub(super) fn done(exit: u8, value: &impl serde::Serialize) -> Result<Event, Failure> {
+    let value =
+        to_raw_value(value).map_err(|error| ProgramError::InstanceLost { detail: error.to_string() })?;
+    Ok(Event::Done { exit, value: Some(value) })
+}

@@ -1,0 +1,140 @@
+//! What `status` and `quarantine` say.
+
+use std::collections::HashMap;
+
+use millstream_core::{
+    log::EventLog,
+    warehouse::{TableState, WarehouseReader},
+    Lsn, TableName, Timestamp,
+};
+use millstream_warehouse::DuckHandle;
+use serde_json::{value::to_raw_value, Value};
+
+use super::desk::Desk;
+use crate::{
+    error::ProgramError,
+    failure::Failure,
+    instance::{Emit, Event},
+    output::Column,
+    status::{LogStatus, SourceStatus, Status, TableStatus, WarehouseStatus},
+};
+
+/// Changes listed at most: a screenful of screenfuls; the rest is told by its number in `status`.
+const QUARANTINE_LISTED_MAX: usize = 10_000;
+
+/// The whole document.
+pub(super) fn status(desk: &Desk) -> Result<Status, Failure> {
+    let stage = desk.stage();
+    let project = &desk.project;
+    let log = desk.log.get().map(|log| log.stats());
+    let mut tables = Vec::new();
+    let mut applied_lsn = None;
+    if let Some(warehouse) = desk.warehouse.get() {
+        let mut reader = warehouse.reader()?;
+        let progress = reader.progress()?;
+        applied_lsn = (progress.applied_lsn != Lsn::ZERO).then_some(progress.applied_lsn);
+        let applied_at = (progress.applied_time != Timestamp::default()).then_some(progress.applied_time);
+        let mut quarantined: HashMap<_, _> = warehouse.quarantine_counts()?.into_iter().collect();
+        let broken = warehouse.broken_models()?;
+        for table in warehouse.tables()? {
+            let counts = reader.counts(&table.layout)?;
+            let (state, reason) = phase(&table);
+            let broken_dependents = broken
+                .iter()
+                .filter(|model| model.error.to_string().contains(&table.layout.target.name))
+                .map(|model| model.name.to_string());
+            tables.push(TableStatus {
+                name: table.layout.source.to_string(),
+                warehouse_name: table.layout.target.to_string(),
+                state,
+                reason,
+                rows: Some(counts.rows),
+                history_rows: Some(counts.history_rows),
+                history_since: table.history_since.map(|moment| moment.time),
+                applied_lsn,
+                applied_at,
+                quarantined: quarantined.remove(&table.layout.id).unwrap_or(0),
+                broken_dependents: broken_dependents.collect(),
+            });
+        }
+        tables.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    Ok(Status {
+        name: project.name.clone(),
+        state: stage.state,
+        reason: stage.reason,
+        pid: desk.running.then(std::process::id),
+        source: SourceStatus {
+            slot: project.source.slot.clone(),
+            publication: project.source.publication.clone(),
+            flushed_lsn: log.map(|log| log.flushed_lsn),
+            ..SourceStatus::default()
+        },
+        log: log.map_or_else(LogStatus::default, |log| LogStatus {
+            first_position: log.first_position,
+            last_position: log.last_position,
+            bytes: log.bytes,
+            bytes_max: log.bytes_max,
+        }),
+        warehouse: WarehouseStatus { applied_lsn, bytes: file_bytes(&project.warehouse.duckdb) },
+        tables,
+        error: stage.error,
+    })
+}
+
+fn file_bytes(path: &std::path::Path) -> u64 {
+    // A file that is not there yet has no size.
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// The table's phase and its reason, as apply wrote them down.
+fn phase(table: &TableState) -> (String, Option<String>) {
+    let phase: Value = serde_json::from_str(&table.phase_json).unwrap_or_default();
+    let text = |key: &str| phase[key].as_str().map(str::to_owned);
+    (text("phase").unwrap_or_else(|| "unknown".to_owned()), text("reason"))
+}
+
+/// What was set aside.
+pub(super) fn quarantine(
+    desk: &Desk,
+    table: Option<&str>,
+    content: bool,
+    emit: &mut dyn Emit,
+) -> Result<Event, Failure> {
+    let warehouse = desk.warehouse()?;
+    let table = match table {
+        None => None,
+        Some(name) => {
+            let wanted: Vec<TableName> = desk.named_tables(&[name.to_owned()])?;
+            let tables = warehouse.tables()?;
+            tables.iter().find(|table| wanted.contains(&table.layout.source)).map(|table| table.layout.id)
+        }
+    };
+    let changes = warehouse.quarantined(table, content, QUARANTINE_LISTED_MAX)?;
+    let mut columns: Vec<Column> =
+        ["position", "table", "key", "code", "reason"].into_iter().map(Column::text).collect();
+    if content {
+        columns.push(Column::text("content"));
+    }
+    emit.emit(Event::Columns(columns))?;
+    let rows = changes
+        .iter()
+        .map(|change| {
+            let position = change.position.to_string();
+            let name = change.name.to_string();
+            let mut cells = vec![&position, &name, &change.key, &change.code, &change.reason];
+            if content {
+                cells.push(&change.content);
+            }
+            cells.into_iter().map(to_raw_value).collect()
+        })
+        .collect::<Result<Vec<_>, serde_json::Error>>()
+        .map_err(|error| ProgramError::InstanceLost { detail: error.to_string() })?;
+    emit.emit(Event::Rows(rows))?;
+    Ok(Event::Done { exit: 0, value: None })
+}
+
+/// Whether the handle's tables have all been loaded.
+pub(super) fn all_loaded(warehouse: &DuckHandle) -> Result<bool, Failure> {
+    Ok(warehouse.tables()?.iter().all(|table| phase(table).0 != "loading"))
+}

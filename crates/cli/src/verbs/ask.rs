@@ -1,0 +1,86 @@
+//! Verbs that ask: a running instance if there is one, the project's files otherwise.
+
+use serde_json::value::RawValue;
+
+use super::present::Presenter;
+use crate::{
+    args::Global,
+    config::Project,
+    engine::Desk,
+    failure::{Doing, Failure, Outcome},
+    instance::{reach, Cancellation, Event, Handler, Reached, Request},
+    output::{Format, Output},
+    signals::Signals,
+    status,
+};
+
+/// Reads the project.
+pub(super) fn project(global: &Global) -> Result<Project, Failure> {
+    Project::load(global.project.as_deref()).doing("reading the project's configuration")
+}
+
+/// `status`.
+pub(super) fn status(global: &Global, output: &Output) -> Outcome {
+    let (exit, value) = ask(global, output, Request::Status)?;
+    let Some(value) = value else { return Ok(exit) };
+    match output.format {
+        Format::Json => output.line(&pretty(&value))?,
+        Format::Table | Format::Csv => {
+            status::print(output, &serde_json::from_str(value.get()).unwrap_or_default())?;
+        }
+    }
+    Ok(exit)
+}
+
+/// A verb whose answer is printed as it comes.
+pub(super) fn print(global: &Global, output: &Output, request: Request) -> Outcome {
+    ask(global, output, request).map(|(exit, _)| exit)
+}
+
+fn pretty(value: &RawValue) -> String {
+    serde_json::from_str::<serde_json::Value>(value.get())
+        .and_then(|value| serde_json::to_string_pretty(&value))
+        .unwrap_or_else(|_| value.get().to_owned())
+}
+
+/// Asks and prints what comes; returns how it ended.
+pub(super) fn ask(
+    global: &Global,
+    output: &Output,
+    request: Request,
+) -> Result<(u8, Option<Box<RawValue>>), Failure> {
+    let project = project(global)?;
+    let signals = Signals::watch().map_err(crate::error::ProgramError::Signals)?;
+    let mut presenter = Presenter::new(output);
+    let ended = answer(project, &request, &mut presenter, signals.cancellation());
+    // Rows that came before a failure are shown, and then the failure.
+    let finished = presenter.finish();
+    match (ended, signals.exit()) {
+        // What was asked to end ended; that its connection broke off is no news.
+        (_, Some(exit)) => Ok((exit, None)),
+        (Err(failure), None) => Err(failure),
+        (Ok(ended), None) => finished.map(|()| ended),
+    }
+}
+
+fn answer(
+    project: Project,
+    request: &Request,
+    presenter: &mut Presenter<'_>,
+    cancellation: &Cancellation,
+) -> Result<(u8, Option<Box<RawValue>>), Failure> {
+    match reach(&project.data_dir())? {
+        Reached::Running(running) => {
+            running.on_cancel(cancellation)?;
+            running.ask(request, presenter)
+        }
+        Reached::Free(_lock) => {
+            let desk = Desk::of_files(project);
+            let _open = desk.open_files(request)?;
+            match desk.handle(request.clone(), presenter, cancellation)? {
+                Event::Done { exit, value } => Ok((exit, value)),
+                _ => Ok((0, None)),
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The real binary, run as a person or a script runs it.
+
+mod config_errors;
+mod program;
+mod support;
