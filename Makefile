@@ -7,6 +7,8 @@ SHELL := bash
 EXAMPLE ?= finance
 DEMO_SECONDS ?=
 export EXAMPLE DEMO_SECONDS
+BENCH ?= full
+ONLY ?=
 
 # A build machine clones afresh each time; what was compiled before is kept for it outside the clone.
 ifdef CI
@@ -36,6 +38,10 @@ demo: bootstrap ## an example, live [EXAMPLE=finance] [DEMO_SECONDS=30: ends by 
 test: bootstrap ## every test; starts the servers it needs
 	@cargo test $(LOCKED) --workspace
 
+.PHONY: bench
+bench: build ## ratios to psql, pg_recvlogical and Debezium [BENCH=full|quick|smoke] [ONLY="inserts …"]
+	@cargo run $(LOCKED) --release --quiet --package millstream-bench -- $(BENCH) $(ONLY)
+
 .PHONY: lint
 lint: bootstrap ## formatting, clippy, and the house rules
 	@cargo fmt --all --check
@@ -45,4 +51,4 @@ lint: bootstrap ## formatting, clippy, and the house rules
 .PHONY: clean
 clean: ## remove everything that was built, fetched or written into the checkout
 	@cargo clean
-	@rm -rf .tools examples/*/data
+	@rm -rf .tools examples/*/data bench/data

@@ -1,0 +1,127 @@
+//! What was to be reached, held against what was measured. A target whose workload did not run is left out.
+
+use serde::Serialize;
+
+use crate::report::{mebibytes, thousands, Workload, CAPTURE, GROWTH, MILLSTREAM};
+
+/// At least this share of `COPY … (FORMAT binary)` to nowhere.
+const SNAPSHOT_SHARE_MIN: f64 = 0.6;
+/// At least this share of `pg_recvlogical` to nowhere, up to queryable.
+const STREAM_SHARE_MIN: f64 = 0.6;
+/// At least so many times the Debezium engine.
+const DEBEZIUM_TIMES_MIN: f64 = 3.0;
+/// At least this share of `pg_recvlogical`, up to durable in the log.
+const CAPTURE_SHARE_MIN: f64 = 0.9;
+/// In every workload.
+const RSS_BYTES_MAX: u64 = 400 << 20;
+/// At 1,000 transactions a second.
+const P50_MS_MAX: f64 = 50.0;
+const P99_MS_MAX: f64 = 250.0;
+/// On the largest table.
+const SCATTERED_RATE_MIN: f64 = 20_000.0;
+const SINGLE_MS_MAX: f64 = 100.0;
+
+/// One target.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Goal {
+    pub(crate) what: String,
+    pub(crate) target: String,
+    pub(crate) measured: String,
+    pub(crate) reached: bool,
+}
+
+impl Goal {
+    pub(crate) fn verdict(&self) -> &'static str {
+        if self.reached {
+            "reached"
+        } else {
+            "missed"
+        }
+    }
+
+    fn share(what: String, minimum: f64, measured: f64) -> Self {
+        Self {
+            what,
+            target: format!("at least {minimum:.2}"),
+            measured: format!("{measured:.2}"),
+            reached: measured >= minimum,
+        }
+    }
+
+    fn time(what: String, maximum_ms: f64, measured_ms: f64) -> Self {
+        Self {
+            what,
+            target: format!("under {maximum_ms:.0} ms"),
+            measured: format!("{measured_ms:.1} ms"),
+            reached: measured_ms < maximum_ms,
+        }
+    }
+}
+
+/// The targets of the workloads that ran.
+pub(crate) fn goals(workloads: &[Workload]) -> Vec<Goal> {
+    let mut goals = Vec::new();
+    for workload in workloads {
+        of_workload(workload, &mut goals);
+    }
+    let memory = workloads.iter().flat_map(|workload| {
+        let lines = workload.lines.iter().filter(|line| line.consumer.starts_with(MILLSTREAM));
+        let lines = lines.map(|line| (line.rss_peak_bytes, &workload.name));
+        lines.chain(workload.latencies.iter().map(|latency| (latency.rss_peak_bytes, &workload.name)))
+    });
+    if let Some((bytes, name)) = memory.max() {
+        goals.push(Goal {
+            what: format!("peak RSS in any workload (here: {name})"),
+            target: format!("under {} MiB", mebibytes(RSS_BYTES_MAX)),
+            measured: format!("{} MiB", mebibytes(bytes)),
+            reached: bytes < RSS_BYTES_MAX,
+        });
+    }
+    goals
+}
+
+fn of_workload(workload: &Workload, goals: &mut Vec<Goal>) {
+    let name = &workload.name;
+    if let (Some(ratio), "snapshot") = (workload.ratio(MILLSTREAM), name.as_str()) {
+        goals.push(Goal::share(format!("{name}: rate, of COPY binary's"), SNAPSHOT_SHARE_MIN, ratio));
+    } else if let (Some(ratio), "inserts" | "tpcb" | "large") = (workload.ratio(MILLSTREAM), name.as_str()) {
+        goals.push(Goal::share(format!("{name}: rate, of pg_recvlogical's"), STREAM_SHARE_MIN, ratio));
+    }
+    if let Some(ratio) = workload.ratio(CAPTURE) {
+        goals.push(Goal::share(
+            format!("{name}: capture alone, of pg_recvlogical's"),
+            CAPTURE_SHARE_MIN,
+            ratio,
+        ));
+    }
+    let debezium = workload.lines.iter().find(|line| line.consumer.starts_with("Debezium"));
+    if let (Some(ours), Some(theirs)) = (workload.line(MILLSTREAM), debezium) {
+        let times = ours.rows_per_second / theirs.rows_per_second;
+        goals.push(Goal::share(format!("{name}: rate, of the Debezium engine's"), DEBEZIUM_TIMES_MIN, times));
+    }
+    if name.starts_with(GROWTH) {
+        if let Some(line) = workload.lines.iter().find(|line| line.consumer == SCATTERED_UPDATES) {
+            goals.push(Goal {
+                what: format!("{name}: scattered updates"),
+                target: format!("at least {} rows/s", thousands(SCATTERED_RATE_MIN)),
+                measured: format!("{} rows/s", thousands(line.rows_per_second)),
+                reached: line.rows_per_second >= SCATTERED_RATE_MIN,
+            });
+        }
+        for latency in &workload.latencies {
+            goals.push(Goal::time(
+                format!("{name}: a single change queryable, p99"),
+                SINGLE_MS_MAX,
+                latency.p99_ms,
+            ));
+        }
+    } else {
+        for latency in &workload.latencies {
+            goals.push(Goal::time(format!("{name}, {}: p50", latency.what), P50_MS_MAX, latency.p50_ms));
+            goals.push(Goal::time(format!("{name}, {}: p99", latency.what), P99_MS_MAX, latency.p99_ms));
+        }
+    }
+}
+
+/// The line of the changes that cost most.
+pub(crate) const SCATTERED_UPDATES: &str = "Millstream, scattered updates";

@@ -1,0 +1,169 @@
+//! Millstream, used as a person uses it: the program, a project directory, its verbs, and the socket that verbs ask.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use millstream_testkit::wait_until;
+use serde_json::{json, Value};
+
+use crate::child::{Child, Taken};
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::report::Line;
+use crate::server::{Server, PUBLICATION};
+
+/// Several times what the largest workload may take.
+const CATCH_UP_WAIT_MAX: Duration = Duration::from_secs(20 * 60);
+/// From the start to the first answer; opening a warehouse of 50 million rows takes a second.
+const START_WAIT_MAX: Duration = Duration::from_secs(60);
+/// A clean stop ends the batch that is under way and checkpoints.
+const STOP_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The program.
+#[derive(Debug, Clone)]
+pub(crate) struct Product {
+    program: PathBuf,
+}
+
+impl Product {
+    /// The program that was built together with this one.
+    pub(crate) fn beside_this_program() -> Result<Self> {
+        let program = std::env::current_exe()
+            .map_err(Error::during("finding this program"))?
+            .with_file_name("millstream");
+        if program.is_file() {
+            Ok(Self { program })
+        } else {
+            Err(Error::new(format!("{} is not there: run `make build`", program.display())))
+        }
+    }
+
+    /// The version of DuckDB that it runs with.
+    pub(crate) fn duckdb_version(&self) -> String {
+        let said = Command::new(&self.program).args(["version", "--json"]).output();
+        let said = said.ok().and_then(|output| serde_json::from_slice::<Value>(&output.stdout).ok());
+        let version = said.as_ref().and_then(|version| version["duckdb"].as_str());
+        version.map_or_else(|| "unknown".to_owned(), |version| version.trim_start_matches('v').to_owned())
+    }
+
+    /// A new project for tables of schema `public`.
+    pub(crate) fn project(&self, directory: &Path, server: &Server, tables: &[&str]) -> Result<Project> {
+        let directory = directory.join("project");
+        fs::create_dir_all(&directory).map_err(Error::during(directory.display()))?;
+        let tables: Vec<String> = tables.iter().map(|table| format!("\"public.{table}\"")).collect();
+        let text = format!(
+            "version: 1\nname: bench\nsource:\n  postgres:\n    url: \"{}\"\n    slot: {SLOT}\n    publication: {PUBLICATION}\n    \
+             tables: [{}]\n",
+            server.url(),
+            tables.join(", "),
+        );
+        let path = directory.join("millstream.yml");
+        fs::write(&path, text).map_err(Error::during(path.display()))?;
+        Ok(Project { program: self.program.clone(), directory })
+    }
+}
+
+/// The slot that Millstream makes for itself.
+const SLOT: &str = "millstream";
+
+/// A project, and how it is run.
+pub(crate) struct Project {
+    program: PathBuf,
+    directory: PathBuf,
+}
+
+impl Project {
+    /// Runs `up --until-caught-up`: from the start of the process until everything committed so far can be queried, and the process
+    /// has ended.
+    pub(crate) fn catch_up(&self) -> Result<Taken> {
+        Child::spawn(self.verb(&["up", "--until-caught-up"]), "millstream", &self.directory)?
+            .finish(CATCH_UP_WAIT_MAX)
+    }
+
+    /// The same as a line of the report, once the warehouse was seen to hold what it should: `expected` is a query and its one number.
+    pub(crate) fn measure(&self, consumer: &str, rows: u64, expected: (&str, u64)) -> Result<Line> {
+        let taken = self.catch_up()?;
+        self.expect(expected)?;
+        Ok(Line::new(consumer.to_owned(), rows, taken))
+    }
+
+    /// Checks the one number of a query. A rate of wrong rows is no rate.
+    pub(crate) fn expect(&self, (sql, number): (&str, u64)) -> Result<()> {
+        let output =
+            self.verb(&["sql", "--json", sql]).output().map_err(Error::during("starting millstream sql"))?;
+        let rows: Value = serde_json::from_slice(&output.stdout).map_err(|_| {
+            Error::new(format!("`{sql}`: {}", String::from_utf8_lossy(&output.stderr).trim_end()))
+        })?;
+        let found = rows[0].as_object().and_then(|row| row.values().next()).and_then(Value::as_u64);
+        if found == Some(number) {
+            return Ok(());
+        }
+        Err(Error::new(format!("`{sql}` should give {number} and gives {rows}: what was measured is wrong")))
+    }
+
+    /// Starts `up`, and waits until it answers.
+    pub(crate) fn up(&self) -> Result<Up> {
+        let child = Child::spawn(self.verb(&["up"]), "millstream", &self.directory)?;
+        let mut up = Up { child, socket: self.directory.join("data/millstream.sock") };
+        wait_until("millstream's first answer", START_WAIT_MAX, || {
+            if up.child.check().is_err() || interrupt::requested() {
+                return Some(());
+            }
+            up.query("SELECT 1").ok().map(drop)
+        })?;
+        up.check()?;
+        Ok(up)
+    }
+
+    fn verb(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--project").arg(&self.directory).args(["--no-color", "--no-input"]).args(arguments);
+        command
+    }
+}
+
+/// A running instance.
+pub(crate) struct Up {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Up {
+    /// Asks the running instance, as `millstream sql` does but without starting a process, which would take longer than the answer.
+    pub(crate) fn query(&self, sql: &str) -> Result<Vec<Vec<Value>>> {
+        let during = || Error::during("asking millstream");
+        let mut stream = UnixStream::connect(&self.socket).map_err(during())?;
+        stream.set_read_timeout(Some(START_WAIT_MAX)).map_err(during())?;
+        let request = json!({ "verb": "sql", "sql": sql, "as_of": null });
+        stream.write_all(format!("{request}\n").as_bytes()).map_err(during())?;
+        let mut rows = Vec::new();
+        for line in BufReader::new(stream).lines() {
+            let line = line.map_err(during())?;
+            let event: Value =
+                serde_json::from_str(&line).map_err(Error::during(format!("millstream said `{line}`")))?;
+            if let Some(page) = event["rows"].as_array() {
+                rows.extend(page.iter().filter_map(|row| row.as_array().cloned()));
+            } else if event.get("done").is_some() {
+                return Ok(rows);
+            } else if event.get("failed").is_some() {
+                return Err(Error::new(format!("`{sql}`: {}", event["failed"])));
+            }
+        }
+        Err(Error::new("millstream closed the connection"))
+    }
+
+    /// An error where it has ended.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        interrupt::check()?;
+        self.child.check()
+    }
+
+    /// Stops it as a service manager does.
+    pub(crate) fn stop(mut self) -> Result<Taken> {
+        self.child.stop(STOP_WAIT_MAX)
+    }
+}
