@@ -268,11 +268,11 @@ pub enum SourceError {
         /// The other.
         second: String,
     },
-    /// Open transactions hold up the slot's creation.
-    #[error("creating replication slot `{slot}` waited {waited_s} s for transactions that are still open")]
+    /// Open transactions hold up something that has to wait for them.
+    #[error("{doing} waited {waited_s} s for transactions that are still open")]
     OpenTransactions {
-        /// The slot.
-        slot: String,
+        /// What waited.
+        doing: String,
         /// How long.
         waited_s: u64,
         /// Who holds it up.

@@ -7,14 +7,21 @@
 //! - [`catalog`]: tables, publications, and what a table looked like when a change was made.
 //! - [`replication`], [`slot`]: identity, slots and the stream.
 //! - [`capture`]: the stream into the log.
+//! - [`snapshot`]: rows into the base, and snapshots held open for comparing.
+//! - [`provision`]: what has to be created at the source.
+//! - [`position`]: where the source stands.
 
+mod blockers;
 pub mod capture;
 pub mod catalog;
 pub mod config;
 pub mod error;
 pub mod patterns;
+pub mod position;
+pub mod provision;
 pub mod replication;
 pub mod slot;
+pub mod snapshot;
 pub mod sql;
 pub mod stop;
 pub mod tls;

@@ -197,16 +197,6 @@ pub async fn publication(wire: &mut Wire, name: &str) -> Result<Option<Publicati
     }))
 }
 
-/// The leaves of a partitioned table with their sizes: where its rows are.
-pub(crate) async fn leaves(wire: &mut Wire, table: TableId) -> Result<Vec<(TableName, u64)>> {
-    let statement = format!(
-        "SELECT n.nspname, c.relname, c.relpages FROM pg_partition_tree({table}) t JOIN pg_class c ON c.oid = t.relid \
-         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.isleaf ORDER BY c.oid"
-    );
-    let rows = wire.query("listing partitions", &statement).await?;
-    rows.iter().map(|row| Ok((TableName::new(row.text(0)?, row.text(1)?), row.parse(2)?))).collect()
-}
-
 /// The source's clock.
 pub async fn clock(wire: &mut Wire) -> Result<Timestamp> {
     let statement = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";

@@ -157,7 +157,11 @@ pub(crate) fn slot_error(error: SourceError, slot: &str) -> SourceError {
                 .unwrap_or("unknown")
                 .to_owned(),
         },
-        "55P03" => SourceError::OpenTransactions { slot: slot(), waited_s: 0, blockers: String::new() },
+        "55P03" => SourceError::OpenTransactions {
+            doing: format!("creating replication slot `{}`", slot()),
+            waited_s: 0,
+            blockers: String::new(),
+        },
         "53400" => SourceError::NoFreeSlot { max: "of the server's".into() },
         "42704" if message.starts_with("publication") => SourceError::NoPublication {
             publication: message.split('"').nth(1).unwrap_or_default().to_owned(),
