@@ -343,7 +343,7 @@ mod tests {
         ];
         for table in broken {
             assert_eq!(
-                select(&[table.clone()], &everything(), None, false).problems.len(),
+                select(std::slice::from_ref(&table), &everything(), None, false).problems.len(),
                 1,
                 "{}",
                 table.name

@@ -265,6 +265,8 @@ impl Capture {
         self.observer.set_source(source_end, slot.retained_bytes.unwrap_or(0).max(0) as u64);
         let patience = "SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'";
         let patience = catalog.query_one("reading wal_sender_timeout", patience).await?.parse(0)?;
+        let version = catalog.query_one("reading the version", "SHOW server_version_num").await?.parse(0)?;
+        writer.describe(replication.describe(&identity, version))?;
         let stream = replication.start(name, &self.config.publication, flushed).await?;
         self.connected = true;
         self.observer.flushed(flushed);

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use millstream_core::{
-    log::{EventLog, LogWriter},
+    log::{EventLog, LogWriter, SourceDescription},
     Lsn, TableSchema,
 };
 use tokio::sync::{mpsc, oneshot, watch, OwnedSemaphorePermit, Semaphore};
@@ -49,6 +49,7 @@ pub(super) struct Work {
 enum Order {
     Write(Work, OwnedSemaphorePermit),
     Reset(oneshot::Sender<()>),
+    Describe(Box<SourceDescription>),
 }
 
 /// How far the thread is.
@@ -98,6 +99,11 @@ impl WriterThread {
         self.orders.send(Order::Reset(done)).map_err(|_| self.failure())?;
         is_done.await.map_err(|_| self.failure())?;
         Ok(self.written.borrow().flushed)
+    }
+
+    /// Says who speaks from here on.
+    pub(super) fn describe(&self, source: SourceDescription) -> Result<()> {
+        self.orders.send(Order::Describe(Box::new(source))).map_err(|_| self.failure())
     }
 
     /// Why the thread has ended.
@@ -159,6 +165,9 @@ impl Writer {
             match order {
                 None => return Ok(()),
                 Some(Order::Write(work, _room)) => self.write(work)?,
+                Some(Order::Describe(source)) => {
+                    self.writer.describe_source(&source).map_err(SourceError::from_port)?;
+                }
                 Some(Order::Reset(done)) => {
                     self.sync()?;
                     self.writer.reset().map_err(SourceError::from_port)?;

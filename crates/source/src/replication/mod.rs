@@ -5,7 +5,7 @@ mod stream;
 
 use std::time::Duration;
 
-use millstream_core::Lsn;
+use millstream_core::{log::SourceDescription, Lsn};
 use postgres_protocol::message::frontend;
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +110,26 @@ impl Replication {
         Ok(())
     }
 
+    /// Who speaks on this connection, and in which form.
+    pub(crate) fn describe(&self, identity: &SourceIdentity, server_version: u32) -> SourceDescription {
+        let (protocol, options) = self.dialect();
+        let settings = self.wire.pinned().chain(options.iter().copied());
+        SourceDescription {
+            system_identifier: identity.system_identifier.parse().unwrap_or(0),
+            server_version,
+            protocol,
+            options: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        }
+    }
+
+    /// The protocol's version, and pgoutput's options beyond it.
+    fn dialect(&self) -> (u32, &'static [(&'static str, &'static str)]) {
+        match self.version().major >= STREAMING_SINCE {
+            true => (2, &[("streaming", "on"), ("messages", "true")]),
+            false => (1, &[]),
+        }
+    }
+
     /// Starts the stream at `from`, or where the slot stands if that is later.
     pub(crate) async fn start(
         mut self,
@@ -118,12 +138,10 @@ impl Replication {
         from: Lsn,
     ) -> Result<ReplicationStream> {
         let doing = "starting replication";
-        let streaming = match self.version().major >= STREAMING_SINCE {
-            true => "proto_version '2', streaming 'on', messages 'true'",
-            false => "proto_version '1'",
-        };
+        let (protocol, options) = self.dialect();
+        let options: String = options.iter().map(|(name, value)| format!(", {name} '{value}'")).collect();
         let statement = format!(
-            "START_REPLICATION SLOT {} LOGICAL {from} ({streaming}, publication_names {})",
+            "START_REPLICATION SLOT {} LOGICAL {from} (proto_version '{protocol}', publication_names {}{options})",
             sql::identifier(slot),
             sql::literal(&sql::identifier(publication)),
         );

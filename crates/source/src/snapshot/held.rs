@@ -138,7 +138,7 @@ impl HeldSnapshot {
 
     /// Holds on to the snapshot that a slot's creation exported. Also returns the tables that changed between the two in a way that the
     /// snapshot can't bear: they need a snapshot of their own.
-    pub(crate) async fn import(
+    pub async fn import(
         connection: &Connection,
         publication: Option<&str>,
         tables: &[TableId],

@@ -127,6 +127,11 @@ impl Wire {
         ServerVersion { major: digits.parse().unwrap_or(0), text }
     }
 
+    /// The settings that decide how values are printed.
+    pub(crate) fn pinned(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        startup::PINNED.into_iter()
+    }
+
     /// The pid of the server's process for this connection.
     pub fn backend_pid(&self) -> i32 {
         self.backend_pid

@@ -30,7 +30,7 @@ pub(crate) enum Session {
 
 /// Settings that decide how values are printed, and so what the log's bytes mean: never left to the role or the server.
 /// An empty search path makes names of types and functions unambiguous.
-const PINNED: [(&str, &str); 9] = [
+pub(super) const PINNED: [(&str, &str); 9] = [
     ("client_encoding", "UTF8"),
     ("DateStyle", "ISO, MDY"),
     ("IntervalStyle", "postgres"),

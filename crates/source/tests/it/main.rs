@@ -1,8 +1,14 @@
 //! Scenarios against real servers of the test kit, each with a cluster of its own.
 
+// Helpers fail by panicking as tests do; clippy knows only functions marked as tests.
+#![allow(clippy::unwrap_used)]
+
 mod capture;
 mod connection;
+mod memory_base;
 mod memory_log;
+mod provision;
+mod snapshot;
 
 use millstream_source::Connection;
 use millstream_testkit::PgCluster;
