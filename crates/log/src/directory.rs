@@ -35,9 +35,11 @@ impl Directory {
     pub(crate) fn create(root: &Path) -> Result<Self> {
         let directory = Directory { root: root.to_owned() };
         for path in [directory.root.clone(), directory.spools(), directory.bases()] {
-            fs::create_dir_all(&path).map_err(LogError::io("create", &path))?;
+            if !path.is_dir() {
+                fs::create_dir_all(&path).map_err(LogError::io("create", &path))?;
+                sync_dir(parent(&path))?;
+            }
         }
-        sync_dir(&directory.root)?;
         Ok(directory)
     }
 
@@ -141,7 +143,15 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
     file.write_all(content).map_err(LogError::io("write", &temporary))?;
     sync_data(&file, &temporary)?;
     fs::rename(&temporary, path).map_err(LogError::io("replace", path))?;
-    sync_dir(path.parent().unwrap_or(path))
+    sync_dir(parent(path))
+}
+
+/// The directory that a file or directory is an entry of.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Deletes a file that may be gone already.
@@ -181,6 +191,12 @@ mod tests {
         assert!(matches!(directory.lock(), Err(LogError::Locked { .. })));
         drop(holder);
         directory.lock().unwrap();
+    }
+
+    #[test]
+    fn a_relative_path_has_a_directory_too() {
+        assert_eq!(parent(Path::new("log")), Path::new("."));
+        assert_eq!(parent(Path::new("data/log")), Path::new("data"));
     }
 
     #[test]

@@ -37,7 +37,7 @@ fn read(store: &dyn BaseStore, base: BaseId, table: u32, number: u32) -> io::Res
 
 #[test]
 fn chunks_read_back_and_survive_a_kill() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let content: Vec<u8> = (0..700_001u32).map(|number| number as u8).collect();
     let log = open(dir.path());
     let base = log.create(vec![planned(1, 3)]).unwrap();
@@ -47,7 +47,7 @@ fn chunks_read_back_and_survive_a_kill() {
     unfinished.write(b"lost").unwrap();
     assert_eq!(log.write_chunk(base, TableId(1), 2).err().unwrap().code(), "MS3014");
 
-    let copy = tempfile::tempdir().unwrap();
+    let copy = scratch();
     copy_dir(dir.path(), copy.path());
     let log = open(copy.path());
     let manifest = &log.manifests().unwrap()[0];
@@ -63,7 +63,7 @@ fn chunks_read_back_and_survive_a_kill() {
 
 #[test]
 fn every_damaged_byte_and_every_cut_of_a_chunk_is_named() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let base = log.create(vec![planned(1, 1)]).unwrap();
     write(&log, base, 1, 0, b"some copied rows");
@@ -90,7 +90,7 @@ fn every_damaged_byte_and_every_cut_of_a_chunk_is_named() {
 
 #[test]
 fn a_table_that_starts_again_loses_the_chunks_its_new_entry_does_not_name() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let base = log.create(vec![planned(1, 2), planned(2, 1)]).unwrap();
     write(&log, base, 1, 0, b"zero");
@@ -110,7 +110,7 @@ fn a_table_that_starts_again_loses_the_chunks_its_new_entry_does_not_name() {
 
 #[test]
 fn the_newest_complete_base_of_a_table_stays() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let first = log.create(vec![planned(1, 1), planned(2, 1)]).unwrap();
     write(&log, first, 1, 0, b"1");
@@ -131,7 +131,7 @@ fn the_newest_complete_base_of_a_table_stays() {
 
 #[test]
 fn a_manifest_of_another_version_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     open(dir.path()).create(vec![planned(1, 1)]).unwrap();
     let path = dir.path().join("base/1/manifest.json");
     let manifest = std::fs::read_to_string(&path).unwrap();

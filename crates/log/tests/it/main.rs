@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod base;
+mod recovery;
+mod retention;
 mod streamed;
 mod support;
 mod transactions;

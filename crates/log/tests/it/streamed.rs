@@ -11,7 +11,7 @@ fn spools(dir: &std::path::Path) -> usize {
 
 #[test]
 fn streamed_transactions_come_whole_in_commit_order() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let mut source = Source::new(&log);
     source.stream_start(10, true);
@@ -50,7 +50,7 @@ fn streamed_transactions_come_whole_in_commit_order() {
 
 #[test]
 fn rows_of_rolled_back_subtransactions_are_never_seen() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let mut source = Source::new(&log);
     source.stream_start(10, true);
@@ -82,7 +82,7 @@ fn rows_of_rolled_back_subtransactions_are_never_seen() {
 
 #[test]
 fn a_schema_learned_in_a_rolled_back_subtransaction_does_not_leak() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let mut source = Source::new(&log);
     source.begin(5, 1900);
@@ -123,7 +123,7 @@ fn a_schema_learned_in_a_rolled_back_subtransaction_does_not_leak() {
 
 #[test]
 fn a_lost_connection_discards_what_was_streamed() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let mut source = Source::new(&log);
     let stream = |source: &mut Source| {
@@ -152,7 +152,7 @@ fn a_lost_connection_discards_what_was_streamed() {
 
 #[test]
 fn a_spool_that_never_joined_is_deleted_at_opening() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = EmbeddedLog::open(LogSettings { transaction_bytes: 64, ..settings(dir.path()) }).unwrap();
     let mut source = Source::new(&log);
     source.stream_start(10, true);
@@ -163,18 +163,18 @@ fn a_spool_that_never_joined_is_deleted_at_opening() {
     source.schema(&table(1, 1), None);
     source.insert(None, 1, "an ordinary transaction that outgrew its frame");
     assert_eq!(spools(dir.path()), 2);
-    let copy = tempfile::tempdir().unwrap();
+    let copy = scratch();
     copy_dir(dir.path(), copy.path());
     let reopened = open(copy.path());
     assert_eq!((spools(copy.path()), reopened.stats().bytes), (0, 0));
     source.commit(20, 2000);
     // Renamed, but the frame that names it is in memory only.
-    let copy = tempfile::tempdir().unwrap();
+    let copy = scratch();
     copy_dir(dir.path(), copy.path());
     assert!(read_after(&open(copy.path()), 0).is_empty());
     assert_eq!(spools(copy.path()), 0);
     source.sync();
-    let copy = tempfile::tempdir().unwrap();
+    let copy = scratch();
     copy_dir(dir.path(), copy.path());
     assert_eq!(read_after(&open(copy.path()), 0).len(), 1);
     assert_eq!(spools(copy.path()), 1);
@@ -182,7 +182,7 @@ fn a_spool_that_never_joined_is_deleted_at_opening() {
 
 #[test]
 fn a_missing_or_damaged_spool_is_refused_by_name() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let mut source = Source::new(&log);
     source.stream_start(10, true);

@@ -203,6 +203,17 @@ pub(crate) fn told(transactions: &[Read]) -> Vec<Vec<String>> {
     transactions.iter().map(Read::told).collect()
 }
 
+/// A directory for a log, in memory where the system has that: what an fsync means can't be tested here, and thousands of
+/// them take minutes on a disk.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
+}
+
 /// A directory as it would be found after a kill at this moment.
 pub(crate) fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();

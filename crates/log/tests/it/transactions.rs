@@ -12,7 +12,7 @@ use crate::support::*;
 
 #[test]
 fn what_is_written_is_read_in_order_with_its_schema_before_it() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let mut source = Source::new(&log);
     source.begin(7, 2000);
@@ -34,7 +34,7 @@ fn what_is_written_is_read_in_order_with_its_schema_before_it() {
 
 #[test]
 fn nothing_is_seen_before_it_is_durable() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let mut source = Source::new(&log);
     source.writer.schema(&table(1, 1)).unwrap();
@@ -52,7 +52,7 @@ fn nothing_is_seen_before_it_is_durable() {
 
 #[test]
 fn a_reader_waits_for_what_comes_and_learns_that_nothing_does() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let mut reader = log.reader(Lsn(0)).unwrap();
     assert!(reader.next(Duration::ZERO).unwrap().is_none());
@@ -79,7 +79,7 @@ fn a_reader_waits_for_what_comes_and_learns_that_nothing_does() {
 
 #[test]
 fn an_acknowledged_position_is_known_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     {
         let log = open(dir.path());
         let mut source = Source::new(&log);
@@ -93,7 +93,7 @@ fn an_acknowledged_position_is_known_after_a_restart() {
 
 #[test]
 fn what_is_sent_again_is_dropped_and_counted() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let (old, new) = (table(1, 1), table(1, 2));
     let send_two = |source: &mut Source| {
@@ -122,7 +122,7 @@ fn what_is_sent_again_is_dropped_and_counted() {
 
 #[test]
 fn a_schema_stated_with_what_was_sent_again_holds_for_what_follows() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let mut source = Source::new(&log);
     source.writer.schema(&table(1, 1)).unwrap();
@@ -139,7 +139,7 @@ fn a_schema_stated_with_what_was_sent_again_holds_for_what_follows() {
 
 #[test]
 fn rows_before_and_after_a_change_of_their_table_have_each_their_own_schema() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let mut source = Source::new(&log);
     source.begin(1, 2000);
@@ -158,7 +158,7 @@ fn rows_before_and_after_a_change_of_their_table_have_each_their_own_schema() {
 
 #[test]
 fn an_open_transaction_is_forgotten_with_its_connection() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let mut source = Source::new(&log);
     source.begin(1, 2000);
@@ -175,7 +175,7 @@ fn an_open_transaction_is_forgotten_with_its_connection() {
 
 #[test]
 fn a_transaction_without_published_changes_only_moves_the_position() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let mut source = Source::new(&log);
     source.transaction(1, 2000, 1, &[]);
@@ -187,7 +187,7 @@ fn a_transaction_without_published_changes_only_moves_the_position() {
 
 #[test]
 fn segments_roll_over_with_what_is_needed_to_read_each_alone() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let settings = LogSettings { segment_bytes: 1024, ..settings(dir.path()) };
     let log = EmbeddedLog::open(settings.clone()).unwrap();
     let mut source = Source::new(&log);
@@ -226,7 +226,7 @@ fn segments_roll_over_with_what_is_needed_to_read_each_alone() {
 
 #[test]
 fn a_large_transaction_leaves_the_segment_and_comes_in_parts() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let settings = LogSettings { transaction_bytes: 4096, ..settings(dir.path()) };
     let log = EmbeddedLog::open(settings.clone()).unwrap();
     let mut source = Source::new(&log);
@@ -258,7 +258,7 @@ fn a_large_transaction_leaves_the_segment_and_comes_in_parts() {
 
 #[test]
 fn there_is_one_writer_and_one_process() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let writer = log.writer().unwrap();
     assert_eq!(log.writer().err().unwrap().code(), "MS3005");
@@ -270,7 +270,7 @@ fn there_is_one_writer_and_one_process() {
 
 #[test]
 fn what_a_dropped_writer_never_synced_is_gone() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = EmbeddedLog::open(LogSettings { transaction_bytes: 100, ..settings(dir.path()) }).unwrap();
     let mut source = Source::new(&log);
     source.writer.schema(&table(1, 1)).unwrap();
@@ -295,7 +295,7 @@ fn what_a_dropped_writer_never_synced_is_gone() {
 
 #[test]
 fn messages_out_of_place_are_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let log = open(dir.path());
     let mut source = Source::new(&log);
     let mut refused = |message: &[u8]| {
