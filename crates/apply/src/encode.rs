@@ -165,13 +165,24 @@ fn unsigned(values: impl Iterator<Item = u64>) -> ArrayRef {
 struct Meta(Vec<Field>, Vec<ArrayRef>);
 
 impl Meta {
-    fn opened(mut self, opened: impl Iterator<Item = (Moment, Operation)> + Clone) -> Self {
-        let moments = opened.clone().map(|(moment, _)| moment);
-        self.0.push(timestamp_field(meta::VALID_FROM));
-        self.1.push(timestamps(moments.clone()));
+    fn time(mut self, name: &str, moments: impl Iterator<Item = Moment>) -> Self {
+        self.0.push(timestamp_field(name));
+        self.1.push(timestamps(moments));
+        self
+    }
+
+    fn operation(mut self, operations: impl Iterator<Item = Operation>) -> Self {
         self.0.push(Field::new(meta::OPERATION, DataType::Utf8, false));
-        self.1.push(Arc::new(StringArray::from_iter_values(opened.map(|(_, operation)| operation.as_str()))));
-        self.position(meta::LSN, meta::SEQ, moments)
+        self.1.push(Arc::new(StringArray::from_iter_values(operations.map(Operation::as_str))));
+        self
+    }
+
+    /// What every open version carries.
+    fn opened(self, opened: impl Iterator<Item = (Moment, Operation)> + Clone) -> Self {
+        let moments = opened.clone().map(|(moment, _)| moment);
+        self.time(meta::VALID_FROM, moments.clone())
+            .operation(opened.map(|(_, operation)| operation))
+            .position(meta::LSN, meta::SEQ, moments)
     }
 
     fn position(mut self, lsn: &str, seq: &str, moments: impl Iterator<Item = Moment> + Clone) -> Self {
@@ -179,12 +190,6 @@ impl Meta {
         self.1.push(unsigned(moments.clone().map(|moment| moment.position.commit_lsn.0)));
         self.0.push(Field::new(seq, DataType::UInt64, false));
         self.1.push(unsigned(moments.map(|moment| moment.position.ordinal)));
-        self
-    }
-
-    fn valid_to(mut self, moments: impl Iterator<Item = Moment>) -> Self {
-        self.0.push(timestamp_field(meta::VALID_TO));
-        self.1.push(timestamps(moments));
         self
     }
 
@@ -235,10 +240,13 @@ pub fn row_group<'a>(
     }
     if !closed.is_empty() {
         let data = take_record_batch(&data, &UInt64Array::from(closed_rows))?;
+        let opens = closed.iter().map(|(opened, _, _)| *opened);
         let ends = closed.iter().map(|(_, _, end)| end.at);
         let batch = Meta::over(data)
-            .opened(closed.iter().map(|(moment, operation, _)| (*moment, *operation)))
-            .valid_to(ends.clone())
+            .time(meta::VALID_FROM, opens.clone())
+            .time(meta::VALID_TO, ends.clone())
+            .operation(closed.iter().map(|(_, operation, _)| *operation))
+            .position(meta::LSN, meta::SEQ, opens)
             .position(meta::LSN_TO, meta::SEQ_TO, ends)
             .batch()?;
         group.closed = Some(batch);
@@ -268,7 +276,8 @@ fn close_batch(plan: &TablePlan, layout: &TableLayout) -> Result<RecordBatch, En
     }
     let (fields, columns) = rows.finish();
     let ends = plan.closes.iter().map(|close| close.end.at);
-    let mut meta = Meta(fields, columns).valid_to(ends.clone()).position(meta::LSN_TO, meta::SEQ_TO, ends);
+    let mut meta =
+        Meta(fields, columns).time(meta::VALID_TO, ends.clone()).position(meta::LSN_TO, meta::SEQ_TO, ends);
     meta.0.push(Field::new(meta::DELETED, DataType::Boolean, false));
     meta.1.push(Arc::new(plan.closes.iter().map(|close| Some(close.end.deleted)).collect::<BooleanArray>()));
     Ok(meta.batch()?)
