@@ -5,13 +5,14 @@
 
 use crate::tree::{assert_none, packages};
 
-/// Permissive licences. One with obligations beyond notices needs a decision record first.
+/// Permissive licences; CDLA-Permissive-2.0 is that of data, here the web's root certificates. One with obligations beyond notices needs a decision record first.
 const ALLOWED: &[&str] = &[
     "0BSD",
     "Apache-2.0",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSL-1.0",
+    "CDLA-Permissive-2.0",
     "CC0-1.0",
     "ISC",
     "MIT",
