@@ -1,0 +1,3 @@
+//! Decoding and printing against a real server.
+
+mod types;
