@@ -116,6 +116,9 @@ pub enum SourceError {
         /// The oldest supported.
         needed: u32,
     },
+    /// The server follows another one.
+    #[error("the server is a standby, and replication starts at a primary")]
+    Standby,
     /// `wal_level` is not `logical`.
     #[error("the server's wal_level is `{found}`, and logical replication needs `logical`")]
     WalLevel {
@@ -341,6 +344,25 @@ impl SourceError {
         self.action() == Action::Retry
     }
 
+    /// What mends it, as SQL for somebody who may.
+    pub fn remedy_sql(&self) -> Option<String> {
+        match self {
+            SourceError::WalLevel { .. } => Some("ALTER SYSTEM SET wal_level = 'logical'".into()),
+            SourceError::NoReplicationRight { role } => {
+                Some(format!("ALTER ROLE {} REPLICATION", crate::sql::identifier(role)))
+            }
+            SourceError::WalRemoved { slot, .. } => {
+                Some(format!("SELECT pg_drop_replication_slot({})", crate::sql::literal(slot)))
+            }
+            SourceError::NoPrivilege { remedy, .. }
+            | SourceError::NoIdentity { remedy, .. }
+            | SourceError::NotLogged { remedy, .. }
+            | SourceError::Publication { remedy, .. } => Some(remedy.clone()),
+            SourceError::NotReady { remedy, .. } => remedy.clone(),
+            _ => None,
+        }
+    }
+
     /// The server's SQLSTATE, if it was the server that refused.
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {
@@ -388,6 +410,7 @@ impl Diagnostic for SourceError {
             NoPrivilege { .. } => "MS2104",
             NoFreeSlot { .. } => "MS2105",
             NoFreeWalsender { .. } => "MS2106",
+            Standby => "MS2107",
             PatternMatchesNothing { .. } => "MS2201",
             Pattern { .. } => "MS2202",
             NoIdentity { .. } => "MS2203",
@@ -455,10 +478,10 @@ impl Diagnostic for SourceError {
             NoReplicationRight { role } => {
                 format!("run ALTER ROLE {} REPLICATION (the right is not inherited)", crate::sql::identifier(role))
             }
-            NoPrivilege { remedy, .. }
-            | NoIdentity { remedy, .. }
-            | NotLogged { remedy, .. }
-            | Publication { remedy, .. } => format!("run {remedy}"),
+            NoPrivilege { remedy, .. } => format!("run as its owner or a superuser: {remedy}"),
+            NotLogged { table, remedy, .. } => format!("run {remedy}, or leave it out with `!{table}`"),
+            NoIdentity { remedy, .. } | Publication { remedy, .. } => format!("run {remedy}"),
+            Standby => "connect to the primary".into(),
             NoFreeSlot { .. } => {
                 "drop a slot that nobody reads (pg_drop_replication_slot), or raise max_replication_slots and restart".into()
             }

@@ -8,6 +8,7 @@
 //! - [`replication`], [`slot`]: identity, slots and the stream.
 //! - [`capture`]: the stream into the log.
 //! - [`snapshot`]: rows into the base, and snapshots held open for comparing.
+//! - [`preflight`]: is the source ready?
 //! - [`provision`]: what has to be created at the source.
 //! - [`position`]: where the source stands.
 
@@ -18,6 +19,7 @@ pub mod config;
 pub mod error;
 pub mod patterns;
 pub mod position;
+pub mod preflight;
 pub mod provision;
 pub mod replication;
 pub mod slot;

@@ -71,7 +71,10 @@ pub fn select(
                         "{} as a table of its own: it is published as part of its root",
                         table.name
                     ),
-                    remedy: "with publish_via_partition_root = false, or name the root in `tables`".into(),
+                    remedy: format!(
+                        "ALTER PUBLICATION {} SET (publish_via_partition_root = false)",
+                        sql::identifier(&publication.map(|p| p.name.clone()).unwrap_or_default())
+                    ),
                 });
             }
             // Rows are in the leaves, which the patterns reach by the root's name too.
@@ -141,7 +144,7 @@ fn check_table(table: &TableInfo, all: &[TableInfo], problems: &mut Vec<SourceEr
         problems.push(SourceError::NotLogged {
             table: table.name.to_string(),
             what: "unlogged".into(),
-            remedy: format!("ALTER TABLE {name} SET LOGGED, or leave it out with `!{}`", table.name),
+            remedy: format!("ALTER TABLE {name} SET LOGGED"),
         });
         return;
     }
@@ -194,22 +197,14 @@ pub async fn plan(wire: &mut Wire, config: &SourceConfig, ours: bool) -> Result<
     if let Some(problem) = selection.problems.into_iter().next() {
         return Err(problem);
     }
-    let name = sql::identifier(&config.publication);
-    let list = |tables: &mut dyn Iterator<Item = &TableInfo>| {
-        tables.map(|table| sql::table(&table.name)).collect::<Vec<_>>().join(", ")
-    };
     let mut statements = Vec::new();
     if publication.is_none() {
-        // Changes of a partition are its root's: partitions come and go without a new table in the warehouse.
-        let options =
-            if wire.version().major >= 13 { " WITH (publish_via_partition_root = true)" } else { "" };
-        statements.push(format!(
-            "CREATE PUBLICATION {name} FOR TABLE {}{options}",
-            list(&mut selection.tables.iter())
-        ));
+        statements.push(create_publication(wire.version().major, &config.publication, &selection.tables));
     } else if !selection.unpublished.is_empty() {
         let missing = selection.tables.iter().filter(|table| selection.unpublished.contains(&table.id));
-        statements.push(format!("ALTER PUBLICATION {name} ADD TABLE {}", list(&mut { missing })));
+        let missing: Vec<String> = missing.map(|table| sql::table(&table.name)).collect();
+        let name = sql::identifier(&config.publication);
+        statements.push(format!("ALTER PUBLICATION {name} ADD TABLE {}", missing.join(", ")));
     }
     Ok(Plan {
         tables: selection.tables,
@@ -217,6 +212,14 @@ pub async fn plan(wire: &mut Wire, config: &SourceConfig, ours: bool) -> Result<
         create_publication: publication.is_none(),
         statements,
     })
+}
+
+/// The statement that creates a publication of these tables, and never of all there are: those to come could have no identity.
+pub(crate) fn create_publication(major: u32, name: &str, tables: &[TableInfo]) -> String {
+    let tables: Vec<String> = tables.iter().map(|table| sql::table(&table.name)).collect();
+    // Changes of a partition are its root's: partitions come and go without a new table in the warehouse.
+    let options = if major >= 13 { " WITH (publish_via_partition_root = true)" } else { "" };
+    format!("CREATE PUBLICATION {} FOR TABLE {}{options}", sql::identifier(name), tables.join(", "))
 }
 
 /// Executes the plan but for the slot, which is created with the first snapshot.
@@ -235,7 +238,7 @@ pub async fn execute(wire: &mut Wire, config: &SourceConfig, plan: &Plan, skip_t
                 role: config.connection.user.clone(),
                 privilege: "the right to create or change the publication".into(),
                 object: format!("publication {}", config.publication),
-                remedy: format!("{statement} as the tables' owner"),
+                remedy: statement.clone(),
             },
             _ => error,
         })?;

@@ -241,7 +241,7 @@ impl Capture {
         let mut flushed = writer.reset().await?;
         let mut replication = Replication::connect(&self.config.connection).await?;
         let (identity, source_end) = replication.identify().await?;
-        self.check_identity(&identity)?;
+        check_identity(self.config.identity.as_ref(), &identity)?;
         let mut catalog = Wire::connect(&self.config.connection).await?;
         let name = self.config.slot.as_str();
         let Some(slot) = Slot::read(&mut catalog, name).await? else {
@@ -276,27 +276,25 @@ impl Capture {
         Ok(Opened { stream, catalog, from: flushed, server_patience: Duration::from_millis(patience) })
     }
 
-    fn check_identity(&self, found: &SourceIdentity) -> Result<()> {
-        let Some(ours) = &self.config.identity else { return Ok(()) };
-        let what = if ours.system_identifier != found.system_identifier {
-            format!("its system identifier is {}, ours {}", found.system_identifier, ours.system_identifier)
-        } else if ours.database != found.database {
-            format!("its database has OID {}, ours {}", found.database, ours.database)
-        } else if ours.timeline != found.timeline {
-            format!(
-                "it is on timeline {}, ours {}: it was promoted or restored",
-                found.timeline, ours.timeline
-            )
-        } else {
-            return Ok(());
-        };
-        Err(SourceError::OtherSource { what })
-    }
-
     /// Capture never waits for whoever listens; what is told is also in the observer or found again by the watcher.
     fn tell(&self, event: SourceEvent) {
         if self.events.try_send(event).is_err() {
             tracing::debug!("nobody listens to the source's events");
         }
     }
+}
+
+/// Whether a source is the one that was replicated from before.
+pub(crate) fn check_identity(ours: Option<&SourceIdentity>, found: &SourceIdentity) -> Result<()> {
+    let Some(ours) = ours else { return Ok(()) };
+    let what = if ours.system_identifier != found.system_identifier {
+        format!("its system identifier is {}, ours {}", found.system_identifier, ours.system_identifier)
+    } else if ours.database != found.database {
+        format!("its database has OID {}, ours {}", found.database, ours.database)
+    } else if ours.timeline != found.timeline {
+        format!("it is on timeline {}, ours {}: it was promoted or restored", found.timeline, ours.timeline)
+    } else {
+        return Ok(());
+    };
+    Err(SourceError::OtherSource { what })
 }

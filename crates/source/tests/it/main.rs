@@ -7,6 +7,7 @@ mod capture;
 mod connection;
 mod memory_base;
 mod memory_log;
+mod preflight;
 mod provision;
 mod snapshot;
 
