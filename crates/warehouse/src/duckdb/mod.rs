@@ -92,8 +92,9 @@ impl Warehouse for DuckDb {
 
     fn tables(&mut self) -> Result<Vec<TableState>> {
         let kept = state::tables(&self.writer)?;
+        let mut physical = state::physical_columns(&self.writer)?;
         for table in &kept {
-            state::check_physical(&self.writer, &table.state)?;
+            state::check_physical(&mut physical, &table.state)?;
         }
         Ok(kept.into_iter().map(|table| table.state).collect())
     }

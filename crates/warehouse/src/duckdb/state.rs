@@ -76,8 +76,14 @@ pub(crate) fn set_progress(connection: &Connection, progress: &Progress) -> Resu
 }
 
 pub(crate) fn tables(connection: &Connection) -> Result<Vec<KeptTable>, WarehouseError> {
+    read_tables(connection, "true")
+}
+
+fn read_tables(connection: &Connection, condition: &str) -> Result<Vec<KeptTable>, WarehouseError> {
     let batches = connection
-        .query(&format!("SELECT stem, retired, state FROM {HIDDEN_SCHEMA}.tables ORDER BY oid"))
+        .query(&format!(
+            "SELECT stem, retired, state FROM {HIDDEN_SCHEMA}.tables WHERE {condition} ORDER BY oid"
+        ))
         .map_err(failed("reading its tables"))?;
     let mut kept = Vec::new();
     for batch in &batches {
@@ -99,9 +105,8 @@ pub(crate) fn tables(connection: &Connection) -> Result<Vec<KeptTable>, Warehous
 }
 
 pub(crate) fn table(connection: &Connection, id: TableId) -> Result<KeptTable, WarehouseError> {
-    tables(connection)?
-        .into_iter()
-        .find(|table| table.state.layout.id == id)
+    read_tables(connection, &format!("oid = {id}"))?
+        .pop()
         .ok_or_else(|| altered(format!("the table with OID {id} is not known")))
 }
 
@@ -121,8 +126,14 @@ pub(crate) fn put_table(connection: &Connection, table: &KeptTable) -> Result<()
     Ok(())
 }
 
+/// Columns of the hidden tables: table name, then column name, then DuckDB's name of its type.
+pub(crate) type PhysicalColumns = HashMap<String, HashMap<String, String>>;
+
 /// Checks that the hidden tables are as the layout says, so that a change by hand is found before rows are written.
-pub(crate) fn check_physical(connection: &Connection, state: &TableState) -> Result<(), WarehouseError> {
+pub(crate) fn check_physical(
+    physical: &mut PhysicalColumns,
+    state: &TableState,
+) -> Result<(), WarehouseError> {
     let layout = &state.layout;
     let bookkeeping = |closed: bool| {
         let mut columns = vec![
@@ -141,7 +152,7 @@ pub(crate) fn check_physical(connection: &Connection, state: &TableState) -> Res
         columns
     };
     for (name, closed) in [(current_name(layout.id), false), (closed_name(layout.id), true)] {
-        let mut found = physical_columns(connection, &name)?;
+        let mut found = physical.remove(&name).unwrap_or_default();
         let mut expected: Vec<(String, String)> = layout
             .columns
             .iter()
@@ -166,20 +177,21 @@ pub(crate) fn check_physical(connection: &Connection, state: &TableState) -> Res
     Ok(())
 }
 
-fn physical_columns(connection: &Connection, table: &str) -> Result<HashMap<String, String>, WarehouseError> {
+/// The columns of all hidden tables, in one pass over the catalogue.
+pub(crate) fn physical_columns(connection: &Connection) -> Result<PhysicalColumns, WarehouseError> {
     let batches = connection
         .query(&format!(
-            "SELECT column_name, data_type FROM duckdb_columns() \
-             WHERE database_name = current_database() AND schema_name = {} AND table_name = {}",
-            string(HIDDEN_SCHEMA),
-            string(table)
+            "SELECT table_name, column_name, data_type FROM duckdb_columns() \
+             WHERE database_name = current_database() AND schema_name = {}",
+            string(HIDDEN_SCHEMA)
         ))
-        .map_err(failed("looking at a table's columns"))?;
-    let mut columns = HashMap::new();
+        .map_err(failed("looking at its tables' columns"))?;
+    let mut columns = PhysicalColumns::new();
     for batch in &batches {
-        let (names, types) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+        let [tables, names, types] = [0, 1, 2].map(|index| batch.column(index).as_string::<i32>());
         for row in 0..batch.num_rows() {
-            columns.insert(names.value(row).to_owned(), types.value(row).to_owned());
+            let table = columns.entry(tables.value(row).to_owned()).or_default();
+            table.insert(names.value(row).to_owned(), types.value(row).to_owned());
         }
     }
     Ok(columns)

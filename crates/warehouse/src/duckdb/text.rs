@@ -105,8 +105,9 @@ fn interval_text(value: &str) -> String {
     let fraction = format!(
         "(CASE WHEN {seconds} % 1000000 <> 0 THEN '.' || rtrim(lpad(({seconds} % 1000000)::VARCHAR, 6, '0'), '0') ELSE '' END)"
     );
-    let two =
-        |number: String| format!("lpad({number}::VARCHAR, greatest(2, length({number}::VARCHAR)), '0')");
+    let two = |number: String| {
+        format!("lpad({number}::VARCHAR, greatest(2, length({number}::VARCHAR))::INTEGER, '0')")
+    };
     let time = format!(
         "CASE WHEN {micros} <> 0 OR ({months} = 0 AND {days} = 0) THEN \
          (CASE WHEN {micros} < 0 THEN '-' WHEN {after_days} THEN '+' ELSE '' END) || \

@@ -395,14 +395,15 @@ fn alter_statements(
     match alteration {
         Alteration::Add { column, existing } => {
             let (name, of) = (physical_name(column.attnum), column_type(&column.column_type));
-            match existing {
-                Some(value) => {
-                    let value = text::literal(&column.column_type, value)?;
-                    statements
-                        .push(format!("ALTER TABLE {} ADD COLUMN {name} {of} DEFAULT {value}", current(id)));
-                    statements.push(format!("ALTER TABLE {} ALTER COLUMN {name} DROP DEFAULT", current(id)));
-                }
-                None => statements.push(format!("ALTER TABLE {} ADD COLUMN {name} {of}", current(id))),
+            statements.push(format!("ALTER TABLE {} ADD COLUMN {name} {of}", current(id)));
+            if let Some(value) = existing {
+                // Not a DEFAULT: DuckDB turns one that is more than a bare constant into an UPDATE, and after that the
+                // transaction can't alter the table again.
+                let value = text::literal(&column.column_type, value)?;
+                statements.push(format!(
+                    "ALTER TABLE {} ALTER COLUMN {name} SET DATA TYPE {of} USING {value}",
+                    current(id)
+                ));
             }
             statements.push(format!("ALTER TABLE {} ADD COLUMN {name} {of}", closed(id)));
             columns.push(column.clone());

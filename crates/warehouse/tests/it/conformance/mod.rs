@@ -1,5 +1,6 @@
 //! What every warehouse must do, whatever stands behind the port.
 
+mod exact;
 pub(crate) mod fixture;
 mod history;
 mod progress;
@@ -12,4 +13,5 @@ pub(crate) fn run(make: impl Fn() -> Box<dyn Warehouse>) {
     progress::run(&make);
     history::run(&make);
     whole_rows::run(&make);
+    exact::run(&make);
 }
