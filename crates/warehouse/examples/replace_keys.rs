@@ -13,9 +13,7 @@ use arrow_array::{
     UInt64Array,
 };
 use millstream_core::{
-    warehouse::{
-        HistoryNames, LayoutColumn, Moment, Progress, RowGroup, TableLayout, TableState, Warehouse,
-    },
+    warehouse::{HistoryNames, LayoutColumn, Moment, Progress, RowGroup, TableLayout, TableState, Warehouse},
     ColumnType, Lsn, Position, TableId, TableName, Timestamp,
 };
 use millstream_warehouse::{DuckDb, DuckDbOptions};
@@ -75,8 +73,16 @@ fn open(ids: &[u64], lsn: u64, operation: &str) -> RecordBatch {
     let statuses = ["OPEN", "PENDING", "PROCESSING", "COMPLETED"];
     RecordBatch::try_from_iter_with_nullable([
         ("c1", Arc::new(Int64Array::from_iter_values(ids.iter().map(|id| *id as i64))) as ArrayRef, true),
-        ("c2", Arc::new(Int64Array::from_iter_values(ids.iter().map(|id| (id * 7919 % 100_003) as i64))), true),
-        ("c3", Arc::new(StringArray::from_iter_values(ids.iter().map(|id| statuses[(id % 4) as usize]))), true),
+        (
+            "c2",
+            Arc::new(Int64Array::from_iter_values(ids.iter().map(|id| (id * 7919 % 100_003) as i64))),
+            true,
+        ),
+        (
+            "c3",
+            Arc::new(StringArray::from_iter_values(ids.iter().map(|id| statuses[(id % 4) as usize]))),
+            true,
+        ),
         (
             "c4",
             Arc::new(
@@ -89,7 +95,9 @@ fn open(ids: &[u64], lsn: u64, operation: &str) -> RecordBatch {
         (
             "c5",
             Arc::new(StringArray::from_iter_values(
-                ids.iter().map(|id| format!("delivery {} to door {}", id * 2_654_435_761 % 1_000_000_007, id % 997)),
+                ids.iter().map(|id| {
+                    format!("delivery {} to door {}", id * 2_654_435_761 % 1_000_000_007, id % 997)
+                }),
             )),
             true,
         ),
@@ -164,7 +172,11 @@ fn main() {
         taken += apply(&mut warehouse, layout, &rows, lsn);
         lsn += 1;
     }
-    println!("{size} rows inserted, {FILL_ROWS} a transaction: {:.0} rows/s, peak {} MB", size as f64 / taken.as_secs_f64(), peak_mb());
+    println!(
+        "{size} rows inserted, {FILL_ROWS} a transaction: {:.0} rows/s, peak {} MB",
+        size as f64 / taken.as_secs_f64(),
+        peak_mb()
+    );
     let started = Instant::now();
     warehouse.checkpoint().unwrap();
     println!("checkpoint: {:.0} ms", started.elapsed().as_secs_f64() * 1e3);

@@ -44,6 +44,7 @@ pub use open::DuckDbOptions;
 pub use reader::DuckReader;
 
 use self::{
+    close::Estimates,
     engine::{Connection, Database, EngineError},
     transaction::DuckTransaction,
 };
@@ -54,6 +55,7 @@ pub struct DuckDb {
     path: PathBuf,
     database: Database,
     writer: Connection,
+    estimates: Estimates,
 }
 
 impl DuckDb {
@@ -100,7 +102,7 @@ impl Warehouse for DuckDb {
     }
 
     fn begin(&mut self) -> Result<Box<dyn WarehouseTransaction + '_>> {
-        Ok(Box::new(DuckTransaction::begin(&self.writer)?))
+        Ok(Box::new(DuckTransaction::begin(&self.writer, &self.estimates)?))
     }
 
     fn checkpoint(&mut self) -> Result<Lsn> {

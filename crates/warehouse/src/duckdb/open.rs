@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    close::Estimates,
     engine::{Connection, Database, EngineError},
     failed,
     sql::{string, HIDDEN_SCHEMA},
@@ -89,7 +90,7 @@ impl DuckDb {
         // Text forms of timestamps, and dates derived from them, must not depend on where the program runs.
         writer.run("SET GLOBAL TimeZone = 'UTC'").map_err(|error| opening(path, existed, &error))?;
         prepare_schema(&writer)?;
-        Ok(DuckDb { path: path.to_owned(), database, writer })
+        Ok(DuckDb { path: path.to_owned(), database, writer, estimates: Estimates::default() })
     }
 
     /// Moves a damaged write-ahead log aside and opens the file as of its last checkpoint. Returns where the log is now.

@@ -149,12 +149,11 @@ pub(crate) fn replace_with_staged(
     let (staged, current) = (format!("temp.main.{}", stage_name(layout)), current(layout.id));
     if layout.history && deleted + updated > 0 {
         let from = format!(
-            "temp.main.paired AS p JOIN (VALUES (false), (true)) AS e(event) ON NOT e.event OR p.staged_id IS NULL \
+            "temp.main.paired AS p, \
+             unnest(CASE WHEN p.staged_id IS NULL THEN [false, true] ELSE [false] END) AS e(event) \
              JOIN {current} AS cur ON cur.rowid = p.cur_id"
         );
-        connection
-            .run(&Closing::at(at).insert_with_events(layout, &from, Operation::Delete))
-            .map_err(doing())?;
+        connection.run(&Closing::at(at).insert(layout, &from, Some(Operation::Delete))).map_err(doing())?;
     }
     // In pieces by an order of the pairs, so that no DELETE holds more than its bound in memory.
     let mut left = deleted + updated;

@@ -12,7 +12,7 @@ use millstream_core::{
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    close::{self, Closing},
+    close::{self, Closing, Estimates},
     engine::{AppendTarget, Connection},
     failed, replace,
     rows::{check_columns, documented, malformed, names, numbered, CLOSED, OPEN},
@@ -38,15 +38,16 @@ const LOCAL_ROW_ID_MIN: u64 = 36_028_797_018_960_000;
 /// A transaction on the writing connection. Dropped without a commit, it rolls back.
 pub(crate) struct DuckTransaction<'a> {
     connection: &'a Connection,
+    estimates: &'a Estimates,
     /// Tables with rows staged for [`WarehouseTransaction::replace_with_staged`].
     staged: BTreeSet<TableId>,
     ended: bool,
 }
 
 impl<'a> DuckTransaction<'a> {
-    pub(crate) fn begin(connection: &'a Connection) -> Outcome<Self> {
+    pub(crate) fn begin(connection: &'a Connection, estimates: &'a Estimates) -> Outcome<Self> {
         connection.run("BEGIN TRANSACTION").map_err(failed("beginning a transaction"))?;
-        Ok(DuckTransaction { connection, staged: BTreeSet::new(), ended: false })
+        Ok(DuckTransaction { connection, estimates, staged: BTreeSet::new(), ended: false })
     }
 
     fn run(&self, doing: &str, statement: &str) -> Outcome<u64> {
@@ -222,7 +223,7 @@ impl WarehouseTransaction for DuckTransaction<'_> {
 
     fn write(&mut self, layout: &TableLayout, rows: &RowGroup) -> Result<()> {
         if let Some(batch) = &rows.close {
-            close::close(self.connection, layout, batch)?;
+            close::close(self.connection, self.estimates, layout, batch)?;
         }
         if let Some(batch) = rows.closed.as_ref().filter(|_| layout.history) {
             self.append(&closed_name(layout.id), layout, batch, &CLOSED)?;
@@ -238,10 +239,10 @@ impl WarehouseTransaction for DuckTransaction<'_> {
             let closing = Closing::at(at);
             self.run(
                 &format!("closing all rows of {}", layout.target),
-                &closing.insert_with_events(
+                &closing.insert(
                     layout,
                     &format!("{} AS cur, (VALUES (false), (true)) AS e(event)", current(layout.id)),
-                    Operation::Truncate,
+                    Some(Operation::Truncate),
                 ),
             )?;
         }

@@ -4,6 +4,7 @@ mod exact;
 pub(crate) mod fixture;
 mod history;
 mod progress;
+mod shape;
 mod whole_rows;
 
 use millstream_core::warehouse::Warehouse;
@@ -13,5 +14,6 @@ pub(crate) fn run(make: impl Fn() -> Box<dyn Warehouse>) {
     progress::run(&make);
     history::run(&make);
     whole_rows::run(&make);
+    shape::run(&make);
     exact::run(&make);
 }
