@@ -230,7 +230,8 @@ impl ColumnBuilder {
         }
     }
 
-    /// Appends a value in PostgreSQL's text form.
+    /// Appends a value in PostgreSQL's text form. A `Text` column takes it as it is, but for the zeros that end the fraction of a
+    /// `numeric` without declared scale, of which a decimal would not have told either.
     #[inline]
     pub fn push_text(&mut self, text: &[u8]) -> Result<(), ValueError> {
         match self.values.push_text(&self.kind, text) {
@@ -302,9 +303,26 @@ fn primitive<T: ArrowPrimitiveType>(
     PrimitiveArray::new(ScalarBuffer::from(std::mem::take(values)), nulls)
 }
 
+/// Whether the numbers have no declared scale. As text they lose the zeros that end their fractions: in a decimal, where the
+/// column's earlier values were, their scale was not kept, and equal numbers must stay equal when a column is widened.
+fn is_bare_numeric(kind: &TypeKind) -> bool {
+    match kind {
+        TypeKind::Numeric { declared: None } => true,
+        TypeKind::Array(element) => **element == TypeKind::Numeric { declared: None },
+        _ => false,
+    }
+}
+
 impl Values {
     fn push_text(&mut self, kind: &TypeKind, text: &[u8]) -> Parsed<()> {
         match self {
+            Values::Text(values) if is_bare_numeric(kind) => {
+                if !text.is_ascii() {
+                    return Err(Fault::Malformed("not a number"));
+                }
+                number::write_trimmed(&mut values.bytes, text);
+                return values.close();
+            }
             Values::Text(values) => return values.push_text(text),
             Values::Integer(values) => values.push(number::narrow(number::parse_whole(text)?)?),
             Values::BigInt(values) => values.push(number::parse_whole(text)?),

@@ -35,8 +35,8 @@ impl Diagnostic for RenderError {
 /// Appends row `row` of an array as PostgreSQL's output function of the matching type would print it, under the pinned
 /// session settings. NULL appends nothing.
 ///
-/// A `numeric` without declared scale comes back with all digits of the decimal it was kept in: `1.5` as `1.5000000000`, see
-/// [`trim_scale`].
+/// A `numeric` without declared scale comes back with all digits of the decimal it was kept in: `1.5` as `1.5000000000`. A
+/// [`crate::ColumnBuilder`] of text for that type takes the zeros off again.
 pub fn write_text(array: &dyn Array, row: usize, out: &mut String) -> Result<(), RenderError> {
     // SAFETY: what the printers append is ASCII or the bytes of an Arrow string, which is UTF-8 by its type; a value is
     // appended whole or not at all.
@@ -66,14 +66,4 @@ pub fn write_json(field: &Field, array: &dyn Array, row: usize, out: &mut String
 pub fn write_json_string(text: &str, out: &mut String) {
     // SAFETY: as above; escapes are ASCII, and nothing within a character is escaped.
     json::write_string(text, unsafe { out.as_mut_vec() });
-}
-
-/// A number's text without the zeros that end its fraction: the one form that equal numerics share, whatever scale
-/// they were written with (`1.50` and `1.5000000000` are `1.5`).
-pub fn trim_scale(text: &str) -> &str {
-    if text.contains('.') && !text.contains(['e', 'E']) {
-        text.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        text
-    }
 }

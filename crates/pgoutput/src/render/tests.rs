@@ -189,12 +189,3 @@ fn what_cannot_be_printed_leaves_no_trace() {
     assert!(write_json(&Field::new("c", runs.data_type().clone(), true), &runs, 0, &mut out).is_err());
     assert_eq!(out, "before");
 }
-
-#[test]
-fn equal_numerics_share_one_trimmed_form() {
-    for (text, trimmed) in
-        [("1.50", "1.5"), ("1.000", "1"), ("100", "100"), ("0.0", "0"), ("1e+20", "1e+20"), ("NaN", "NaN")]
-    {
-        assert_eq!(trim_scale(text), trimmed);
-    }
-}

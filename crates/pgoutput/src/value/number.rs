@@ -363,6 +363,31 @@ fn write_float(
     }
 }
 
+/// Appends a number, or an array's literal of numbers, without the zeros that end a fraction: the one form that equal numerics
+/// share, whatever scale they were written with.
+pub(crate) fn write_trimmed(out: &mut Vec<u8>, text: &[u8]) {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.iter().position(|byte| matches!(byte, b'{' | b'}' | b',')).unwrap_or(rest.len());
+        let (number, behind) = rest.split_at(end);
+        out.extend_from_slice(trim_scale(number));
+        let (delimiter, behind) = behind.split_at(behind.len().min(1));
+        out.extend_from_slice(delimiter);
+        rest = behind;
+    }
+}
+
+/// A number's text without the zeros that end its fraction.
+pub(crate) fn trim_scale(mut text: &[u8]) -> &[u8] {
+    if !text.contains(&b'.') || text.iter().any(|byte| matches!(byte, b'e' | b'E')) {
+        return text;
+    }
+    while let Some(rest) = text.strip_suffix(b"0") {
+        text = rest;
+    }
+    text.strip_suffix(b".").unwrap_or(text)
+}
+
 /// Appends the printed form of a finite float without exponent and without a negative zero, as `numeric` prints the number.
 pub(crate) fn write_plain_float(out: &mut Vec<u8>, printed: &[u8]) {
     if matches!(printed, b"-0") {
@@ -493,6 +518,24 @@ mod tests {
         assert!(matches!(parse_f64(b"0.1e-400"), Err(Fault::Unrepresentable(_))));
         assert_eq!(parse_f64(b"0.0e-400"), Ok(0.0));
         assert_eq!(parse_f64(b""), Err(NOT_A_NUMBER));
+    }
+
+    #[test]
+    fn equal_numerics_share_one_trimmed_form() {
+        for (text, trimmed) in [
+            ("1.50", "1.5"),
+            ("1.000", "1"),
+            ("-100", "-100"),
+            ("0.0", "0"),
+            ("1e+20", "1e+20"),
+            ("NaN", "NaN"),
+            ("{1.50,NULL,100,-2.0}", "{1.5,NULL,100,-2}"),
+            ("[0:1][1:1]={{1.10},{10.00}}", "[0:1][1:1]={{1.1},{10}}"),
+            ("{}", "{}"),
+            ("", ""),
+        ] {
+            assert_eq!(printed(|out| write_trimmed(out, text.as_bytes())), trimmed);
+        }
     }
 
     #[test]

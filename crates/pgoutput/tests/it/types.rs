@@ -8,7 +8,7 @@ use arrow_schema::Field;
 use millstream_core::{base::CopyEncoding, ColumnType, TypeKind};
 use millstream_pgoutput::{
     copy::CopyReader,
-    render::{trim_scale, write_json, write_text},
+    render::{write_json, write_text},
     types::{arrow_field, column_type_of, copy_encoding, parse_column_type, resolve, CatalogType},
     value::ValueError,
     ColumnBuilder,
@@ -240,9 +240,13 @@ fn json(field: &Field, array: &ArrayRef) -> String {
     out
 }
 
-/// Scales of numbers are not kept by a decimal of the warehouse's own choice.
+/// A decimal of the warehouse's own choice doesn't keep the scale that a number was written with.
 fn trimmed(pg_type: &str, text: &str) -> String {
-    if pg_type == "numeric" { trim_scale(text) } else { text }.to_owned()
+    if pg_type == "numeric" && text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text.to_owned()
+    }
 }
 
 #[test]
@@ -307,7 +311,7 @@ fn every_value_that_the_page_says_a_column_cannot_hold_is_refused_in_both_forms(
 fn numbers_of_131072_digits_are_refused_by_a_decimal_and_kept_as_text() {
     let server = Server::start();
     let value = format!("{}.{}", "9".repeat(131_072), "9".repeat(16_383));
-    let (kind, served) = server.serve("numeric", &[value.clone()]);
+    let (kind, served) = server.serve("numeric", std::slice::from_ref(&value));
     let to = column_type_of(&kind);
     assert!(one(&kind, &to, |builder| builder.push_text(value.as_bytes())).unwrap_err().is_unrepresentable());
     let binary = one(&kind, &to, |builder| builder.push_binary(&served[0].binary));
