@@ -7,6 +7,7 @@ pub mod config;
 mod engine;
 pub mod error;
 pub mod failure;
+pub mod fault;
 pub mod instance;
 pub mod output;
 pub mod signals;
@@ -15,6 +16,7 @@ pub mod verbs;
 
 /// Runs the program with the process's arguments and returns its exit status.
 pub fn main() -> u8 {
+    fault::arm();
     let arguments = match args::parse() {
         Ok(arguments) => arguments,
         Err(exit) => return exit,

@@ -60,10 +60,27 @@ impl LogSettings {
             dir: dir.into(),
             retention: Duration::from_secs(7 * 24 * 60 * 60),
             max_bytes: 50_000_000_000,
-            segment_bytes: SEGMENT_BYTES,
-            transaction_bytes: crate::writer::TRANSACTION_BYTES,
+            segment_bytes: segment_bytes(),
+            transaction_bytes: transaction_bytes(),
         }
     }
+}
+
+/// [`SEGMENT_BYTES`], or what a test says, that could not fill one in its time.
+fn segment_bytes() -> u64 {
+    fail::fail_point!("log::segment_bytes", |bytes| bytes
+        .and_then(|bytes| bytes.parse().ok())
+        .unwrap_or(SEGMENT_BYTES));
+    SEGMENT_BYTES
+}
+
+/// [`crate::writer::TRANSACTION_BYTES`], or what a test says, likewise.
+fn transaction_bytes() -> usize {
+    let usual = crate::writer::TRANSACTION_BYTES;
+    fail::fail_point!("log::transaction_bytes", |bytes| bytes
+        .and_then(|bytes| bytes.parse().ok())
+        .unwrap_or(usual));
+    usual
 }
 
 /// The embedded log. One process has it open at a time; cheap to clone within it.

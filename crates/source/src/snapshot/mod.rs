@@ -45,6 +45,14 @@ pub const SLOT_CREATION_WAIT_MAX: Duration = Duration::from_secs(60);
 /// file's own costs don't show.
 const CHUNK_PAGES: u64 = 8192;
 
+/// [`CHUNK_PAGES`], or what a test says, whose tables would fit into one chunk.
+fn chunk_pages() -> u64 {
+    fail::fail_point!("source::chunk_pages", |pages| pages
+        .and_then(|pages| pages.parse().ok())
+        .unwrap_or(CHUNK_PAGES));
+    CHUNK_PAGES
+}
+
 /// Decides a table's column types in the warehouse, in the order of its columns; with them how each column is copied.
 pub type ColumnTypes = dyn Fn(&TableSchema) -> PortResult<Vec<ColumnType>> + Send + Sync;
 
@@ -192,10 +200,11 @@ fn plan(config: &SnapshotConfig, held: &HeldSnapshot) -> Result<Vec<(BaseTable, 
 fn ranges(table: &HeldTable) -> Vec<(usize, u64, Option<u64>)> {
     let mut ranges = Vec::new();
     for (index, heap) in table.heaps.iter().enumerate() {
-        let chunks = if heap.by_range { heap.pages.div_ceil(CHUNK_PAGES).max(1) } else { 1 };
+        let chunk_pages = chunk_pages();
+        let chunks = if heap.by_range { heap.pages.div_ceil(chunk_pages).max(1) } else { 1 };
         for chunk in 0..chunks {
-            let end = (chunk + 1 < chunks).then_some((chunk + 1) * CHUNK_PAGES);
-            ranges.push((index, chunk * CHUNK_PAGES, end));
+            let end = (chunk + 1 < chunks).then_some((chunk + 1) * chunk_pages);
+            ranges.push((index, chunk * chunk_pages, end));
         }
     }
     ranges
