@@ -44,7 +44,7 @@ fn days_of(year: i64, month: u32, day: u32) -> i64 {
 
 /// Year, month and day.
 #[inline]
-fn date_of(days: i64) -> (i64, u32, u32) {
+pub(super) fn date_of(days: i64) -> (i64, u32, u32) {
     let days = days + MARCH_0_TO_1970;
     let era = days.div_euclid(DAYS_PER_ERA);
     let day = days.rem_euclid(DAYS_PER_ERA);

@@ -9,6 +9,7 @@ pub(crate) mod bytes;
 pub(crate) mod datetime;
 pub(crate) mod interval;
 pub(crate) mod number;
+pub mod single;
 
 use std::fmt;
 
