@@ -30,6 +30,7 @@
 mod base;
 mod directory;
 mod embedded;
+pub mod envelope;
 mod error;
 mod frame;
 mod frames;
