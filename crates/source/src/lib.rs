@@ -7,6 +7,7 @@
 //! - [`catalog`]: tables, publications, and what a table looked like when a change was made.
 //! - [`replication`], [`slot`]: identity, slots and the stream.
 //! - [`capture`]: the stream into the log.
+//! - [`watcher`]: what happens to tables without an event in the stream.
 //! - [`snapshot`]: rows into the base, and snapshots held open for comparing.
 //! - [`preflight`]: is the source ready?
 //! - [`provision`]: what has to be created at the source.
@@ -27,6 +28,7 @@ pub mod snapshot;
 pub mod sql;
 pub mod stop;
 pub mod tls;
+pub mod watcher;
 pub mod wire;
 
 pub use capture::{CaptureConfig, CaptureState, CaptureStatus, Observer, SourceEvent, TableChange};

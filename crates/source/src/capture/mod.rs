@@ -123,6 +123,15 @@ pub enum TableChange {
         /// The table as it is now.
         schema: Box<TableSchema>,
     },
+    /// Rows came or went with its partitions. Not told of a partition that was created in place, which begins empty.
+    Partitions {
+        /// Tables that became partitions, with the rows they had.
+        attached: Vec<TableName>,
+        /// Partitions that were detached or dropped, with their rows.
+        detached: Vec<TableName>,
+        /// Partitions that were rewritten or truncated.
+        rewritten: Vec<TableName>,
+    },
     /// It was renamed.
     Renamed {
         /// Its name now.

@@ -10,6 +10,7 @@ pub mod schema;
 use millstream_core::{ReplicaIdentity, TableId, TableName, Timestamp};
 
 pub(crate) use read::{read_tables, Attribute, CatalogTable, CatalogTables};
+pub use schema::table_schemas;
 
 use crate::{
     error::{Result, SourceError},

@@ -10,6 +10,7 @@ mod memory_log;
 mod preflight;
 mod provision;
 mod snapshot;
+mod watcher;
 
 use millstream_source::Connection;
 use millstream_testkit::PgCluster;
