@@ -75,6 +75,12 @@ pub enum Verb {
         /// Where [default: here]
         dir: Option<PathBuf>,
     },
+    /// Everything: capture, apply, models; until Ctrl-C
+    Up {
+        /// End once the warehouse holds every transaction that is committed now
+        #[arg(long)]
+        until_caught_up: bool,
+    },
     /// State, lag, retained WAL, tables, rows, quarantine
     Status,
     /// Query the warehouse

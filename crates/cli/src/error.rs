@@ -34,6 +34,30 @@ pub enum ProgramError {
         /// The process, if it has said so already.
         pid: Option<u32>,
     },
+    /// A file of the project can't be read.
+    #[error("can't read {path}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What the program remembers of its source can't be understood.
+    #[error("{path} is damaged")]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A model is called like a table.
+    #[error("the model {model} would take the name of table {table}")]
+    ModelCollides {
+        /// The model.
+        model: String,
+        /// The table at the source.
+        table: String,
+    },
     /// The control socket can't be made.
     #[error("can't serve the control socket in {data}")]
     Socket {
@@ -95,6 +119,9 @@ impl Diagnostic for ProgramError {
             ProgramError::ProjectExists(_) => "MS6002",
             ProgramError::Unwritable { .. } => "MS6003",
             ProgramError::Stdout(_) => "MS6004",
+            ProgramError::Unreadable { .. } => "MS6005",
+            ProgramError::State { .. } => "MS6006",
+            ProgramError::ModelCollides { .. } => "MS6007",
             ProgramError::OwnedByAnother { .. } => "MS6101",
             ProgramError::Socket { .. } => "MS6102",
             ProgramError::InstanceLost { .. } => "MS6103",
@@ -113,11 +140,12 @@ impl Diagnostic for ProgramError {
             ProgramError::Arguments { detail, .. } => detail.clone(),
             ProgramError::Unwritable { source, .. }
             | ProgramError::Socket { source, .. }
+            | ProgramError::Unreadable { source, .. }
             | ProgramError::Signals(source)
             | ProgramError::Stdout(source) => Some(source.to_string()),
-            ProgramError::InstanceLost { detail } | ProgramError::UnknownRequest { detail } => {
-                Some(detail.clone())
-            }
+            ProgramError::InstanceLost { detail }
+            | ProgramError::UnknownRequest { detail }
+            | ProgramError::State { detail, .. } => Some(detail.clone()),
             ProgramError::OwnedByAnother { data, .. } => {
                 Some(format!("it holds {}", data.join("lock").display()))
             }
@@ -126,6 +154,7 @@ impl Diagnostic for ProgramError {
             | ProgramError::Cancelled
             | ProgramError::AsOf { .. }
             | ProgramError::NoWarehouse { .. }
+            | ProgramError::ModelCollides { .. }
             | ProgramError::NoSuchTable { .. } => None,
         }
     }
@@ -137,6 +166,12 @@ impl Diagnostic for ProgramError {
             }
             ProgramError::ProjectExists(_) => "edit it, or name another directory: `millstream init DIR`".into(),
             ProgramError::Unwritable { .. } => "make room or give this user the right to write there".into(),
+            ProgramError::Unreadable { .. } => "give this user the right to read it".into(),
+            ProgramError::State { path, .. } => format!(
+                "it says which source this project belongs to; move {} away only if you are sure that it still is that one",
+                path.display()
+            ),
+            ProgramError::ModelCollides { model, .. } => format!("rename models/{model}.sql"),
             ProgramError::OwnedByAnother { .. } => {
                 "only one instance may own a project: stop that one first, or use another project's directory".into()
             }
@@ -161,10 +196,12 @@ impl Diagnostic for ProgramError {
             ProgramError::Arguments { .. }
             | ProgramError::ProjectExists(_)
             | ProgramError::Unwritable { .. }
+            | ProgramError::Unreadable { .. }
+            | ProgramError::ModelCollides { .. }
             | ProgramError::AsOf { .. }
             | ProgramError::NoSuchTable { .. }
             | ProgramError::Socket { .. } => Exit::Usage,
-            ProgramError::OwnedByAnother { .. } => Exit::Protected,
+            ProgramError::OwnedByAnother { .. } | ProgramError::State { .. } => Exit::Protected,
             ProgramError::InstanceLost { .. } | ProgramError::UnknownRequest { .. } => Exit::Unreachable,
             ProgramError::Stdout(_)
             | ProgramError::Signals(_)

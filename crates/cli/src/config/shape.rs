@@ -173,8 +173,8 @@ static TABLE: Shape = Shape::Map(&[
     default(
         key(
             "on_unrepresentable",
-            Shape::Scalar(Scalar::Choice(&["widen", "stop", "quarantine"])),
-            "What happens to a value that the column's type can't hold: the column becomes text, replication stops, or the change is set aside.",
+            Shape::Scalar(Scalar::Choice(&["widen", "stop"])),
+            "What happens to a value that the column's type can't hold: the column becomes text, or replication stops.",
         ),
         "widen",
     ),

@@ -144,8 +144,6 @@ pub enum OnUnrepresentable {
     Widen,
     /// Replication stops.
     Stop,
-    /// The change is set aside.
-    Quarantine,
 }
 
 /// What one entry below `tables` says; what is `None` it leaves alone.

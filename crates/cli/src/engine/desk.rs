@@ -1,13 +1,14 @@
 //! Answers requests with whatever of the project is open: all of it in a running instance, its files otherwise.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{atomic::Ordering, Arc, Mutex, OnceLock, PoisonError};
 
 use millstream_core::TableName;
 use millstream_log::EmbeddedLog;
+use millstream_source::CaptureState;
 use millstream_warehouse::{DuckDb, DuckHandle};
 use serde_json::value::to_raw_value;
 
-use super::{open, query, report};
+use super::{catch_up, open, query, report, session::Live};
 use crate::{
     config::{nearest, Project},
     error::ProgramError,
@@ -31,6 +32,7 @@ pub(crate) struct Desk {
     pub(super) running: bool,
     pub(super) warehouse: OnceLock<DuckHandle>,
     pub(super) log: OnceLock<EmbeddedLog>,
+    live: OnceLock<Arc<Live>>,
     stage: Mutex<Stage>,
 }
 
@@ -47,7 +49,14 @@ impl Desk {
 
     fn new(project: Project, running: bool, state: State, reason: Option<String>) -> Self {
         let stage = Mutex::new(Stage { state, reason, error: None });
-        Desk { project, running, warehouse: OnceLock::new(), log: OnceLock::new(), stage }
+        Desk {
+            project,
+            running,
+            warehouse: OnceLock::new(),
+            log: OnceLock::new(),
+            live: OnceLock::new(),
+            stage,
+        }
     }
 
     /// Opens the files that a request needs. The returned warehouse must outlive the answer.
@@ -72,8 +81,52 @@ impl Desk {
         let _ = self.log.set(log);
     }
 
+    pub(crate) fn put_live(&self, live: Arc<Live>) {
+        let _ = self.live.set(live);
+    }
+
+    pub(super) fn live(&self) -> Result<&Arc<Live>, Failure> {
+        self.live.get().ok_or_else(|| ProgramError::StillStarting.into())
+    }
+
+    /// Says that it has ended, and why.
+    pub(crate) fn set_failed(&self, failure: Failure) {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        *stage = Stage { state: State::Error, reason: None, error: Some(failure) };
+    }
+
+    /// What the whole is doing, by what its parts say.
     pub(crate) fn stage(&self) -> Stage {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(live) = self.live.get().filter(|_| stage.error.is_none()) else { return stage };
+        let capture = live.capture.status();
+        let waiting = |state, reason: &str| Stage { state, reason: Some(reason.to_owned()), error: None };
+        if let Some(failure) = live.trouble() {
+            return Stage {
+                state: State::Error,
+                reason: Some("apply tries again".into()),
+                error: Some(failure),
+            };
+        }
+        match capture.state {
+            CaptureState::Reconnecting | CaptureState::Failed => {
+                let reason = (capture.state == CaptureState::Reconnecting).then(|| "reconnecting".to_owned());
+                Stage { state: State::Error, reason, error: capture.error.map(Failure::from) }
+            }
+            CaptureState::Paused => {
+                waiting(State::Paused, "the log is full: capture waits until the warehouse catches up")
+            }
+            CaptureState::WaitingForSlot => {
+                waiting(State::Starting, "waiting for the replication slot, which a predecessor still holds")
+            }
+            _ if !live.is_loaded() || !live.ready.load(Ordering::Acquire) => {
+                Stage { state: State::Snapshotting, reason: None, error: None }
+            }
+            CaptureState::Starting => Stage { state: State::Starting, reason: None, error: None },
+            CaptureState::Streaming | CaptureState::Stopped => {
+                Stage { state: State::Streaming, reason: None, error: None }
+            }
+        }
     }
 
     pub(super) fn warehouse(&self) -> Result<&DuckHandle, Failure> {
@@ -113,10 +166,15 @@ impl Handler for Desk {
             Request::Quarantine { table, content } => {
                 report::quarantine(self, table.as_deref(), content, emit)
             }
-            Request::Tail { .. }
-            | Request::Verify { .. }
-            | Request::Resync { .. }
-            | Request::WaitCaughtUp => Err(ProgramError::UnknownRequest { detail: "not here".into() }.into()),
+            Request::WaitCaughtUp => {
+                let live = self.live()?;
+                let target = live.source_position()?;
+                catch_up::wait(live, target, || cancellation.check())?;
+                Ok(Event::Done { exit: 0, value: None })
+            }
+            Request::Tail { .. } | Request::Verify { .. } | Request::Resync { .. } => {
+                Err(ProgramError::UnknownRequest { detail: "not here".into() }.into())
+            }
         }
     }
 }

@@ -1,12 +1,20 @@
 //! The project at work: what is open, who asks, and what runs.
 //!
 //! - [`desk`]: answers requests, in a running instance and out of one.
+//! - [`session`]: capture, apply and copying at work; [`provision`] is what comes before.
+//! - [`models`]: views kept beside the tables.
 //! - [`open`]: opens log, warehouse and source settings.
-//! - [`query`], [`report`]: single answers.
+//! - [`query`], [`report`], [`catch_up`]: single answers.
 
+mod catch_up;
 mod desk;
+mod models;
 mod open;
+mod provision;
 mod query;
 mod report;
+mod session;
 
 pub(crate) use desk::Desk;
+pub(crate) use models::{keep_models, model_files};
+pub(crate) use session::{Live, Session};

@@ -7,10 +7,9 @@ use millstream_core::{
     warehouse::{TableState, WarehouseReader},
     Lsn, TableName, Timestamp,
 };
-use millstream_warehouse::DuckHandle;
 use serde_json::{value::to_raw_value, Value};
 
-use super::desk::Desk;
+use super::{desk::Desk, open};
 use crate::{
     error::ProgramError,
     failure::Failure,
@@ -64,12 +63,7 @@ pub(super) fn status(desk: &Desk) -> Result<Status, Failure> {
         state: stage.state,
         reason: stage.reason,
         pid: desk.running.then(std::process::id),
-        source: SourceStatus {
-            slot: project.source.slot.clone(),
-            publication: project.source.publication.clone(),
-            flushed_lsn: log.map(|log| log.flushed_lsn),
-            ..SourceStatus::default()
-        },
+        source: source(desk, log.map(|log| log.flushed_lsn)),
         log: log.map_or_else(LogStatus::default, |log| LogStatus {
             first_position: log.first_position,
             last_position: log.last_position,
@@ -80,6 +74,40 @@ pub(super) fn status(desk: &Desk) -> Result<Status, Failure> {
         tables,
         error: stage.error,
     })
+}
+
+/// The source's part: by what capture heard last, or with nothing but its name where nothing runs.
+fn source(desk: &Desk, flushed_lsn: Option<Lsn>) -> SourceStatus {
+    let project = &desk.project;
+    let named = SourceStatus {
+        slot: project.source.slot.clone(),
+        publication: project.source.publication.clone(),
+        flushed_lsn,
+        ..SourceStatus::default()
+    };
+    let Ok(live) = desk.live() else {
+        // A connection string that can't be read is an error of the verbs that connect.
+        let address = open::source_config(project).map(|config| config.connection.address());
+        return SourceStatus { address: address.unwrap_or_default(), ..named };
+    };
+    let (capture, apply) = (live.capture.status(), live.apply.get());
+    let applied = apply.applied_lsn.max(apply.complete_through);
+    let last_position = desk.log.get().and_then(|log| log.stats().last_position).unwrap_or(Lsn::ZERO);
+    // Both times are the source's own, so that a clock of ours which is off does not show.
+    let behind = match capture.last_commit {
+        Some(newest) if last_position > apply.applied_lsn => {
+            (newest.0.saturating_sub(apply.applied_time.0)).max(0) as f64 / 1e6
+        }
+        _ => 0.0,
+    };
+    SourceStatus {
+        address: live.source.connection.address(),
+        current_lsn: (capture.source_lsn != Lsn::ZERO).then_some(capture.source_lsn),
+        lag_bytes: Some(capture.source_lsn.0.saturating_sub(applied.0)),
+        lag_seconds: Some(behind),
+        wal_retained_bytes: Some(capture.wal_retained_bytes),
+        ..named
+    }
 }
 
 fn file_bytes(path: &std::path::Path) -> u64 {
@@ -132,9 +160,4 @@ pub(super) fn quarantine(
         .map_err(|error| ProgramError::InstanceLost { detail: error.to_string() })?;
     emit.emit(Event::Rows(rows))?;
     Ok(Event::Done { exit: 0, value: None })
-}
-
-/// Whether the handle's tables have all been loaded.
-pub(super) fn all_loaded(warehouse: &DuckHandle) -> Result<bool, Failure> {
-    Ok(warehouse.tables()?.iter().all(|table| phase(table).0 != "loading"))
 }

@@ -3,6 +3,7 @@
 mod ask;
 mod init;
 mod present;
+mod up;
 
 use millstream_core::Exit;
 use serde_json::json;
@@ -22,6 +23,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub fn run(arguments: Arguments, output: &Output) -> Outcome {
     match arguments.verb {
         Verb::Init { dir } => init::run(dir.or(arguments.global.project).as_deref(), output),
+        Verb::Up { until_caught_up } => up::run(&arguments.global, output, until_caught_up),
         Verb::Status => ask::status(&arguments.global, output),
         Verb::Sql { query, as_of } => {
             ask::print(&arguments.global, output, Request::Sql { sql: query, as_of })

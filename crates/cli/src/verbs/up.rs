@@ -1,0 +1,203 @@
+//! `millstream up`: the project at work until it is asked to end.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use millstream_source::{SourceEvent, TableChange};
+
+use super::ask;
+use crate::{
+    args::Global,
+    config::Project,
+    engine::{self, Desk, Live, Session},
+    error::ProgramError,
+    failure::{Failure, Outcome},
+    instance::{reach, serve, Lock, Reached, Request, Server},
+    output::{group_digits, Output, Progress, Style},
+    signals::Signals,
+};
+
+/// How often a running instance looks whether something ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How often it looks whether a model's file has changed.
+const MODELS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Runs it.
+pub(super) fn run(global: &Global, output: &Output, until_caught_up: bool) -> Outcome {
+    let project = ask::project(global)?;
+    let signals = Signals::watch().map_err(ProgramError::Signals)?;
+    let lock = if until_caught_up {
+        match reach(&project.data_dir())? {
+            // Beside a running instance it only waits.
+            Reached::Running(_) => return ask::print(global, output, Request::WaitCaughtUp),
+            Reached::Free(lock) => lock,
+        }
+    } else {
+        Lock::take(&project.data_dir())?
+    };
+    let up = Up { output, signals, until_caught_up };
+    let ended = up.run(project);
+    drop(lock);
+    match (ended, up.signals.exit()) {
+        // What was asked to end ended.
+        (_, Some(exit)) => Ok(exit),
+        (ended, None) => ended,
+    }
+}
+
+struct Up<'a> {
+    output: &'a Output,
+    signals: Signals,
+    until_caught_up: bool,
+}
+
+impl Up<'_> {
+    fn run(&self, project: Project) -> Outcome {
+        let name = project.name.clone();
+        let data = project.data_dir();
+        let desk = Arc::new(Desk::of_instance(project));
+        let server = serve(&data, desk.clone())?;
+        self.output.note(&format!("{} starting", self.output.paint(Style::Bold, &name)));
+        let session = Session::start(&desk, &mut |note| self.output.warn(&note))?;
+        let ended = self.work(&desk, &session);
+        if let Err(failure) = &ended {
+            desk.set_failed(failure.clone());
+        }
+        session.stop();
+        // Whoever still asks is answered or cancelled before the project is somebody else's.
+        close(server);
+        if self.signals.exit().is_some() {
+            self.output.note("stopped");
+        }
+        ended
+    }
+
+    fn work(&self, desk: &Desk, session: &Session) -> Outcome {
+        for created in &session.created {
+            self.output.note(&format!("created at the source: {created}"));
+        }
+        self.load(session)?;
+        if self.until_caught_up {
+            session.catch_up(|| self.signals.cancellation().check())?;
+            self.output.note("caught up");
+            return Ok(0);
+        }
+        let mut models = Models::default();
+        models.keep(desk, self.output);
+        session.live.set_ready();
+        self.output.note(&format!(
+            "{}: changes are applied as they come; `millstream status` tells more, Ctrl-C stops",
+            self.output.paint(Style::Good, "streaming")
+        ));
+        self.watch(desk, session, &mut models)
+    }
+
+    /// Shows the rows coming in until all are there.
+    fn load(&self, session: &Session) -> Result<(), Failure> {
+        let started = Instant::now();
+        let mut progress: Option<Progress> = None;
+        session.wait_loaded(|live| {
+            let (done, total) = rows(live);
+            if total > 0 || done > 0 {
+                progress.get_or_insert_with(|| self.output.progress("snapshot")).update(done, total);
+            }
+            self.signals.cancellation().check()
+        })?;
+        let rows = session.live.rows_loaded();
+        if rows > 0 || progress.is_some() {
+            let seconds = started.elapsed().as_secs_f64();
+            let text = format!(
+                "snapshot: {} rows of {} tables in {seconds:.1} s ({} rows/s)",
+                group_digits(rows),
+                session.live.tables(),
+                group_digits((rows as f64 / seconds.max(0.001)) as u64)
+            );
+            match progress {
+                Some(progress) => progress.finish(&text),
+                None => self.output.note(&text),
+            }
+        }
+        Ok(())
+    }
+
+    /// Until something ends.
+    fn watch(&self, desk: &Desk, session: &Session, models: &mut Models) -> Outcome {
+        let mut looked = Instant::now();
+        loop {
+            self.signals.cancellation().check()?;
+            if let Some(failure) = session.ended() {
+                return Err(failure);
+            }
+            for event in session.events() {
+                self.tell(&event);
+            }
+            if looked.elapsed() >= MODELS_INTERVAL {
+                looked = Instant::now();
+                models.keep(desk, self.output);
+            }
+            thread::sleep(LOOK_INTERVAL);
+        }
+    }
+
+    fn tell(&self, event: &SourceEvent) {
+        match event {
+            SourceEvent::Streaming { .. } => {}
+            SourceEvent::Waiting { code, reason, pause } => {
+                self.output.warn(&format!("[{code}] {reason}; next attempt in {:.1} s", pause.as_secs_f64()));
+            }
+            SourceEvent::TableChanged { name, change, .. } => {
+                let what = match change {
+                    TableChange::Rewritten { .. } => "was rewritten at the source".to_owned(),
+                    TableChange::Columns { .. } => "has other columns at the source".to_owned(),
+                    TableChange::Renamed { to } => format!("is called {to} now"),
+                    TableChange::Dropped => "is gone from the source; its history stays".to_owned(),
+                    TableChange::Unpublished => "is no longer published: its changes are not seen".to_owned(),
+                    TableChange::Published => "is published now; it is added at the next start".to_owned(),
+                    TableChange::Unclear(_) => "changed in a way that can't be told for certain".to_owned(),
+                };
+                self.output.warn(&format!("{name} {what}"));
+            }
+        }
+    }
+}
+
+fn close(server: Server) {
+    drop(server);
+}
+
+/// Rows that can be queried, of how many.
+fn rows(live: &Live) -> (u64, u64) {
+    (live.rows_loaded(), live.rows_expected())
+}
+
+/// The models' files as they were last read.
+#[derive(Default)]
+struct Models {
+    seen: Option<Vec<(std::path::PathBuf, Option<SystemTime>)>>,
+}
+
+impl Models {
+    /// Makes the views again if a file has changed.
+    fn keep(&mut self, desk: &Desk, output: &Output) {
+        let now = engine::model_files(desk);
+        if self.seen.as_ref() == Some(&now) {
+            return;
+        }
+        self.seen = Some(now);
+        match engine::keep_models(desk) {
+            Ok(report) => {
+                if !report.kept.is_empty() {
+                    output.note(&format!("views: {}", report.kept.join(", ")));
+                }
+                for failure in &report.broken {
+                    output.failure(failure);
+                }
+            }
+            Err(failure) => output.failure(&failure),
+        }
+    }
+}
