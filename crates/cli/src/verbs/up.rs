@@ -157,6 +157,7 @@ impl Up<'_> {
                     TableChange::Dropped => "is gone from the source; its history stays".to_owned(),
                     TableChange::Unpublished => "is no longer published: its changes are not seen".to_owned(),
                     TableChange::Published => "is published now; it is added at the next start".to_owned(),
+                    TableChange::Partitions { .. } => "has other partitions at the source".to_owned(),
                     TableChange::Unclear(_) => "changed in a way that can't be told for certain".to_owned(),
                 };
                 self.output.warn(&format!("{name} {what}"));
