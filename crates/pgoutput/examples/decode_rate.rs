@@ -3,11 +3,12 @@
 
 use std::{hint::black_box, time::Instant};
 
-use millstream_core::{base::CopyEncoding, ColumnType, TypeKind};
+use millstream_core::{base::CopyEncoding, ColumnType, TableId, TupleBuilder, TypeKind, Value};
 use millstream_pgoutput::{
     copy::{CopyBatches, CopyColumn, CopyWriter},
+    peek,
     types::column_type_of,
-    ColumnBuilder,
+    ColumnBuilder, Message,
 };
 
 /// Values per measurement: a batch as apply makes them.
@@ -95,6 +96,25 @@ fn main() {
     report("binary integer", &TypeKind::Int4, &ColumnType::Integer, &integer_binary, true);
     let time_binary = vec![700_000_000_000_000i64.to_be_bytes().to_vec(); VALUES];
     report("binary timestamptz", &TypeKind::TimestampTz, &ColumnType::TimestampTz, &time_binary, true);
+
+    let mut row = TupleBuilder::new();
+    for value in ["12345", "67", "a customer's name here", "1234567.89", "2024-01-02 03:04:05.678901+00", "t"]
+    {
+        row.push(Value::Text(value.as_bytes()));
+    }
+    let insert = Message::Insert { xid: None, table: TableId(16385), new: row.finish() }.encode();
+    let seconds = fastest(|| {
+        for _ in 0..VALUES {
+            black_box(peek(black_box(&insert), false)).ok();
+        }
+    });
+    eprintln!("{:<28}{:>7.1} ns", "peek at an insert", seconds * 1e9 / VALUES as f64);
+    let seconds = fastest(|| {
+        for _ in 0..VALUES {
+            black_box(Message::decode(black_box(insert.clone()), false)).ok();
+        }
+    });
+    eprintln!("{:<28}{:>7.1} ns", "decode an insert of 6", seconds * 1e9 / VALUES as f64);
 
     let kinds = [
         TypeKind::Int8,

@@ -3,4 +3,5 @@
 // Helpers fail by panicking as tests do; clippy knows only functions marked as tests.
 #![allow(clippy::unwrap_used)]
 
+mod messages;
 mod types;
