@@ -197,4 +197,55 @@ mod tests {
         assert_eq!(pid_in(message), Some(4711));
         assert_eq!(pid_in("IO Error: something else"), None);
     }
+
+    #[test]
+    fn a_later_format_is_refused_by_its_number() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("w.duckdb");
+        let warehouse = DuckDb::open(&path, &DuckDbOptions::default()).unwrap();
+        warehouse
+            .writer
+            .run("DELETE FROM _millstream.format; INSERT INTO _millstream.format VALUES (99)")
+            .unwrap();
+        drop(warehouse);
+        let error = DuckDb::open(&path, &DuckDbOptions::default()).err().unwrap();
+        assert!(matches!(error, WarehouseError::Format { found: 99, supported: FORMAT_VERSION }), "{error}");
+    }
+
+    #[test]
+    fn a_table_changed_by_hand_is_told_with_the_difference() {
+        use millstream_core::warehouse::Warehouse;
+        let directory = tempfile::tempdir().unwrap();
+        let mut warehouse =
+            DuckDb::open(&directory.path().join("w.duckdb"), &DuckDbOptions::default()).unwrap();
+        let state = serde_json::json!({
+            "layout": {
+                "id": 7, "source": {"schema": "a", "name": "t"}, "target": {"schema": "a", "name": "t"},
+                "columns": [{"attnum": 1, "name": "id", "column_type": "integer", "source_type": "integer", "live": true}],
+                "key": [1], "history": true,
+                "history_names": {"valid_from": "valid_from", "valid_to": "valid_to", "is_current": "is_current",
+                                  "operation_type": "operation_type", "open_value": null}
+            },
+            "schema_json": "", "phase_json": "", "history_since": null
+        });
+        let state = serde_json::from_value(state).unwrap();
+        let mut transaction = warehouse.begin().unwrap();
+        transaction.create_table(&state).unwrap();
+        transaction.commit().unwrap();
+        assert!(warehouse.tables().is_ok());
+        for (change, said) in [
+            ("ALTER TABLE _millstream.t7_closed ADD COLUMN extra INTEGER", "t7_closed.extra was added"),
+            (
+                "ALTER TABLE _millstream.t7_closed DROP COLUMN extra; \
+              ALTER TABLE _millstream.t7_current ALTER COLUMN c1 SET DATA TYPE BIGINT",
+                "t7_current.c1 is BIGINT, it was INTEGER",
+            ),
+            ("DROP VIEW a.t; DROP TABLE _millstream.t7_current", "t7_current.c1 is gone"),
+        ] {
+            warehouse.writer.run(change).unwrap();
+            let error = warehouse.tables().unwrap_err();
+            assert_eq!(error.code(), "MS5104");
+            assert!(error.to_string().ends_with(said), "{error}");
+        }
+    }
 }

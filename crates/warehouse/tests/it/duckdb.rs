@@ -1,14 +1,27 @@
-//! DuckDB passes the suite; and what is particular to it.
+//! DuckDB passes the suite; and what is particular to it: the file, its lock, its write-ahead log, its memory.
 
-use std::{cell::Cell, path::Path};
+use std::{
+    cell::Cell,
+    env, fs,
+    io::Read,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
-use millstream_core::warehouse::Warehouse;
-use millstream_warehouse::{DuckDb, DuckDbOptions};
+use millstream_core::{
+    warehouse::{AsOf, Progress, RowGroup, TableCounts, Warehouse, WarehouseReader},
+    Diagnostic, Exit, Lsn,
+};
+use millstream_warehouse::{DuckDb, DuckDbOptions, WarehouseError};
 
-use crate::conformance;
+use crate::conformance::{self, fixture::*};
 
-pub(crate) fn open(path: &Path) -> DuckDb {
-    DuckDb::open(path, &DuckDbOptions { threads: Some(2), ..DuckDbOptions::default() }).unwrap()
+fn options() -> DuckDbOptions {
+    DuckDbOptions { threads: Some(2), ..DuckDbOptions::default() }
+}
+
+fn open_file(path: &Path) -> DuckDb {
+    DuckDb::open(path, &options()).unwrap()
 }
 
 #[test]
@@ -17,6 +30,214 @@ fn duckdb_conforms() {
     let made = Cell::new(0);
     conformance::run(|| -> Box<dyn Warehouse> {
         made.set(made.get() + 1);
-        Box::new(open(&directory.path().join(format!("{}.duckdb", made.get()))))
+        Box::new(open_file(&directory.path().join(format!("{}.duckdb", made.get()))))
     });
+}
+
+/// Names the file on which the test binary, started again, plays the other process.
+const OTHER_PROCESS: &str = "MILLSTREAM_TEST_WAREHOUSE";
+
+/// Commits LSN 11, checkpoints, commits LSN 12, says so, and lives until its input ends; then it dies without closing the file.
+#[test]
+fn plays_the_other_process_when_asked() {
+    let Some(path) = env::var_os(OTHER_PROCESS) else { return };
+    let mut warehouse = open_file(Path::new(&path));
+    let state = items();
+    create(&mut warehouse, &state);
+    for lsn in [11, 12] {
+        let mut transaction = warehouse.begin().unwrap();
+        let rows = open(&[((lsn as i32, Some("row")), "INSERT", lsn, 0)]);
+        transaction.write(&state.layout, &RowGroup { open: Some(rows), ..RowGroup::default() }).unwrap();
+        let progress = Progress { source: "s".into(), applied_lsn: Lsn(lsn), applied_time: time(lsn) };
+        transaction.set_progress(&progress).unwrap();
+        transaction.commit().unwrap();
+        if lsn == 11 {
+            assert_eq!(warehouse.checkpoint().unwrap(), Lsn(11));
+        }
+    }
+    println!("ready");
+    let mut nothing = String::new();
+    std::io::stdin().read_to_string(&mut nothing).unwrap();
+    std::process::abort();
+}
+
+fn other_process(path: &Path) -> Child {
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "duckdb::plays_the_other_process_when_asked", "--nocapture"])
+        .env(OTHER_PROCESS, path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = Vec::new();
+    let stdout = child.stdout.as_mut().unwrap();
+    while !said.windows(5).any(|window| window == b"ready") {
+        let mut byte = [0];
+        assert_eq!(stdout.read(&mut byte).unwrap(), 1, "the other process ended early");
+        said.push(byte[0]);
+    }
+    child
+}
+
+/// Leaves a file with a checkpoint at LSN 11 and a write-ahead log up to LSN 12.
+fn left_by_a_crash(path: &Path) {
+    let mut child = other_process(path);
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_file_in_use_is_refused_with_the_other_process_id() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("w.duckdb");
+    let mut child = other_process(&path);
+    let error = DuckDb::open(&path, &options()).err().unwrap();
+    assert!(matches!(&error, WarehouseError::Locked { pid, .. } if *pid == Some(child.id())), "{error:?}");
+    assert_eq!(error.exit(), Exit::Protected);
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    assert_eq!(open_file(&path).progress().unwrap().applied_lsn, Lsn(12), "nothing committed is lost");
+}
+
+#[test]
+fn a_damaged_write_ahead_log_is_told_from_a_damaged_file_and_moved_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("w.duckdb");
+    left_by_a_crash(&path);
+    let wal = directory.path().join("w.duckdb.wal");
+    let mut bytes = fs::read(&wal).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(&wal, &bytes).unwrap();
+    let error = DuckDb::open(&path, &options()).err().unwrap();
+    assert!(matches!(&error, WarehouseError::WalDamaged { .. }), "{error:?}");
+    assert_eq!(error.code(), "MS5002");
+    let (mut warehouse, aside) = DuckDb::open_without_wal(&path, &options()).unwrap();
+    assert_eq!(warehouse.progress().unwrap().applied_lsn, Lsn(11), "as of the last checkpoint");
+    assert_eq!(warehouse.tables().unwrap(), [items()]);
+    assert_eq!(fs::read(&aside).unwrap(), bytes);
+}
+
+#[test]
+fn a_write_ahead_log_cut_short_opens_at_an_earlier_commit() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("w.duckdb");
+    left_by_a_crash(&path);
+    let wal = directory.path().join("w.duckdb.wal");
+    let bytes = fs::read(&wal).unwrap();
+    fs::write(&wal, &bytes[..bytes.len() - 5]).unwrap();
+    let mut warehouse = open_file(&path);
+    assert_eq!(warehouse.progress().unwrap().applied_lsn, Lsn(11));
+    assert_eq!(query(&warehouse, "SELECT count(*) FROM shop.items"), ["1"], "rows and progress agree");
+}
+
+#[test]
+fn a_file_that_is_no_warehouse_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("w.duckdb");
+    fs::write(&path, "this is not a database, and long enough to be looked at\n".repeat(500)).unwrap();
+    let error = DuckDb::open(&path, &options()).err().unwrap();
+    assert_eq!(error.code(), "MS5003", "{error:?}");
+    let error = DuckDb::open(&directory.path().join("missing/w.duckdb"), &options()).err().unwrap();
+    assert_eq!(error.code(), "MS5005", "{error:?}");
+    let error = DuckDb::open(directory.path(), &options()).err().unwrap();
+    assert_eq!(error.code(), "MS5005", "{error:?}");
+}
+
+#[test]
+fn a_damaged_file_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("w.duckdb");
+    left_by_a_crash(&path);
+    fs::remove_file(directory.path().join("w.duckdb.wal")).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    // The two database headers, of which the newer one counts.
+    for byte in &mut bytes[4096..3 * 4096] {
+        *byte ^= 0xFF;
+    }
+    fs::write(&path, &bytes).unwrap();
+    let error = DuckDb::open(&path, &options()).err().unwrap();
+    assert_eq!(error.code(), "MS5003", "{error:?}");
+}
+
+#[test]
+fn explaining_with_execution_writes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut warehouse = open_file(&directory.path().join("w.duckdb"));
+    create(&mut warehouse, &items());
+    let mut reader = warehouse.duck_reader().unwrap();
+    let sneaky = "EXPLAIN ANALYZE INSERT INTO _millstream.progress VALUES ('x', 1, 1)";
+    assert!(reader.query(sneaky, None, None).is_err());
+    assert_eq!(warehouse.progress().unwrap(), Progress::default());
+    assert!(reader.query("EXPLAIN SELECT 1", None, None).is_ok());
+}
+
+#[test]
+fn a_running_query_is_interrupted_and_the_reader_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let warehouse = open_file(&directory.path().join("w.duckdb"));
+    let mut reader = warehouse.duck_reader().unwrap();
+    let interrupt = reader.interrupter();
+    let interrupting = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        interrupt();
+    });
+    let endless =
+        "SELECT count(*) FROM range(1000000000000) AS a(x), range(1000000) AS b(y) WHERE x % 7 = y % 5";
+    let error = reader.query(endless, None, None).unwrap_err();
+    assert_eq!(error.code(), "MS5304", "{error}");
+    interrupting.join().unwrap();
+    assert_eq!(rows_of(&mut reader, "SELECT 7", None), ["7"]);
+}
+
+#[test]
+fn reading_the_present_plans_no_history() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut warehouse = open_file(&directory.path().join("w.duckdb"));
+    let state = items();
+    create(&mut warehouse, &state);
+    let rows = open(&[((5, Some("row")), "INSERT", 11, 0)]);
+    let ending = closed(&[((5, Some("row")), "INSERT", (11, 0), (30, 0))]);
+    let rows = RowGroup { close: None, closed: Some(ending), open: Some(rows) };
+    write(&mut warehouse, &state.layout, rows);
+    let plan =
+        |as_of| query_as_of(&warehouse, "EXPLAIN SELECT * FROM shop.items WHERE id = 5", as_of).join("\n");
+    let present = plan(None);
+    assert_eq!(present.matches("SEQ_SCAN").count(), 1, "{present}");
+    assert!(!present.contains("closed") && !present.contains("valid_from"), "{present}");
+    let past = plan(Some(AsOf::Lsn(Lsn(20))));
+    assert!(past.contains("t16384_closed"), "{past}");
+}
+
+#[test]
+fn a_checkpoint_covers_what_was_committed_even_beside_an_open_reader() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("w.duckdb");
+    let mut warehouse = open_file(&path);
+    let state = items();
+    create(&mut warehouse, &state);
+    warehouse.checkpoint().unwrap();
+    let mut reader = warehouse.duck_reader().unwrap();
+    reader.begin().unwrap();
+    for lsn in 11..20 {
+        let mut transaction = warehouse.begin().unwrap();
+        let rows = RowGroup {
+            close: (lsn > 11).then(|| close(&[(1, lsn, 0, false)])),
+            closed: None,
+            open: Some(open(&[((1, Some("row")), "UPDATE", lsn, 0)])),
+        };
+        transaction.write(&state.layout, &rows).unwrap();
+        let progress = Progress { source: "s".into(), applied_lsn: Lsn(lsn), applied_time: time(lsn) };
+        transaction.set_progress(&progress).unwrap();
+        transaction.commit().unwrap();
+    }
+    assert_eq!(warehouse.checkpoint().unwrap(), Lsn(19), "no UPDATE and no DDL: a reader blocks nothing");
+    assert_eq!(
+        reader.counts(&state.layout).unwrap(),
+        TableCounts::default(),
+        "which still reads its own state"
+    );
+    reader.end().unwrap();
+    assert_eq!(reader.counts(&state.layout).unwrap(), TableCounts { rows: 1, history_rows: 9 });
 }
