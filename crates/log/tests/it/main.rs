@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod base;
+mod faults;
+mod model;
 mod recovery;
 mod retention;
 mod streamed;

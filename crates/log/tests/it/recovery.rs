@@ -11,14 +11,16 @@ use millstream_log::{EmbeddedLog, LogSettings};
 use crate::support::*;
 
 /// Small segments and spools, so that a few transactions make several of both.
-fn small(dir: &Path) -> LogSettings {
+pub(crate) fn small(dir: &Path) -> LogSettings {
     LogSettings { segment_bytes: 1024, transaction_bytes: 300, ..settings(dir) }
 }
 
+type Step = Box<dyn Fn(&mut Source)>;
+
 /// Writes some of everything; `after_each` sees the directory after every step.
-fn write_some(log: &EmbeddedLog, mut after_each: impl FnMut()) {
+pub(crate) fn write_some(log: &EmbeddedLog, mut after_each: impl FnMut()) {
     let mut source = Source::new(log);
-    let steps: Vec<Box<dyn Fn(&mut Source)>> = vec![
+    let steps: Vec<Step> = vec![
         Box::new(|source| {
             source.begin(1, 2000);
             source.schema(&table(1, 1), None);
