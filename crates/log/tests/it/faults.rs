@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use millstream_core::{base::BaseStore, log::EventLog, Diagnostic, Lsn};
+use millstream_core::{base::BaseStore, log::EventLog, Lsn};
 use millstream_log::EmbeddedLog;
 
 use crate::{base, recovery, support::*};

@@ -321,9 +321,11 @@ impl World {
         self.source.writer.reset().unwrap();
         self.streams.clear();
         let from = self.committed.len().saturating_sub(transactions);
-        for (expected, sent) in self.committed[from..].to_vec() {
-            self.send(&with_columns(&expected, &sent), expected.commit_lsn);
-        }
+        let again: Vec<_> = self.committed[from..]
+            .iter()
+            .map(|(expected, sent)| (expected.commit_lsn, with_columns(expected, sent)))
+            .collect();
+        again.into_iter().for_each(|(commit_lsn, sent)| self.send(&sent, commit_lsn));
     }
 
     fn check(&mut self) {

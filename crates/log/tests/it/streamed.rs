@@ -122,6 +122,31 @@ fn a_schema_learned_in_a_rolled_back_subtransaction_does_not_leak() {
 }
 
 #[test]
+fn a_transaction_leaves_no_schema_behind_that_was_rolled_back_in_it() {
+    let dir = scratch();
+    let log = open(dir.path());
+    let mut source = Source::new(&log);
+    source.stream_start(10, true);
+    source.schema(&table(1, 1), Some(10));
+    source.insert(Some(10), 1, "kept");
+    source.schema(&table(1, 2), Some(11));
+    source.insert(Some(11), 1, "gone");
+    source.stream_stop();
+    source.stream_abort(10, 11);
+    source.stream_commit(10, 2000);
+    source.transaction(20, 2100, 1, &["after"]);
+    source.sync();
+    for after in [0, 2000] {
+        let last = read_after(&log, after).pop().unwrap();
+        assert_eq!(
+            (last.told(), last.columns()),
+            (vec!["1:after".to_owned()], vec![1]),
+            "read after {after}"
+        );
+    }
+}
+
+#[test]
 fn a_lost_connection_discards_what_was_streamed() {
     let dir = scratch();
     let log = open(dir.path());
