@@ -115,7 +115,7 @@ pub enum ChannelBinding {
 /// How to reach a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
-    /// Tried in order; the first that answers is taken.
+    /// Tried in order; the first that answers is taken, of several the first that is a primary.
     pub hosts: Vec<Host>,
     /// Role.
     pub user: String,
@@ -278,7 +278,7 @@ impl Parameters {
             Some("require") => ChannelBinding::Require,
             Some(_) => return Err(malformed("channel_binding is one of disable, prefer, require")),
         };
-        // Replication needs a primary (or a standby of PostgreSQL 16 or later, which is not supported): nothing to choose.
+        // Among several hosts the primary is always looked for: nothing to choose.
         if !matches!(self.get("target_session_attrs"), None | Some("any" | "read-write" | "primary")) {
             return Err(malformed("target_session_attrs is one of any, read-write, primary"));
         }

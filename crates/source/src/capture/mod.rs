@@ -159,7 +159,8 @@ pub async fn run(
     mut stop: Stop,
 ) -> Result<()> {
     let mut writer = WriterThread::start(&log)?;
-    let mut capture = Capture { config, observer, events, known: HashMap::new(), connected: false };
+    let mut capture =
+        Capture { config, observer, events, known: HashMap::new(), connected: false, untold: Vec::new() };
     let result = capture.run(&mut writer, &mut stop).await;
     let observer = capture.observer.clone();
     // Whatever ended it: what is complete becomes durable, and the log's only writer is given back.
@@ -187,6 +188,8 @@ struct Capture {
     /// Each table as the log was last told, across connections.
     known: HashMap<TableId, TableSchema>,
     connected: bool,
+    /// Events that found the listener's queue full.
+    untold: Vec<SourceEvent>,
 }
 
 /// A stream that has begun, with a connection to ask the catalogue on.
@@ -250,7 +253,9 @@ impl Capture {
         let mut flushed = writer.reset().await?;
         let mut replication = Replication::connect(&self.config.connection).await?;
         let (identity, source_end) = replication.identify().await?;
-        check_identity(self.config.identity.as_ref(), &identity)?;
+        if let Some(ours) = &self.config.identity {
+            ours.require_same(&identity)?;
+        }
         let mut catalog = Wire::connect(&self.config.connection).await?;
         let name = self.config.slot.as_str();
         let Some(slot) = Slot::read(&mut catalog, name).await? else {
@@ -280,30 +285,26 @@ impl Capture {
         self.connected = true;
         self.observer.flushed(flushed);
         self.observer.set_state(CaptureState::Streaming, None);
-        self.tell(SourceEvent::Streaming { from: flushed });
         tracing::info!(from = %flushed, slot = name, "streaming");
+        self.tell(SourceEvent::Streaming { from: flushed });
         Ok(Opened { stream, catalog, from: flushed, server_patience: Duration::from_millis(patience) })
     }
 
-    /// Capture never waits for whoever listens; what is told is also in the observer or found again by the watcher.
-    fn tell(&self, event: SourceEvent) {
-        if self.events.try_send(event).is_err() {
-            tracing::debug!("nobody listens to the source's events");
+    /// Capture never waits for whoever listens. What a listener must not miss is kept and told again.
+    fn tell(&mut self, event: SourceEvent) {
+        match self.events.try_send(event) {
+            Err(mpsc::error::TrySendError::Full(event @ SourceEvent::TableChanged { .. })) => {
+                self.untold.push(event)
+            }
+            Err(_) => tracing::debug!("nobody listens to the source's events"),
+            Ok(()) => {}
         }
     }
-}
 
-/// Whether a source is the one that was replicated from before.
-pub(crate) fn check_identity(ours: Option<&SourceIdentity>, found: &SourceIdentity) -> Result<()> {
-    let Some(ours) = ours else { return Ok(()) };
-    let what = if ours.system_identifier != found.system_identifier {
-        format!("its system identifier is {}, ours {}", found.system_identifier, ours.system_identifier)
-    } else if ours.database != found.database {
-        format!("its database has OID {}, ours {}", found.database, ours.database)
-    } else if ours.timeline != found.timeline {
-        format!("it is on timeline {}, ours {}: it was promoted or restored", found.timeline, ours.timeline)
-    } else {
-        return Ok(());
-    };
-    Err(SourceError::OtherSource { what })
+    /// At most one event per relation message waits here, and those are rare.
+    fn tell_again(&mut self) {
+        for event in std::mem::take(&mut self.untold) {
+            self.tell(event);
+        }
+    }
 }

@@ -115,7 +115,7 @@ impl<'a> Session<'a> {
 
     async fn drive(&mut self) -> Result<()> {
         self.hand_on(Batch { frames: Bytes::new(), commits: false, reply: false }, None).await?;
-        let mut tick = interval(TICK);
+        let mut tick = interval(TICK.min(self.status_interval));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut written = self.writer.written.clone();
         let observer = self.capture.observer.clone();
@@ -134,7 +134,10 @@ impl<'a> Session<'a> {
                     self.status(true).await?;
                     false
                 }
-                _ = tick.tick() => false,
+                _ = tick.tick() => {
+                    self.capture.tell_again();
+                    false
+                }
             };
             if more {
                 self.last_received = Instant::now();

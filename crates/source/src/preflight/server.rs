@@ -2,7 +2,7 @@
 
 use super::{Before, Check};
 use crate::{
-    capture::{check_identity, SLOT_WAIT_MAX},
+    capture::SLOT_WAIT_MAX,
     config::SourceConfig,
     error::{Result, SourceError},
     replication::Replication,
@@ -56,7 +56,7 @@ async fn replication(
                 format!("role `{}` may replicate", config.connection.user),
             ));
             let (found, end) = identity?;
-            let same = check_identity(before.identity.as_ref(), &found);
+            let same = before.identity.as_ref().map_or(Ok(()), |ours| ours.require_same(&found));
             let same = same.and_then(|()| match before.flushed {
                 Some(ours) if end < ours => Err(SourceError::SourceBehind { theirs: end, ours }),
                 _ => Ok(format!("cluster {}, timeline {}", found.system_identifier, found.timeline)),

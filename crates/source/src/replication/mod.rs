@@ -38,6 +38,25 @@ pub struct SourceIdentity {
     pub database: u32,
 }
 
+impl SourceIdentity {
+    /// Refuses a source that is not this one.
+    pub fn require_same(&self, found: &SourceIdentity) -> Result<()> {
+        let what = if self.system_identifier != found.system_identifier {
+            format!("its system identifier is {}, ours {}", found.system_identifier, self.system_identifier)
+        } else if self.database != found.database {
+            format!("its database has OID {}, ours {}", found.database, self.database)
+        } else if self.timeline != found.timeline {
+            format!(
+                "it is on timeline {}, ours {}: it was promoted or restored",
+                found.timeline, self.timeline
+            )
+        } else {
+            return Ok(());
+        };
+        Err(SourceError::OtherSource { what })
+    }
+}
+
 /// A slot that was created just now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreatedSlot {
@@ -154,7 +173,7 @@ impl Replication {
         }
     }
 
-    /// Runs an ordinary statement on this connection. Ends an exported snapshot.
+    /// Ends the connection, and with it an exported snapshot that nobody imported.
     pub async fn close(self) {
         self.wire.close().await;
     }

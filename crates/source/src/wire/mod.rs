@@ -24,9 +24,11 @@ use crate::{
     error::{Result, ServerMessage, SourceError},
 };
 
-/// Read at least this much at once: large enough that system calls don't show in a profile, small enough to stay in a
-/// core's cache.
-const READ_BYTES: usize = 256 * 1024;
+/// The read buffer's size. What is handed on keeps its piece of it alive, so several reads share one.
+const READ_BUFFER_BYTES: usize = 512 * 1024;
+
+/// Room for one read: large enough that system calls don't show in a profile. With less left, the buffer is replaced.
+const READ_BYTES_MIN: usize = 64 * 1024;
 
 /// The largest message a server can send (`MaxAllocSize`), and some for its head.
 const FRAME_BYTES_MAX: usize = (1 << 30) + 4096;
@@ -279,7 +281,9 @@ impl Wire {
 
     /// Reads more of the stream into the buffer. Safe to cancel: what was read stays.
     pub(crate) async fn fill(&mut self, doing: &str) -> Result<()> {
-        self.input.reserve(READ_BYTES);
+        if self.input.capacity() - self.input.len() < READ_BYTES_MIN {
+            self.input.reserve(READ_BUFFER_BYTES);
+        }
         match self.stream.read_buf(&mut self.input).await {
             Ok(0) => Err(SourceError::lost(doing, "the server closed the connection")),
             Ok(_) => Ok(()),

@@ -58,6 +58,9 @@ pub(crate) async fn connect(connection: &Connection, session: Session) -> Result
         let attempt = async {
             let mut wire = Wire::new(Stream::connect(host, &connection.ssl).await?);
             start(&mut wire, connection, host, session).await?;
+            if connection.hosts.len() > 1 && in_recovery(&mut wire).await? {
+                return Err(SourceError::Standby);
+            }
             Ok(wire)
         };
         let error = match timeout(connection.connect_timeout, attempt).await {
@@ -69,12 +72,17 @@ pub(crate) async fn connect(connection: &Connection, session: Session) -> Result
             },
         };
         // Another host of the list is another chance, unless this one has answered and refused us.
-        if !error.is_transient() {
+        if !error.is_transient() && !matches!(error, SourceError::Standby) {
             return Err(error);
         }
         last = error;
     }
     Err(last)
+}
+
+/// Of several hosts, the primary is meant: a standby has nothing to start from.
+async fn in_recovery(wire: &mut Wire) -> Result<bool> {
+    Ok(wire.query_one(DOING, "SELECT pg_is_in_recovery()").await?.flag(0))
 }
 
 async fn start(wire: &mut Wire, connection: &Connection, host: &Host, session: Session) -> Result<()> {
