@@ -91,6 +91,17 @@ pub enum Verb {
         #[arg(long, value_name = "T")]
         as_of: Option<String>,
     },
+    /// Compare every row, source against warehouse, at one position, while writes go on
+    Verify {
+        /// schema.table as at the source [default: all]
+        tables: Vec<String>,
+    },
+    /// Read tables again; what differs becomes new versions
+    Resync {
+        /// schema.table as at the source
+        #[arg(required = true)]
+        tables: Vec<String>,
+    },
     /// What was set aside because it could not be applied
     #[command(subcommand)]
     Quarantine(QuarantineVerb),

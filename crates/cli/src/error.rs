@@ -98,6 +98,26 @@ pub enum ProgramError {
         /// The nearest name, if one is near.
         nearest: Option<String>,
     },
+    /// No snapshot of the source was one that the commit order passes through.
+    #[error("none of {snapshots} snapshots of the source met a position of its commit order")]
+    NoCommonPosition {
+        /// How many were tried.
+        snapshots: u32,
+    },
+    /// The source has the table no more.
+    #[error("{table} is gone from the source")]
+    GoneFromSource {
+        /// Its name.
+        table: String,
+    },
+    /// The two sides have different columns.
+    #[error("{table} does not have the same columns on both sides: {what}")]
+    OtherColumns {
+        /// Its name at the source.
+        table: String,
+        /// The difference.
+        what: String,
+    },
     /// Something is asked of an instance that has not opened it yet.
     #[error("the instance is still starting")]
     StillStarting,
@@ -132,6 +152,9 @@ impl Diagnostic for ProgramError {
             ProgramError::AsOf { .. } => "MS6201",
             ProgramError::NoWarehouse { .. } => "MS6202",
             ProgramError::NoSuchTable { .. } => "MS6203",
+            ProgramError::NoCommonPosition { .. } => "MS6204",
+            ProgramError::GoneFromSource { .. } => "MS6205",
+            ProgramError::OtherColumns { .. } => "MS6206",
         }
     }
 
@@ -155,6 +178,9 @@ impl Diagnostic for ProgramError {
             | ProgramError::AsOf { .. }
             | ProgramError::NoWarehouse { .. }
             | ProgramError::ModelCollides { .. }
+            | ProgramError::NoCommonPosition { .. }
+            | ProgramError::GoneFromSource { .. }
+            | ProgramError::OtherColumns { .. }
             | ProgramError::NoSuchTable { .. } => None,
         }
     }
@@ -186,6 +212,11 @@ impl Diagnostic for ProgramError {
             ProgramError::NoSuchTable { .. } => {
                 "write schema.table as it is called at the source; `millstream status` lists them".into()
             }
+            ProgramError::NoCommonPosition { .. } => {
+                "try again; if it stays so, look whether changes arrive at all: `millstream status`".into()
+            }
+            ProgramError::GoneFromSource { .. } => "its history stays in the warehouse".into(),
+            ProgramError::OtherColumns { table, .. } => format!("read it again: `millstream resync {table}`"),
             ProgramError::StillStarting => "wait a moment; `millstream status` says how far it is".into(),
             ProgramError::Stdout(_) | ProgramError::Signals(_) | ProgramError::Cancelled => return None,
         })
@@ -207,6 +238,9 @@ impl Diagnostic for ProgramError {
             | ProgramError::Signals(_)
             | ProgramError::StillStarting
             | ProgramError::Cancelled
+            | ProgramError::NoCommonPosition { .. }
+            | ProgramError::GoneFromSource { .. }
+            | ProgramError::OtherColumns { .. }
             | ProgramError::NoWarehouse { .. } => Exit::Wrong,
         }
     }

@@ -8,7 +8,7 @@ use millstream_source::CaptureState;
 use millstream_warehouse::{DuckDb, DuckHandle};
 use serde_json::value::to_raw_value;
 
-use super::{catch_up, open, query, report, session::Live};
+use super::{catch_up, open, query, report, resync, session::Live, verify};
 use crate::{
     config::{nearest, Project},
     error::ProgramError,
@@ -172,9 +172,9 @@ impl Handler for Desk {
                 catch_up::wait(live, target, || cancellation.check())?;
                 Ok(Event::Done { exit: 0, value: None })
             }
-            Request::Tail { .. } | Request::Verify { .. } | Request::Resync { .. } => {
-                Err(ProgramError::UnknownRequest { detail: "not here".into() }.into())
-            }
+            Request::Verify { tables } => verify::run(self, &tables, emit, cancellation),
+            Request::Resync { tables } => resync::run(self, &tables, emit, cancellation),
+            Request::Tail { .. } => Err(ProgramError::UnknownRequest { detail: "not here".into() }.into()),
         }
     }
 }

@@ -4,16 +4,19 @@
 //! - [`session`]: capture, apply and copying at work; [`provision`] is what comes before.
 //! - [`models`]: views kept beside the tables.
 //! - [`open`]: opens log, warehouse and source settings.
-//! - [`query`], [`report`], [`catch_up`]: single answers.
+//! - [`query`], [`report`], [`catch_up`]: single answers; [`verify`] and [`resync`], which hold apply at a snapshot ([`fenced`]).
 
 mod catch_up;
 mod desk;
+mod fenced;
 mod models;
 mod open;
 mod provision;
 mod query;
 mod report;
+mod resync;
 mod session;
+mod verify;
 
 pub(crate) use desk::Desk;
 pub(crate) use models::{keep_models, model_files};

@@ -2,11 +2,11 @@
 
 use serde_json::value::RawValue;
 
-use super::present::Presenter;
+use super::{present::Presenter, report};
 use crate::{
     args::Global,
     config::Project,
-    engine::Desk,
+    engine::{Desk, Session},
     failure::{Doing, Failure, Outcome},
     instance::{reach, Cancellation, Event, Handler, Reached, Request},
     output::{Format, Output},
@@ -28,6 +28,30 @@ pub(super) fn status(global: &Global, output: &Output) -> Outcome {
         Format::Table | Format::Csv => {
             status::print(output, &serde_json::from_str(value.get()).unwrap_or_default())?;
         }
+    }
+    Ok(exit)
+}
+
+/// `verify`.
+pub(super) fn verify(global: &Global, output: &Output, tables: Vec<String>) -> Outcome {
+    let (exit, value) = ask(global, output, Request::Verify { tables })?;
+    let Some(value) = value else { return Ok(exit) };
+    if output.format == Format::Json {
+        output.line(&pretty(&value))?;
+    } else {
+        report::verify(output, &serde_json::from_str(value.get()).unwrap_or_default())?;
+    }
+    Ok(exit)
+}
+
+/// `resync`.
+pub(super) fn resync(global: &Global, output: &Output, tables: Vec<String>) -> Outcome {
+    let (exit, value) = ask(global, output, Request::Resync { tables })?;
+    let Some(value) = value else { return Ok(exit) };
+    if output.format == Format::Json {
+        output.line(&pretty(&value))?;
+    } else {
+        report::resync(output, &serde_json::from_str(value.get()).unwrap_or_default())?;
     }
     Ok(exit)
 }
@@ -74,13 +98,29 @@ fn answer(
             running.on_cancel(cancellation)?;
             running.ask(request, presenter)
         }
+        Reached::Free(_lock) if matches!(request, Request::Verify { .. } | Request::Resync { .. }) => {
+            // These need changes to flow: the project runs for as long as the answer takes.
+            let desk = Desk::of_instance(project);
+            let session = Session::start(&desk, &mut |_| ())?;
+            let answered = session
+                .catch_up(|| cancellation.check())
+                .and_then(|()| desk.handle(request.clone(), presenter, cancellation));
+            let ended = session.ended();
+            session.stop();
+            // What ended the session is why it could not answer.
+            ended.map_or_else(|| answered.map(ending), Err)
+        }
         Reached::Free(_lock) => {
             let desk = Desk::of_files(project);
             let _open = desk.open_files(request)?;
-            match desk.handle(request.clone(), presenter, cancellation)? {
-                Event::Done { exit, value } => Ok((exit, value)),
-                _ => Ok((0, None)),
-            }
+            desk.handle(request.clone(), presenter, cancellation).map(ending)
         }
+    }
+}
+
+fn ending(event: Event) -> (u8, Option<Box<RawValue>>) {
+    match event {
+        Event::Done { exit, value } => (exit, value),
+        _ => (0, None),
     }
 }

@@ -3,6 +3,7 @@
 mod ask;
 mod init;
 mod present;
+mod report;
 mod up;
 
 use millstream_core::Exit;
@@ -28,6 +29,8 @@ pub fn run(arguments: Arguments, output: &Output) -> Outcome {
         Verb::Sql { query, as_of } => {
             ask::print(&arguments.global, output, Request::Sql { sql: query, as_of })
         }
+        Verb::Verify { tables } => ask::verify(&arguments.global, output, tables),
+        Verb::Resync { tables } => ask::resync(&arguments.global, output, tables),
         Verb::Quarantine(verb) => {
             let (table, content) = match verb {
                 QuarantineVerb::List { table } => (table, false),

@@ -1,0 +1,129 @@
+//! `resync`: tables read again. What differs becomes new versions; history is never erased.
+
+use std::{
+    io::Read,
+    sync::{mpsc, PoisonError},
+};
+
+use millstream_apply::command::Command;
+use millstream_core::{
+    base::{BaseStore, BaseTable},
+    warehouse::ReplaceCounts,
+    TableId, TableName,
+};
+use millstream_source::snapshot::{encodings, HeldSnapshot};
+use serde_json::json;
+
+use super::{
+    desk::{done, Desk},
+    fenced::{hold, receive, send},
+    provision::selection,
+    session::Live,
+    verify::stream,
+};
+use crate::{
+    error::ProgramError,
+    failure::{Doing, Failure},
+    instance::{Cancellation, Emit, Event},
+};
+
+/// COPY output is handed to the log in pieces of this size.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// Reads the named tables again.
+pub(super) fn run(
+    desk: &Desk,
+    names: &[String],
+    emit: &mut dyn Emit,
+    cancellation: &Cancellation,
+) -> Result<Event, Failure> {
+    let wanted = desk.named_tables(names)?;
+    let mut tables = Vec::new();
+    for (name, counts) in tables_again(desk, &wanted, emit, cancellation)? {
+        tables.push(json!({
+            "name": name.to_string(),
+            "inserted": counts.inserted,
+            "updated": counts.updated,
+            "deleted": counts.deleted,
+        }));
+    }
+    done(0, &json!({ "tables": tables }))
+}
+
+/// Makes the tables' current rows what the source has, at one position. Apply waits meanwhile, capture does not.
+pub(super) fn tables_again(
+    desk: &Desk,
+    wanted: &[TableName],
+    emit: &mut dyn Emit,
+    cancellation: &Cancellation,
+) -> Result<Vec<(TableName, ReplaceCounts)>, Failure> {
+    let live = desk.live()?;
+    let _one_at_a_time = live.exclusive.lock().unwrap_or_else(PoisonError::into_inner);
+    let ids: Vec<TableId> = desk
+        .warehouse()?
+        .tables()?
+        .into_iter()
+        .filter(|table| wanted.contains(&table.layout.source) && !table.phase_json.contains("\"gone\""))
+        .map(|table| table.layout.id)
+        .collect();
+    let (mut snapshot, held) = hold(live, &ids, cancellation)?;
+    let mut replaced = Vec::new();
+    for id in ids {
+        let name = match snapshot.table(id) {
+            Some(table) => table.schema.name.clone(),
+            None => continue,
+        };
+        emit.emit(Event::Note(format!("reading {name} again, as of {}", held.position)))?;
+        let counts;
+        (snapshot, counts) =
+            table(desk, live, snapshot, id, cancellation).doing(format!("reading {name} again"))?;
+        replaced.push((name, counts));
+    }
+    drop(held);
+    live.runtime.block_on(snapshot.release());
+    Ok(replaced)
+}
+
+/// Copies a table into a base of its own, and replaces the warehouse's rows with it.
+fn table(
+    desk: &Desk,
+    live: &Live,
+    snapshot: HeldSnapshot,
+    id: TableId,
+    cancellation: &Cancellation,
+) -> Result<(HeldSnapshot, ReplaceCounts), Failure> {
+    let log = desk.log.get().ok_or(ProgramError::StillStarting)?;
+    let Some(schema) = snapshot.table(id).map(|table| table.schema.clone()) else {
+        return Err(ProgramError::GoneFromSource { table: id.to_string() }.into());
+    };
+    let layout = selection(&desk.project).layout(&schema);
+    let types: Vec<_> = layout
+        .map(|layout| layout.columns.into_iter().map(|column| column.column_type).collect())
+        .unwrap_or_default();
+    let encodings = encodings(&schema, &types);
+    let base = log.create(vec![BaseTable {
+        schema,
+        encodings: encodings.clone(),
+        fence: snapshot.fence.clone(),
+        taken_at: snapshot.taken_at,
+        chunks_planned: 1,
+        chunks: Vec::new(),
+    }])?;
+    let mut chunk = log.write_chunk(base, id, 0)?;
+    let (mut input, copied) = stream(live, snapshot, id, encodings);
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        // The reader is a channel, which has no errors of its own: one of the connection comes with `copied`.
+        let length = input.read(&mut piece).unwrap_or(0);
+        if length == 0 {
+            break;
+        }
+        chunk.write(&piece[..length])?;
+    }
+    let (snapshot, rows) = live.runtime.block_on(copied).map_err(|_| ProgramError::Cancelled)?;
+    chunk.finish(rows?)?;
+    let (reply, replaced) = mpsc::channel();
+    send(live, Command::Replace { base, table: id, reply })?;
+    let counts = receive(&replaced, cancellation)??;
+    Ok((snapshot, counts))
+}

@@ -1,0 +1,58 @@
+//! What `verify` and `resync` found, for a person.
+
+use serde_json::Value;
+
+use crate::{
+    failure::Failure,
+    output::{group_digits, Output, Style},
+};
+
+/// One line a table; below it, for one that differs, what and which keys.
+pub(super) fn verify(output: &Output, found: &Value) -> Result<(), Failure> {
+    let tables = found["tables"].as_array().map_or(&[][..], Vec::as_slice);
+    let width = tables.iter().filter_map(|table| table["name"].as_str()).map(str::len).max().unwrap_or(0);
+    let number = |value: &Value| group_digits(value.as_u64().unwrap_or(0));
+    for table in tables {
+        let equal = table["equal"].as_bool().unwrap_or(false);
+        let (style, word) = if equal { (Style::Good, "equal") } else { (Style::Error, "differs") };
+        let name = table["name"].as_str().unwrap_or_default();
+        output.line(&format!(
+            "{name:<width$}  {:<7}  {} rows at the source, {} in the warehouse",
+            output.paint_data(style, word),
+            number(&table["rows_source"]),
+            number(&table["rows_warehouse"])
+        ))?;
+        for kind in ["missing", "extra", "different"] {
+            let difference = &table[kind];
+            if difference["count"].as_u64().unwrap_or(0) == 0 {
+                continue;
+            }
+            let keys: Vec<&str> =
+                difference["keys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            output.line(&format!("  {} {kind}: {}", number(&difference["count"]), keys.join("; ")))?;
+        }
+    }
+    let position = found["position"].as_str().unwrap_or_default();
+    if found["equal"].as_bool().unwrap_or(false) {
+        output.line(&format!("{} at {position}", output.paint_data(Style::Good, "equal")))
+    } else {
+        output.line(&format!("{} at {position}", output.paint_data(Style::Error, "not equal")))?;
+        output.note("read a table again with `millstream resync TABLE`; its history stays");
+        Ok(())
+    }
+}
+
+/// One line a table.
+pub(super) fn resync(output: &Output, found: &Value) -> Result<(), Failure> {
+    let number = |value: &Value| group_digits(value.as_u64().unwrap_or(0));
+    for table in found["tables"].as_array().into_iter().flatten() {
+        output.line(&format!(
+            "{}: {} inserted, {} updated, {} deleted",
+            table["name"].as_str().unwrap_or_default(),
+            number(&table["inserted"]),
+            number(&table["updated"]),
+            number(&table["deleted"])
+        ))?;
+    }
+    Ok(())
+}
