@@ -8,6 +8,7 @@ mod faults;
 mod model;
 mod recovery;
 mod retention;
+mod server;
 mod streamed;
 mod support;
 mod transactions;
