@@ -40,7 +40,8 @@ test: bootstrap ## every test; starts the servers it needs
 
 .PHONY: bench
 bench: build ## ratios to psql, pg_recvlogical and Debezium [BENCH=full|quick|smoke] [ONLY="inserts …"]
-	@cargo run $(LOCKED) --release --quiet --package millstream-bench -- $(BENCH) $(ONLY)
+	@cargo build $(LOCKED) --release --package millstream-bench
+	@cargo run $(LOCKED) --release --quiet --package millstream-bench --bin millstream-bench -- $(BENCH) $(ONLY)
 
 .PHONY: lint
 lint: bootstrap ## formatting, clippy, and the house rules

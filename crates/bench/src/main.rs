@@ -1,7 +1,8 @@
 //! `make bench`: Millstream and what a person would hold it to, measured in one run on this machine.
 //!
 //! Start reading at `workloads/mod.rs` for what is done, `peers.rs` and `product.rs` for whom it is done with, `child.rs` for how
-//! time and memory are taken, and `report.rs` for what comes out. bench/README.md says how to read it.
+//! time and memory are taken, and `report.rs` for what comes out. `bin/millstream-bench-capture.rs` is the one thing measured that
+//! the program does not offer by itself. bench/README.md says how to read it.
 //!
 //! Only absolute figures of one run on one machine may be compared, so everything is measured from outside and alike: real
 //! processes, over TCP, from their start to their end.

@@ -13,7 +13,7 @@ use serde_json::{json, Value};
 use crate::child::{Child, Taken};
 use crate::error::{Error, Result};
 use crate::interrupt;
-use crate::report::Line;
+use crate::report::{Line, CAPTURE};
 use crate::server::{Server, PUBLICATION};
 
 /// Several times what the largest workload may take.
@@ -48,6 +48,21 @@ impl Product {
         let said = said.ok().and_then(|output| serde_json::from_slice::<Value>(&output.stdout).ok());
         let version = said.as_ref().and_then(|version| version["duckdb"].as_str());
         version.map_or_else(|| "unknown".to_owned(), |version| version.trim_start_matches('v').to_owned())
+    }
+
+    /// Capture alone, from a slot to `end` into a new log in `directory`, as a line of the report.
+    pub(crate) fn capture(
+        &self,
+        directory: &Path,
+        server: &Server,
+        slot: &str,
+        end: &str,
+        rows: u64,
+    ) -> Result<Line> {
+        let mut command = Command::new(self.program.with_file_name("millstream-bench-capture"));
+        command.args([&server.url(), slot, PUBLICATION, end]).arg(directory.join("capture"));
+        let taken = Child::spawn(command, "capture", directory)?.finish(CATCH_UP_WAIT_MAX)?;
+        Ok(Line::new(CAPTURE.to_owned(), rows, taken))
     }
 
     /// A new project for tables of schema `public`.

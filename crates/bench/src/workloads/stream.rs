@@ -21,6 +21,7 @@ const CLIENTS: u64 = 8;
 const TPCB_CHANGES: u64 = 4;
 
 const RECVLOGICAL: [(&str, u8); 2] = [("recvlogical_1", 1), ("recvlogical_2", 2)];
+const CAPTURE: &str = "capture";
 const DEBEZIUM: &str = "debezium";
 
 /// A workload before its changes are made: the slots are there.
@@ -38,7 +39,7 @@ impl<'a> Waiting<'a> {
         let project = bench.product.project(directory, &server, tables)?;
         project.catch_up()?;
         let peers = RECVLOGICAL.iter().map(|(slot, _)| *slot);
-        peers.chain([DEBEZIUM]).try_for_each(|slot| server.create_slot(slot))?;
+        peers.chain([CAPTURE, DEBEZIUM]).try_for_each(|slot| server.create_slot(slot))?;
         Ok(Self { bench, directory, tables, server, project })
     }
 
@@ -49,6 +50,8 @@ impl<'a> Waiting<'a> {
             let line = peers::recvlogical(&self.server, self.directory, slot, protocol, &end, changes)?;
             workload.lines.push(line);
         }
+        let capture = self.bench.product.capture(self.directory, &self.server, CAPTURE, &end, changes)?;
+        workload.lines.push(capture);
         workload.lines.push(self.project.measure(MILLSTREAM, changes, expected)?);
         match &self.bench.debezium {
             Ok(engine) => {
