@@ -1,5 +1,7 @@
 //! Rules about the documents: what they point to exists.
 
+use std::collections::BTreeSet;
+
 use crate::tree::{assert_none, root, texts};
 
 /// The targets of Markdown's inline links.
@@ -82,4 +84,24 @@ fn decision_records_have_a_number_of_their_own_and_are_listed() {
     let twins = records.windows(2).filter(|pair| number(&pair[0]) == number(&pair[1]));
     found.extend(twins.map(|pair| format!("{} has the number of {}", pair[1], pair[0])));
     assert_none("number and list the records", found);
+}
+
+/// The codes (`MS` and four digits) that stand in the text right behind `mark`.
+fn codes(text: &str, mark: char) -> BTreeSet<String> {
+    let opening = format!("{mark}MS");
+    let found = text.match_indices(&opening).filter_map(|(at, _)| text.get(at + 1..at + 8));
+    let found =
+        found.filter(|code| code.ends_with(mark) && code[2..6].bytes().all(|byte| byte.is_ascii_digit()));
+    found.map(|code| code[..6].to_owned()).collect()
+}
+
+#[test]
+fn every_error_code_is_documented_and_no_other() {
+    let sources = texts(".rs").into_iter().filter(|(path, _)| path.contains("/src/"));
+    let used: BTreeSet<String> = sources.flat_map(|(_, text)| codes(&text, '"')).collect();
+    let page = std::fs::read_to_string(root().join("docs/reference/errors.md")).unwrap();
+    let documented = codes(&page, '`');
+    assert!(used.len() > 50, "the codes are found at all");
+    let found = used.symmetric_difference(&documented).cloned().collect();
+    assert_none("docs/reference/errors.md lists the codes of the sources", found);
 }
