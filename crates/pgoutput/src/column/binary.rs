@@ -3,9 +3,11 @@
 use millstream_core::TypeKind;
 
 use super::{push_list, Values};
-use crate::value::{array, datetime, interval, number, Fault, Parsed};
-
-const NO_BINARY: Fault = Fault::Malformed("there is no reading this type's binary form so; copy it as text");
+use crate::value::{
+    array, datetime, interval, number,
+    send::{jsonb, write_as_text},
+    Fault, Parsed, NO_BINARY,
+};
 
 /// `int2send`, `int4send`, `int8send`, `oidsend`.
 #[inline]
@@ -32,14 +34,6 @@ fn double(bytes: &[u8]) -> Parsed<f64> {
     Ok(if value.is_nan() { f64::NAN } else { value })
 }
 
-/// `jsonb_send`: a version, then the text.
-fn jsonb(bytes: &[u8]) -> Parsed<&[u8]> {
-    match bytes {
-        [1, text @ ..] => Ok(text),
-        _ => Err(Fault::Malformed("unknown version of jsonb")),
-    }
-}
-
 impl Values {
     pub(super) fn push_binary(&mut self, kind: &TypeKind, bytes: &[u8]) -> Parsed<()> {
         match (self, kind) {
@@ -47,6 +41,15 @@ impl Values {
                 return values.push_text(bytes);
             }
             (Values::Text(values), TypeKind::Jsonb) => return values.push_text(jsonb(bytes)?),
+            // Copied when the column was narrower.
+            (Values::Text(values), _) => {
+                let written = write_as_text(kind, bytes, &mut values.bytes);
+                if written.is_err() {
+                    values.reopen();
+                }
+                written?;
+                return values.close();
+            }
             (Values::Integer(values), _) => values.push(number::narrow(integer(kind, bytes)?)?),
             (Values::BigInt(values), _) => values.push(integer(kind, bytes)?),
             (Values::SmallInt(values), _) => values.push(number::narrow(integer(kind, bytes)?)?),

@@ -29,7 +29,7 @@ use crate::{
     value::{
         array, bytes,
         datetime::{self, Zone},
-        interval, number, Excerpt, Fault, Parsed, ValueError,
+        float, interval, number, Excerpt, Fault, Parsed, ValueError, NOT_UTF8,
     },
 };
 
@@ -129,7 +129,7 @@ impl Bytes {
     #[inline]
     fn push_text(&mut self, value: &[u8]) -> Parsed<()> {
         if std::str::from_utf8(value).is_err() {
-            return Err(Fault::Malformed("not UTF-8"));
+            return Err(NOT_UTF8);
         }
         self.push(value)
     }
@@ -333,12 +333,12 @@ impl Values {
             }
             Values::Timestamp { values, zone } => values.push(datetime::parse_timestamp(text, *zone)?),
             Values::Boolean(values) => values.append(bytes::parse_bool(text)?),
-            Values::Real(values) => values.push(number::parse_f32(text)?),
+            Values::Real(values) => values.push(float::parse_f32(text)?),
             // As PostgreSQL casts real to double precision: the value, not its shortest digits.
             Values::Double(values) if *kind == TypeKind::Float4 => {
-                values.push(number::parse_f32(text)?.into())
+                values.push(float::parse_f32(text)?.into())
             }
-            Values::Double(values) => values.push(number::parse_f64(text)?),
+            Values::Double(values) => values.push(float::parse_f64(text)?),
             Values::Date(values) => values.push(datetime::parse_date(text)?),
             Values::Time(values) => values.push(datetime::parse_time(text)?),
             Values::Interval(values) => values.push(interval::parse_interval(text)?),
@@ -418,7 +418,7 @@ impl Values {
             Values::Text(values) => {
                 let (offsets, bytes) = values.take();
                 // SAFETY: the offsets grow and end within the bytes (`Bytes::close`), and each value was checked to be UTF-8 by
-                // itself (`Bytes::push_text`), so that all of them lie on characters' bounds. Checking again would cost as much as
+                // itself (`Bytes::push_text`) or printed by us as such (`write_trimmed`, `write_as_text`), so that all of them lie on characters' bounds. Checking again would cost as much as
                 // copying the text did.
                 Arc::new(unsafe { StringArray::new_unchecked(offsets, bytes, nulls) })
             }

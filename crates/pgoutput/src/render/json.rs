@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     types::JSON_EXTENSION,
-    value::number::{write_f32, write_f64, write_plain_float},
+    value::float::{write_f32, write_f64, write_plain_float},
 };
 
 const NULL: &[u8] = b"null";

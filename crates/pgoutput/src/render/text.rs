@@ -13,7 +13,7 @@ use super::{
 };
 use crate::value::{
     array::write_element,
-    number::{write_f32, write_f64},
+    float::{write_f32, write_f64},
 };
 
 pub(super) fn write(array: &dyn Array, row: usize, out: &mut Vec<u8>) -> Result<(), RenderError> {

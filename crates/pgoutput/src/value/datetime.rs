@@ -10,7 +10,10 @@ const POSTGRES_EPOCH_DAYS: i32 = 10_957;
 /// Microseconds likewise.
 const POSTGRES_EPOCH_MICROS: i64 = POSTGRES_EPOCH_DAYS as i64 * MICROS_PER_DAY;
 const SECONDS_PER_DAY: i64 = 86_400;
-pub(crate) const MICROS_PER_DAY: i64 = SECONDS_PER_DAY * 1_000_000;
+pub(crate) const MICROS_PER_SECOND: i64 = 1_000_000;
+const MICROS_PER_DAY: i64 = SECONDS_PER_DAY * MICROS_PER_SECOND;
+/// Seconds from 1970-01-01 to PostgreSQL's epoch.
+pub(crate) const POSTGRES_EPOCH_SECONDS: i64 = POSTGRES_EPOCH_DAYS as i64 * SECONDS_PER_DAY;
 
 pub(crate) const DATE_INFINITY: i32 = i32::MAX;
 pub(crate) const DATE_NEGATIVE_INFINITY: i32 = -i32::MAX;

@@ -7,8 +7,10 @@
 pub(crate) mod array;
 pub(crate) mod bytes;
 pub(crate) mod datetime;
+pub(crate) mod float;
 pub(crate) mod interval;
 pub(crate) mod number;
+pub(crate) mod send;
 pub mod single;
 
 use std::fmt;
@@ -157,5 +159,9 @@ impl Fault {
         }
     }
 }
+
+pub(crate) const NOT_UTF8: Fault = Fault::Malformed("not UTF-8");
+pub(crate) const NO_BINARY: Fault =
+    Fault::Malformed("there is no reading this type's binary form so; copy it as text");
 
 pub(crate) type Parsed<T> = Result<T, Fault>;

@@ -3,7 +3,7 @@
 //! `None` means that the text is no such value, or one that the returned type can't hold (an infinite interval, an array of several
 //! dimensions); who asks then keeps the text.
 
-use super::{array, bytes, datetime, interval, number};
+use super::{array, bytes, datetime, float, interval, number};
 
 /// A `boolean`.
 pub fn boolean(text: &[u8]) -> Option<bool> {
@@ -12,12 +12,12 @@ pub fn boolean(text: &[u8]) -> Option<bool> {
 
 /// A `double precision`, NaN and infinities included. For a `real`, see [`float4`].
 pub fn float8(text: &[u8]) -> Option<f64> {
-    number::parse_f64(text).ok()
+    float::parse_f64(text).ok()
 }
 
 /// A `real`.
 pub fn float4(text: &[u8]) -> Option<f32> {
-    number::parse_f32(text).ok()
+    float::parse_f32(text).ok()
 }
 
 /// An integer of any width up to 64 bits.

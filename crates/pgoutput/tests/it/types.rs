@@ -249,6 +249,14 @@ fn trimmed(pg_type: &str, text: &str) -> String {
     }
 }
 
+/// A chunk that was copied in binary becomes the same text as the stream's values once its column is text.
+fn widens_from_binary(kind: &TypeKind, value: &Served) {
+    let push = |builder: &mut ColumnBuilder| builder.push_binary(&value.binary);
+    let binary = one(kind, &ColumnType::Text, push).unwrap_or_else(|error| panic!("{}: {error}", value.text));
+    let text = one(kind, &ColumnType::Text, |builder| builder.push_text(value.text.as_bytes())).unwrap();
+    assert_eq!(&binary, &text, "{}: as text, text and binary differ", value.text);
+}
+
 #[test]
 fn every_type_of_the_page_is_what_the_page_says_and_comes_back_as_it_was() {
     let server = Server::start();
@@ -270,6 +278,7 @@ fn every_type_of_the_page_is_what_the_page_says_and_comes_back_as_it_was() {
                 let binary = one(&kind, &to, |builder| builder.push_binary(&value.binary))
                     .unwrap_or_else(|error| panic!("{context}: binary: {error}"));
                 assert_eq!(&array, &binary, "{context}: text and binary differ");
+                widens_from_binary(&kind, value);
             }
             assert_eq!(trimmed(&pg_type, &printed(&array)), trimmed(&pg_type, &value.text), "{context}");
             let expected = match (&to, &kind) {
@@ -318,4 +327,5 @@ fn numbers_of_131072_digits_are_refused_by_a_decimal_and_kept_as_text() {
     assert!(binary.unwrap_err().is_unrepresentable());
     let text = one(&kind, &ColumnType::Text, |builder| builder.push_text(value.as_bytes())).unwrap();
     assert_eq!(printed(&text), value);
+    widens_from_binary(&kind, &served[0]);
 }
