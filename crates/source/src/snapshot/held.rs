@@ -12,6 +12,7 @@ use crate::{
     catalog::{clock, publication, read_tables, CatalogTables},
     config::Connection,
     error::{Result, SourceError},
+    position::flushed_position,
     replication::CreatedSlot,
     sql,
     wire::Wire,
@@ -126,11 +127,13 @@ impl HeldSnapshot {
         lock(&mut wire, &names).await?;
         let current =
             if wire.version().major >= 13 { "pg_current_snapshot" } else { "txid_current_snapshot" };
-        // Evaluated under the snapshot, so the position is read after it was taken.
-        let statement = format!("SELECT pg_export_snapshot(), {current}(), pg_current_wal_insert_lsn()");
+        let statement = format!("SELECT pg_export_snapshot(), {current}()");
         let row = wire.query_one(doing, &statement).await?;
         let exported = row.text(0)?.to_owned();
-        let fence = Fence::Snapshot { snapshot: parse_snapshot(row.text(1)?)?, read_after: row.parse(2)? };
+        let seen = parse_snapshot(row.text(1)?)?;
+        // Read after the snapshot was taken. Not the insert position: what an idle server has written but not flushed is no commit
+        // (a pruned page, for one), and it says nothing of it to the stream until a checkpoint or its next standby snapshot, 15 s later.
+        let fence = Fence::Snapshot { snapshot: seen, read_after: flushed_position(&mut wire).await? };
         let catalog = read_tables(&mut wire, publication, tables, &[]).await?;
         let tables = describe(&mut wire, publication, tables, &catalog).await?;
         Ok(HeldSnapshot { wire, exported, fence, taken_at, tables })
