@@ -227,7 +227,8 @@ impl<'a> Execution<'a> {
     /// Follows a table to a new schema, or takes in a table not known so far.
     fn evolve(&mut self, schema: &Arc<TableSchema>) -> Result<(), Interrupt> {
         let Some(table) = self.table(schema.id) else {
-            let Some(layout) = self.selection.layout(schema) else { return Ok(()) };
+            let Some(mut layout) = self.selection.layout(schema) else { return Ok(()) };
+            self.widen_new(&mut layout);
             self.check_name(&layout)?;
             let table = Table {
                 schema: schema.clone(),
@@ -314,14 +315,23 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
+    /// A table that this transaction creates was not there yet when the columns were widened ahead.
+    fn widen_new(&self, layout: &mut TableLayout) {
+        for column in &mut layout.columns {
+            if self.hoist.widen.contains(&(layout.id, column.attnum)) {
+                column.column_type = ColumnType::Text;
+            }
+        }
+    }
+
     /// Takes a table's state as it is to be, creating the table where it is new.
-    pub fn put(&mut self, table: Table) -> Result<(), Interrupt> {
-        let state = table.to_state()?;
+    pub fn put(&mut self, mut table: Table) -> Result<(), Interrupt> {
         if self.table(table.layout.id).is_some() {
-            self.transaction.put_state(&state)?;
+            self.transaction.put_state(&table.to_state()?)?;
         } else {
+            self.widen_new(&mut table.layout);
             self.check_name(&table.layout)?;
-            self.transaction.create_table(&state)?;
+            self.transaction.create_table(&table.to_state()?)?;
         }
         let layout = table.layout.clone();
         self.changed.insert(layout.id, (table, layout));
