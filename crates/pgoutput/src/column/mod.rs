@@ -29,7 +29,9 @@ use crate::{
     value::{
         array, bytes,
         datetime::{self, Zone},
-        float, interval, number, Excerpt, Fault, Parsed, ValueError, NOT_UTF8,
+        float, interval, number,
+        send::write_as_text,
+        Excerpt, Fault, Parsed, ValueError, NOT_UTF8, NO_BINARY,
     },
 };
 
@@ -251,7 +253,19 @@ impl ColumnBuilder {
                 self.nulls.append_non_null();
                 Ok(())
             }
-            Err(fault) => Err(self.explain(fault, Excerpt::binary(bytes))),
+            Err(fault) => self.push_odd_binary(bytes, fault),
+        }
+    }
+
+    /// A binary value that did not go in: by way of its text if only the pair of kind and column type is unusual, which happens when a
+    /// type is chosen anew after the column was copied.
+    #[cold]
+    fn push_odd_binary(&mut self, bytes: &[u8], fault: Fault) -> Result<(), ValueError> {
+        let mut text = Vec::new();
+        match (write_as_text(&self.kind, bytes, &mut text), fault) {
+            (Ok(()), NO_BINARY) => self.push_text(&text),
+            (Ok(()), fault) => Err(self.explain(fault, Excerpt::text(&text))),
+            (Err(_), fault) => Err(self.explain(fault, Excerpt::binary(bytes))),
         }
     }
 

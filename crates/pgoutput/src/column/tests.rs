@@ -159,6 +159,18 @@ fn binary_forms_need_their_kind() {
     assert!(push(&TypeKind::Other, &ColumnType::Text, b"abc").is_err());
     assert!(push(&TypeKind::Jsonb, &ColumnType::Json, b"\x02{}").is_err());
     assert!(push(&TypeKind::Jsonb, &ColumnType::Text, b"\x01{}").is_ok());
+    assert!(push(&TypeKind::Bool, &ColumnType::Integer, &[1]).is_err());
+    // Chosen anew after it was copied: 1.5 as a double, as an integer.
+    let numeric = TypeKind::Numeric { declared: None };
+    let one_and_a_half = b"\0\x02\0\0\0\0\0\x01\0\x01\x13\x88";
+    let mut double = ColumnBuilder::new(&numeric, &ColumnType::Double, 1);
+    double.push_binary(one_and_a_half).unwrap();
+    assert_eq!(double.finish().as_primitive::<Float64Type>().value(0), 1.5);
+    let error = push(&numeric, &ColumnType::Integer, one_and_a_half).unwrap_err();
+    assert_eq!(error.to_string(), "`1.5` can't be represented as integer: not a whole number");
+    // An error shows the value as people know it.
+    let error = push(&numeric, &ColumnType::Decimal(38, 10), b"\0\0\0\0\xc0\0\0\0").unwrap_err();
+    assert_eq!(error.to_string(), "`NaN` can't be represented as decimal(38,10): NaN");
     assert!(push(&TypeKind::Uuid, &ColumnType::Uuid, &[0; 15]).is_err());
     assert!(push(&TypeKind::Bool, &ColumnType::Boolean, &[2]).is_err());
     assert!(push(&TypeKind::Int8, &ColumnType::Double, &[0; 8]).is_ok());
