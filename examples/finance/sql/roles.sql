@@ -12,4 +12,4 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA operations GRANT SELECT ON TABLES TO cdc_user
 CREATE PUBLICATION cdc_publication FOR ALL TABLES;
 
 -- Made by hand, as where Debezium ran before: Millstream uses a slot that exists.
-SELECT FROM pg_create_logical_replication_slot('cdc_pgoutput', 'pgoutput');
+DO $$ BEGIN PERFORM pg_create_logical_replication_slot('cdc_pgoutput', 'pgoutput'); END $$;
