@@ -24,9 +24,10 @@
 //!
 //! # Code map
 //!
-//! `writer.rs` appends and syncs; `reader.rs` follows and decodes; `recovery.rs` opens; `retention.rs` drops; `embedded.rs` holds
+//! `writer.rs` groups messages into transactions, `appender.rs` makes frames durable; `reader.rs` follows and decodes; `recovery.rs` opens; `retention.rs` drops; `embedded.rs` holds
 //! what they share.
 
+mod appender;
 mod base;
 mod directory;
 mod embedded;

@@ -21,7 +21,7 @@ use std::{
 };
 
 use crc32c::crc32c;
-use millstream_core::Lsn;
+use millstream_core::{log::SourceDescription, Lsn};
 
 use crate::{
     directory::{self, Directory},
@@ -49,7 +49,8 @@ pub(crate) struct Segment {
 pub(crate) struct Tail {
     pub(crate) name: Lsn,
     pub(crate) bytes: u64,
-    pub(crate) head: SegmentHead,
+    /// Who speaks in it.
+    pub(crate) source: SourceDescription,
 }
 
 /// What a log holds when it is opened.
@@ -72,7 +73,8 @@ pub(crate) fn recover(directory: &Directory) -> Result<Recovered> {
     let mut recovered = Recovered::default();
     // Bounded: every turn that goes round deletes a file.
     while let Some(&name) = names.last() {
-        if let Some(tail) = scan_tail(directory, name, &mut recovered)? {
+        if let Some((tail, head)) = scan_tail(directory, name, &mut recovered)? {
+            link(directory, &names, &tail, head, &mut recovered)?;
             recovered.tail = Some(tail);
             break;
         }
@@ -83,16 +85,18 @@ pub(crate) fn recover(directory: &Directory) -> Result<Recovered> {
         names.pop();
         recovered = Recovered::default();
     }
-    link(directory, &names, &mut recovered)?;
     clean_spools(directory, &mut recovered)?;
     Ok(recovered)
 }
 
 /// Checks the chain of segments and lists them.
-fn link(directory: &Directory, names: &[Lsn], recovered: &mut Recovered) -> Result<()> {
-    let Some(tail) = &recovered.tail else {
-        return Ok(());
-    };
+fn link(
+    directory: &Directory,
+    names: &[Lsn],
+    tail: &Tail,
+    head: SegmentHead,
+    recovered: &mut Recovered,
+) -> Result<()> {
     let first_of_tail = recovered.segments.first().and_then(|segment| segment.first_position);
     let mut segments = vec![Segment {
         name: tail.name,
@@ -100,7 +104,7 @@ fn link(directory: &Directory, names: &[Lsn], recovered: &mut Recovered) -> Resu
         last_position: recovered.last_position,
         first_position: first_of_tail,
     }];
-    let mut next = tail.head.clone();
+    let mut next = head;
     for &name in names.iter().rev().skip(1) {
         let path = directory.segment(name);
         let expected = match &next.previous {
@@ -139,7 +143,11 @@ fn read_head(reader: &mut FrameReader, end: u64) -> Result<SegmentHead> {
 }
 
 /// Reads the last segment whole. `None`: not even its head became durable.
-fn scan_tail(directory: &Directory, name: Lsn, recovered: &mut Recovered) -> Result<Option<Tail>> {
+fn scan_tail(
+    directory: &Directory,
+    name: Lsn,
+    recovered: &mut Recovered,
+) -> Result<Option<(Tail, SegmentHead)>> {
     let path = directory.segment(name);
     let file = File::options().read(true).write(true).open(&path).map_err(LogError::io("open", &path))?;
     let length = file.metadata().map_err(LogError::io("inspect", &path))?.len();
@@ -237,7 +245,7 @@ fn scan_tail(directory: &Directory, name: Lsn, recovered: &mut Recovered) -> Res
     Ok(head.map(|head| {
         recovered.segments =
             vec![Segment { name, bytes, last_position: recovered.last_position, first_position }];
-        Tail { name, bytes, head }
+        (Tail { name, bytes, source: head.source.clone() }, head)
     }))
 }
 
@@ -319,13 +327,9 @@ fn clean_spools(directory: &Directory, recovered: &mut Recovered) -> Result<()> 
     Ok(())
 }
 
-/// Deletes what a writer left behind that was dropped before its last sync: segments and spools that nobody was shown.
+/// Deletes, while there is no writer, what one left behind that was dropped before its last sync: segments and spools that nobody was shown.
 pub(crate) fn drop_unsynced(shared: &Shared) -> Result<()> {
     let state = shared.state();
-    if state.resume.is_none() {
-        // A writer exists: what is not synced is its own.
-        return Ok(());
-    }
     let directory = &shared.directory;
     let last_segment = state.segments.last().map(|segment| segment.name);
     let mut held = state.segments.iter().map(|segment| segment.bytes).sum();

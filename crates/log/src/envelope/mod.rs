@@ -1,17 +1,7 @@
 //! Changes in Debezium's envelope, as its PostgreSQL connector and Kafka Connect's JSON converter write them without schemas.
 //!
 //! Source of the structure: Debezium documentation, "Debezium connector for PostgreSQL", chapters "Data change events" and
-//! "Transaction metadata". Values: [`value`].
-//!
-//! What differs, on purpose:
-//!
-//! - `transaction` is always there (`provide.transaction.metadata` is off by default there).
-//! - Truncates and logical messages are events (`t` is skipped by default there); a truncate has `before` and `after`, both null.
-//! - In the `before` of a delete under a key's replica identity, the columns that were not sent are null, where the connector
-//!   invents a default for columns that are NOT NULL.
-//! - `source.sequence` has null for the last commit until the reader has seen one.
-//!
-//! As there, an update that changes the key is two events: a delete of the old key's row and the creation of the new one's.
+//! "Transaction metadata". What it looks like, and what differs on purpose, is in `docs/reference/events.md`.
 
 pub mod value;
 

@@ -1,35 +1,5 @@
 //! Values as Debezium's PostgreSQL connector represents them with its default settings, in the JSON converter's form.
-//!
-//! | PostgreSQL | JSON | Debezium's name |
-//! | --- | --- | --- |
-//! | `boolean` | true, false | |
-//! | `smallint` `integer` `bigint` `oid` | number | |
-//! | `real` `double precision` | number; `"NaN"`, `"Infinity"`, `"-Infinity"` | |
-//! | `numeric(p, s)` | base64 of the unscaled value, big-endian two's complement (`decimal.handling.mode=precise`) | `Decimal` |
-//! | `numeric` | `{"scale": s, "value": base64}`, the scale that of the value | `VariableScaleDecimal` |
-//! | `text` `varchar` `char` `name` | string | |
-//! | `bytea` | base64 (`binary.handling.mode=bytes`) | |
-//! | `date` | days since 1970 (`time.precision.mode=adaptive`) | `Date` |
-//! | `time`, `time(4…6)` | microseconds since midnight | `MicroTime` |
-//! | `time(0…3)` | milliseconds since midnight | `Time` |
-//! | `timetz` | `10:11:12.5Z`, in UTC | `ZonedTime` |
-//! | `timestamp`, `timestamp(4…6)` | microseconds since 1970 | `MicroTimestamp` |
-//! | `timestamp(0…3)` | milliseconds since 1970 | `Timestamp` |
-//! | `timestamptz` | `2026-11-21T12:00:00.000000Z`, as many digits as declared, 6 without | `ZonedTimestamp` |
-//! | `interval` | microseconds, a month as 365.25 / 12 days (`interval.handling.mode=numeric`) | `MicroDuration` |
-//! | `uuid` | string | `Uuid` |
-//! | `json` `jsonb` | string | `Json` |
-//! | enum | string | `Enum` |
-//! | arrays | array of the elements' forms | |
-//! | anything else | the text that PostgreSQL prints | |
-//! | not sent (unchanged, TOASTed) | `"__debezium_unavailable_value"`; base64 of it for `bytea`; `[…]` of it for arrays | |
-//!
-//! The infinities: of dates 2147483647 and -2147483648, of timestamps 9223372036825200000 and -9223372036832400000 microseconds,
-//! of `timestamptz` the texts that those numbers of milliseconds have.
-//!
-//! Where the connector has no exact form, the value is the text that PostgreSQL prints: `NaN` and infinite numerics, infinite or
-//! overflowing intervals, times beyond microseconds in 64 bits, arrays of several dimensions. Of "anything else" the connector gives some types a
-//! form of their own (`bit`, `money`, `hstore`, `point`, geometry); here they are text.
+#![doc = include_str!("../../../../docs/reference/events.md")]
 
 use millstream_core::{PgType, TypeKind, Value};
 use millstream_pgoutput::value::single;

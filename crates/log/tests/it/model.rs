@@ -384,7 +384,7 @@ fn text_of(byte: u8) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_history_reads_back_as_it_was_committed(steps in steps()) {

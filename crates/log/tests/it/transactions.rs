@@ -294,6 +294,28 @@ fn what_a_dropped_writer_never_synced_is_gone() {
 }
 
 #[test]
+fn a_segment_of_which_nothing_was_synced_is_begun_again() {
+    let dir = scratch();
+    let settings = LogSettings { segment_bytes: 1024, ..settings(dir.path()) };
+    let log = EmbeddedLog::open(settings.clone()).unwrap();
+    let mut source = Source::new(&log);
+    source.writer.schema(&table(1, 1)).unwrap();
+    source.transaction(1, 2000, 1, &[&"long ".repeat(300)]);
+    source.sync();
+    // The segment is full: this one begins the next.
+    source.transaction(2, 2100, 1, &["lost"]);
+    drop(source);
+    let mut source = Source::new(&log);
+    source.transaction(2, 2050, 1, &["kept"]);
+    source.sync();
+    let expected = read_after(&log, 0);
+    assert_eq!(expected.len(), 2);
+    assert_eq!(expected[1].told(), ["1:kept"]);
+    drop((source, log));
+    assert_eq!(read_after(&EmbeddedLog::open(settings).unwrap(), 0), expected);
+}
+
+#[test]
 fn messages_out_of_place_are_refused() {
     let dir = scratch();
     let log = open(dir.path());
