@@ -1,8 +1,10 @@
 //! What the rest of the program asks of a running apply loop. Commands are heard between batches.
 
-use std::sync::mpsc::Sender;
+use std::sync::{mpsc::Sender, Arc};
 
-use millstream_core::{base::BaseId, warehouse::ReplaceCounts, BoxedDiagnostic, Fence, Lsn, TableId};
+use millstream_core::{
+    base::BaseId, warehouse::ReplaceCounts, BoxedDiagnostic, Fence, Lsn, TableId, TableSchema,
+};
 
 /// How aligning with a fence ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,9 @@ pub enum Command {
     Pause(Sender<Lsn>),
     /// While paused: go on exactly to where the warehouse holds what the fence holds, and stay there.
     Align(Fence, Sender<Result<Alignment, BoxedDiagnostic>>),
+    /// While paused at the position of a snapshot: make the table look as it does there, if its rows are proven to be untouched.
+    /// Answers whether they are not, so that it must be read again. A table not known so far is taken in.
+    Follow(Arc<TableSchema>, Sender<Result<bool, BoxedDiagnostic>>),
     /// While paused at the position that a base's fence was aligned to: make the table's rows equal the base's.
     Replace {
         /// The base that holds the table's rows.

@@ -18,7 +18,7 @@ use millstream_core::{
     base::BaseStore,
     log::EventLog,
     warehouse::{Moment, Progress, Warehouse},
-    Fence, Lsn, Position, TableId, TransactionPart,
+    Fence, Lsn, Position, TableId, TableSchema, TransactionPart,
 };
 
 use crate::{
@@ -156,6 +156,7 @@ impl Applier {
                 answer(reply, self.progress.applied_lsn);
             }
             Command::Align(fence, reply) => answer(reply, self.align(&fence).map_err(Into::into)),
+            Command::Follow(schema, reply) => answer(reply, self.follow(&schema).map_err(Into::into)),
             Command::Replace { base, table, reply } => {
                 answer(reply, self.replace(base, table).map_err(Into::into));
             }
@@ -298,6 +299,14 @@ impl Applier {
             }
         }
         Ok(ahead.complete_through() >= fence.ends_at())
+    }
+
+    /// Takes in how a table looks at the position that is applied; whether it must be read again.
+    fn follow(&mut self, schema: &Arc<TableSchema>) -> Result<bool, ApplyError> {
+        let progress = self.progress.clone();
+        self.in_transaction(&progress, |execution| execution.follow(schema))?;
+        let table = self.tables.get(&schema.id);
+        Ok(table.is_some_and(|table| matches!(table.phase, Phase::NeedsResync { .. })))
     }
 
     /// The source has the table no more.

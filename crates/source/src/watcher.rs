@@ -131,9 +131,8 @@ impl Watcher {
                 Some(known) => changes(known, current),
                 None => vec![TableChange::Published],
             };
-            let name = current
-                .map(|schema| schema.name.clone())
-                .or(self.known.get(&id).map(|known| known.name.clone()));
+            // By the name it was known under: a rename says the new one itself.
+            let name = self.known.get(&id).or(current).map(|schema| schema.name.clone());
             let Some(name) = name else { continue };
             for change in found {
                 if !self.tell(id, &name, change).await {

@@ -4,6 +4,7 @@
 //! - [`session`]: capture, apply and copying at work; [`provision`] is what comes before.
 //! - [`models`]: views kept beside the tables.
 //! - [`open`]: opens log, warehouse and source settings.
+//! - [`tending`]: what becomes of tables that changed without an event.
 //! - [`query`], [`report`], [`catch_up`]: single answers; [`verify`] and [`resync`], which hold apply at a snapshot ([`fenced`]).
 
 mod catch_up;
@@ -16,8 +17,10 @@ mod query;
 mod report;
 mod resync;
 mod session;
+mod tending;
 mod verify;
 
 pub(crate) use desk::Desk;
 pub(crate) use models::{keep_models, model_files};
 pub(crate) use session::{Live, Session};
+pub(crate) use tending::{tend_once, Tending, Told};

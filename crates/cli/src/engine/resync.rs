@@ -2,7 +2,7 @@
 
 use std::{
     io::Read,
-    sync::{mpsc, PoisonError},
+    sync::{mpsc, Arc, PoisonError},
 };
 
 use millstream_apply::command::Command;
@@ -57,8 +57,6 @@ pub(super) fn tables_again(
     emit: &mut dyn Emit,
     cancellation: &Cancellation,
 ) -> Result<Vec<(TableName, ReplaceCounts)>, Failure> {
-    let live = desk.live()?;
-    let _one_at_a_time = live.exclusive.lock().unwrap_or_else(PoisonError::into_inner);
     let ids: Vec<TableId> = desk
         .warehouse()?
         .tables()?
@@ -66,13 +64,45 @@ pub(super) fn tables_again(
         .filter(|table| wanted.contains(&table.layout.source) && !table.phase_json.contains("\"gone\""))
         .map(|table| table.layout.id)
         .collect();
-    let (mut snapshot, held) = hold(live, &ids, cancellation)?;
+    again(desk, &ids, Rows::Read, emit, cancellation)
+}
+
+/// Whether a table's rows are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// In any case.
+    Read,
+    /// Unless the catalogue proves that they are untouched.
+    ReadIfTouched,
+}
+
+/// Makes tables what they are at the source, at one position: their form, their rows where that is asked for or can't be told, and
+/// their end where the source has them no more.
+pub(super) fn again(
+    desk: &Desk,
+    ids: &[TableId],
+    rows: Rows,
+    emit: &mut dyn Emit,
+    cancellation: &Cancellation,
+) -> Result<Vec<(TableName, ReplaceCounts)>, Failure> {
+    let live = desk.live()?;
+    let _one_at_a_time = live.exclusive.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut snapshot, held) = hold(live, ids, cancellation)?;
     let mut replaced = Vec::new();
-    for id in ids {
-        let name = match snapshot.table(id) {
-            Some(table) => table.schema.name.clone(),
-            None => continue,
+    for &id in ids {
+        let Some(schema) = snapshot.table(id).map(|table| Arc::new(table.schema.clone())) else {
+            let (reply, retired) = mpsc::channel();
+            send(live, Command::Retire(id, reply))?;
+            receive(&retired, cancellation)??;
+            continue;
         };
+        let name = schema.name.clone();
+        let (reply, followed) = mpsc::channel();
+        send(live, Command::Follow(schema, reply))?;
+        let touched = receive(&followed, cancellation)?.doing(format!("following {name}"))?;
+        if rows == Rows::ReadIfTouched && !touched {
+            continue;
+        }
         emit.emit(Event::Note(format!("reading {name} again, as of {}", held.position)))?;
         let counts;
         (snapshot, counts) =

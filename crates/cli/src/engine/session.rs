@@ -22,6 +22,7 @@ use millstream_source::{
     snapshot::{
         self, SlotUse, SnapshotConfig, SnapshotObserver, CONNECTIONS_DEFAULT, SLOT_CREATION_WAIT_MAX,
     },
+    watcher::{self, WatchConfig, WATCH_INTERVAL},
     wire::Wire,
     CaptureConfig, Observer, SourceConfig, Stopper,
 };
@@ -32,6 +33,7 @@ use super::{
     desk::Desk,
     open,
     provision::{prepare, selection, Prepared, Remembered},
+    tending::known_schemas,
 };
 use crate::failure::{Doing, Failure};
 
@@ -238,6 +240,20 @@ impl Session {
                 .map_err(crate::error::ProgramError::Signals)?
         };
         let (events_in, events) = async_mpsc::channel(EVENTS_WAITING_MAX);
+        let watch = WatchConfig {
+            connection: source.connection.clone(),
+            slot: source.slot.clone(),
+            publication: source.publication.clone(),
+            interval: WATCH_INTERVAL,
+        };
+        // It ends by `stop`, or with the runtime: it holds nothing that must be put in order.
+        runtime.spawn(watcher::run(
+            watch,
+            known_schemas(held, &log)?,
+            observer.clone(),
+            events_in.clone(),
+            stop.clone(),
+        ));
         let capture = {
             let config = CaptureConfig {
                 identity: Some(prepared.identity.clone()),

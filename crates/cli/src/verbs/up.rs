@@ -12,7 +12,7 @@ use super::ask;
 use crate::{
     args::Global,
     config::Project,
-    engine::{self, Desk, Live, Session},
+    engine::{self, Desk, Live, Session, Tending, Told},
     error::ProgramError,
     failure::{Failure, Outcome},
     instance::{reach, serve, Lock, Reached, Request, Server},
@@ -76,13 +76,14 @@ impl Up<'_> {
         ended
     }
 
-    fn work(&self, desk: &Desk, session: &Session) -> Outcome {
+    fn work(&self, desk: &Arc<Desk>, session: &Session) -> Outcome {
         for created in &session.created {
             self.output.note(&format!("created at the source: {created}"));
         }
         self.load(session)?;
         if self.until_caught_up {
             session.catch_up(|| self.signals.cancellation().check())?;
+            engine::tend_once(desk, self.signals.cancellation())?;
             self.output.note("caught up");
             return Ok(0);
         }
@@ -125,7 +126,8 @@ impl Up<'_> {
     }
 
     /// Until something ends.
-    fn watch(&self, desk: &Desk, session: &Session, models: &mut Models) -> Outcome {
+    fn watch(&self, desk: &Arc<Desk>, session: &Session, models: &mut Models) -> Outcome {
+        let tending = Tending::start(desk).map_err(ProgramError::Signals)?;
         let mut looked = Instant::now();
         loop {
             self.signals.cancellation().check()?;
@@ -134,6 +136,15 @@ impl Up<'_> {
             }
             for event in session.events() {
                 self.tell(&event);
+                if let SourceEvent::TableChanged { table, change, .. } = &event {
+                    tending.hear(*table, change);
+                }
+            }
+            for told in tending.told() {
+                match told {
+                    Told::Note(text) => self.output.note(&text),
+                    Told::Failed(failure) => self.output.failure(&failure),
+                }
             }
             if looked.elapsed() >= MODELS_INTERVAL {
                 looked = Instant::now();
@@ -156,7 +167,7 @@ impl Up<'_> {
                     TableChange::Renamed { to } => format!("is called {to} now"),
                     TableChange::Dropped => "is gone from the source; its history stays".to_owned(),
                     TableChange::Unpublished => "is no longer published: its changes are not seen".to_owned(),
-                    TableChange::Published => "is published now; it is added at the next start".to_owned(),
+                    TableChange::Published => "is published now".to_owned(),
                     TableChange::Partitions { .. } => "has other partitions at the source".to_owned(),
                     TableChange::Unclear(_) => "changed in a way that can't be told for certain".to_owned(),
                 };
