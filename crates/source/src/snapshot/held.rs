@@ -301,8 +301,10 @@ async fn describe(
                 pages: row.parse(2)?,
                 by_range: row.flag(3) && wire.version().major >= 14,
             });
-            let rows: f64 = row.parse(4)?;
-            rows_estimated = rows_estimated.filter(|_| rows >= 0.0).map(|sum| sum + rows);
+            let (rows, pages): (f64, u64) = (row.parse(4)?, row.parse(2)?);
+            // Never analysed: -1, and 0 up to version 13.
+            let known = rows > 0.0 || (rows == 0.0 && pages == 0);
+            rows_estimated = rows_estimated.filter(|_| known).map(|sum| sum + rows);
         }
         described.push(HeldTable {
             schema: catalog.schema(table),

@@ -213,9 +213,9 @@ impl Login<'_> {
                 address: self.host.to_string(),
                 database: self.connection.database.clone(),
             },
-            ("42501", Session::Replication)
-                if server.message.to_ascii_lowercase().contains("replication") =>
-            {
+            // "must be superuser or replication role to start walsender" up to 15, "permission denied to start WAL sender" since;
+            // the other one is "permission denied for database".
+            ("42501", Session::Replication) if !server.message.contains("database") => {
                 SourceError::NoReplicationRight { role: role() }
             }
             ("42501", _) => {

@@ -49,7 +49,9 @@ async fn sslmode_decides_what_is_checked() {
         .hba("hostssl all bound 127.0.0.1/32 scram-sha-256")
         .start()
         .unwrap();
-    cluster.execute("CREATE ROLE bound LOGIN PASSWORD 'p'").unwrap();
+    cluster
+        .execute("SET password_encryption = 'scram-sha-256'; CREATE ROLE bound LOGIN PASSWORD 'p'")
+        .unwrap();
     let known = cluster.ca_certificate().unwrap();
     let stranger = cluster.other_ca_certificate().unwrap();
     let attempt = |mode: &str, roots: Option<&Path>, host: &str| {

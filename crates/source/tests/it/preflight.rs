@@ -64,7 +64,7 @@ async fn ways_in_that_are_shut_are_told_apart() {
         .start()
         .unwrap();
     cluster
-        .execute("CREATE ROLE app LOGIN REPLICATION PASSWORD 'right'; CREATE DATABASE shut; REVOKE CONNECT ON DATABASE shut FROM PUBLIC")
+        .execute("SET password_encryption = 'scram-sha-256'; CREATE ROLE app LOGIN REPLICATION PASSWORD 'right'; CREATE DATABASE shut; REVOKE CONNECT ON DATABASE shut FROM PUBLIC")
         .unwrap();
     let attempt = |url: String| async move { check(&config(url.parse().unwrap()), &Before::default()).await };
     let wrong = only(&attempt(cluster.url_for("app", "wrong", "postgres")).await, "MS2004");
