@@ -1,6 +1,7 @@
 //! How fast keys are replaced with history, by table size, batch size and scatter, and what inserts cost.
 //!
-//! `cargo run --release -p millstream-warehouse --example replace_keys -- ROWS [SECONDS]` fills a table of 8 columns and prints a line per batch size.
+//! `cargo run --release -p millstream-warehouse --example replace_keys -- ROWS [SECONDS]` fills a table of 8 columns and prints a line per batch size;
+//! with `transaction` instead of the seconds it inserts, updates and deletes all ROWS in one transaction each.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::{
@@ -112,14 +113,14 @@ fn open(ids: &[u64], lsn: u64, operation: &str) -> RecordBatch {
     .unwrap()
 }
 
-fn close(ids: &[u64], lsn: u64) -> RecordBatch {
+fn close(ids: &[u64], lsn: u64, deleted: bool) -> RecordBatch {
     let count = ids.len();
     RecordBatch::try_from_iter_with_nullable([
         ("c1", Arc::new(Int64Array::from_iter_values(ids.iter().map(|id| *id as i64))) as ArrayRef, true),
         ("valid_to", times(count, lsn as i64), true),
         ("_lsn_to", numbers(ids.iter().map(|_| lsn)), true),
         ("_seq_to", numbers(0..count as u64), true),
-        ("deleted", Arc::new(BooleanArray::from(vec![false; count])), true),
+        ("deleted", Arc::new(BooleanArray::from(vec![deleted; count])), true),
     ])
     .unwrap()
 }
@@ -142,6 +143,15 @@ fn apply(warehouse: &mut DuckDb, layout: &TableLayout, rows: &RowGroup, lsn: u64
     started.elapsed()
 }
 
+/// Processor time this process has used so far, all threads, in milliseconds. On a machine that others use too it says more than the clock.
+fn cpu_ms() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    // The kernel's clock ticks for this file are hundredths of a second.
+    ticks as f64 * 10.0
+}
+
 /// Peak resident memory of this process so far, in MB.
 fn peak_mb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -149,10 +159,44 @@ fn peak_mb() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
+/// Inserts, updates (scattered) and deletes every row, each in one transaction of many row groups.
+fn whole_transactions(warehouse: &mut DuckDb, layout: &TableLayout, size: u64) {
+    for (lsn, (name, closes, opens)) in
+        [("inserted", false, true), ("updated", true, true), ("deleted", true, false)].into_iter().enumerate()
+    {
+        let lsn = lsn as u64 + 1;
+        let (started, cpu_before) = (Instant::now(), cpu_ms());
+        let mut transaction = warehouse.begin().unwrap();
+        for from in (0..size).step_by(FILL_ROWS as usize) {
+            let ids: Vec<_> =
+                (from..size.min(from + FILL_ROWS)).map(|index| scattered(index, size)).collect();
+            let rows = RowGroup {
+                close: closes.then(|| close(&ids, lsn, !opens)),
+                closed: None,
+                open: opens.then(|| open(&ids, lsn, "UPDATE")),
+            };
+            transaction.write(layout, &rows).unwrap();
+        }
+        transaction.commit().unwrap();
+        let taken = started.elapsed();
+        println!(
+            "{size} rows {name} in one transaction: {:.0} rows/s, {:.1} s of processor, peak {} MB",
+            size as f64 / taken.as_secs_f64(),
+            (cpu_ms() - cpu_before) / 1e3,
+            peak_mb()
+        );
+    }
+    let counts = warehouse.reader().unwrap().counts(layout).unwrap();
+    assert_eq!((counts.rows, counts.history_rows), (0, 3 * size));
+    let started = Instant::now();
+    warehouse.checkpoint().unwrap();
+    println!("checkpoint: {:.0} ms, peak {} MB", started.elapsed().as_secs_f64() * 1e3, peak_mb());
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let size: u64 = arguments.next().map_or(1_000_000, |rows| rows.parse().unwrap());
-    let budget = Duration::from_secs_f64(arguments.next().map_or(3.0, |seconds| seconds.parse().unwrap()));
+    let mode = arguments.next().unwrap_or_else(|| "3".into());
     let directory = tempfile::tempdir().unwrap();
     let options = DuckDbOptions { threads: Some(2), ..DuckDbOptions::default() };
     let mut warehouse = DuckDb::open(&directory.path().join("bench.duckdb"), &options).unwrap();
@@ -162,6 +206,11 @@ fn main() {
     transaction.create_table(&state).unwrap();
     transaction.commit().unwrap();
 
+    if mode == "transaction" {
+        whole_transactions(&mut warehouse, layout, size);
+        return;
+    }
+    let budget = Duration::from_secs_f64(mode.parse().unwrap());
     let mut lsn = 1;
     let mut taken = Duration::ZERO;
     let mut filled = 0;
@@ -173,8 +222,9 @@ fn main() {
         lsn += 1;
     }
     println!(
-        "{size} rows inserted, {FILL_ROWS} a transaction: {:.0} rows/s, peak {} MB",
+        "{size} rows inserted, {FILL_ROWS} a transaction: {:.0} rows/s, {:.1} s of processor, peak {} MB",
         size as f64 / taken.as_secs_f64(),
+        cpu_ms() / 1e3,
         peak_mb()
     );
     let started = Instant::now();
@@ -188,6 +238,7 @@ fn main() {
             }
             let mut milliseconds = Vec::new();
             let mut total = Duration::ZERO;
+            let cpu_before = cpu_ms();
             let mut from = 0;
             while total < budget && milliseconds.len() < 200 {
                 let ids: Vec<_> = (from..from + batch_rows)
@@ -198,7 +249,7 @@ fn main() {
                     .collect();
                 from += batch_rows;
                 let rows = RowGroup {
-                    close: Some(close(&ids, lsn)),
+                    close: Some(close(&ids, lsn, false)),
                     closed: None,
                     open: Some(open(&ids, lsn, "UPDATE")),
                 };
@@ -210,9 +261,10 @@ fn main() {
             milliseconds.sort_by(f64::total_cmp);
             let median = milliseconds[milliseconds.len() / 2];
             println!(
-                "{name:>9} {batch_rows:>7} keys: median {median:>7.1} ms, max {:>7.1} ms, {:>8.0} rows/s, peak {} MB",
+                "{name:>9} {batch_rows:>7} keys: median {median:>7.1} ms, max {:>7.1} ms, {:>8.0} rows/s, {:.1} ms of processor a batch, peak {} MB",
                 milliseconds[milliseconds.len() - 1],
                 (batch_rows as usize * milliseconds.len()) as f64 / total.as_secs_f64(),
+                (cpu_ms() - cpu_before) / milliseconds.len() as f64,
                 peak_mb()
             );
         }

@@ -73,14 +73,20 @@ impl Closing {
         Closing { time: "s.valid_to".into(), lsn: "s._lsn_to".into(), seq: "s._seq_to".into() }
     }
 
-    /// Copies the versions `cur` to `closed`, ended, and again as events with an empty interval where `e.event` is true.
-    pub(crate) fn insert(&self, layout: &TableLayout, from: &str, events: Option<Operation>) -> String {
+    /// Copies the versions `cur` to `closed`, ended. `events` names the operation of rows that are events, and the column of `from` that says
+    /// whether a row is one: those get an empty interval.
+    pub(crate) fn insert(
+        &self,
+        layout: &TableLayout,
+        from: &str,
+        events: Option<(Operation, &str)>,
+    ) -> String {
         let Closing { time, lsn, seq } = self;
         let either = |event: &str, version: &str| match events {
-            Some(_) => format!("CASE WHEN e.event THEN {event} ELSE {version} END"),
+            Some((_, is_event)) => format!("CASE WHEN {is_event} THEN {event} ELSE {version} END"),
             None => version.to_owned(),
         };
-        let operation = format!("'{}'", events.map_or("", Operation::as_str));
+        let operation = format!("'{}'", events.map_or("", |(operation, _)| operation.as_str()));
         format!(
             "INSERT INTO {closed} ({columns}, {bookkeeping}) \
              SELECT {values}, {valid_from}, {time}, {operation}, {opened_lsn}, {opened_seq}, {lsn}, {seq} FROM {from}",
@@ -201,12 +207,16 @@ pub(crate) fn close(
 const STAGED: [(&str, &str); 4] =
     [("valid_to", "TIMESTAMPTZ"), ("_lsn_to", "UBIGINT"), ("_seq_to", "UBIGINT"), ("deleted", "BOOLEAN")];
 
-/// The staged rows `s`; where some were deleted, those once more as events.
+/// The staged rows `s`; where some were deleted, those twice, told apart by `s.event`.
 fn with_events(staged: &str, deleted: u64) -> String {
     if deleted == 0 {
         return format!("{staged} AS s");
     }
-    format!("{staged} AS s, unnest(CASE WHEN s.deleted THEN [false, true] ELSE [false] END) AS e(event)")
+    // In the select list: joined laterally, the plan would hash every staged row twice more.
+    format!(
+        "(SELECT s.*, unnest(CASE WHEN s.deleted THEN [false, true] ELSE [false] END) AS event \
+         FROM {staged} AS s) AS s"
+    )
 }
 
 fn close_keys(
@@ -222,7 +232,7 @@ fn close_keys(
     let same = same_key("cur", "s", layout);
     let current = current(layout.id);
     let by_key = format!("DELETE FROM {current} AS cur USING {staged} AS s WHERE {same}");
-    let operation = (events > 0).then_some(Operation::Delete);
+    let operation = (events > 0).then_some((Operation::Delete, "s.event"));
     let insert = |from: &str| {
         let from = format!("{} JOIN {from} AS cur ON {same}", with_events(&staged, events));
         connection.run(&Closing::staged().insert(layout, &from, operation)).map_err(doing())
@@ -363,7 +373,7 @@ fn close_whole_rows(
             "{} JOIN {matched} AS m ON m.ordinal = s.ordinal JOIN {current} AS cur ON cur.rowid = m.row_id",
             with_events(&staged, events)
         );
-        let operation = (events > 0).then_some(Operation::Delete);
+        let operation = (events > 0).then_some((Operation::Delete, "s.event"));
         connection.run(&Closing::staged().insert(layout, &from, operation)).map_err(doing())?;
     }
     let deleted = connection

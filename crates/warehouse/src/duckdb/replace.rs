@@ -149,11 +149,13 @@ pub(crate) fn replace_with_staged(
     let (staged, current) = (format!("temp.main.{}", stage_name(layout)), current(layout.id));
     if layout.history && deleted + updated > 0 {
         let from = format!(
-            "temp.main.paired AS p, \
-             unnest(CASE WHEN p.staged_id IS NULL THEN [false, true] ELSE [false] END) AS e(event) \
+            "(SELECT p.*, unnest(CASE WHEN p.staged_id IS NULL THEN [false, true] ELSE [false] END) AS event \
+             FROM temp.main.paired AS p WHERE p.cur_id IS NOT NULL) AS p \
              JOIN {current} AS cur ON cur.rowid = p.cur_id"
         );
-        connection.run(&Closing::at(at).insert(layout, &from, Some(Operation::Delete))).map_err(doing())?;
+        connection
+            .run(&Closing::at(at).insert(layout, &from, Some((Operation::Delete, "p.event"))))
+            .map_err(doing())?;
     }
     // In pieces by an order of the pairs, so that no DELETE holds more than its bound in memory.
     let mut left = deleted + updated;

@@ -242,7 +242,7 @@ impl WarehouseTransaction for DuckTransaction<'_> {
                 &closing.insert(
                     layout,
                     &format!("{} AS cur, (VALUES (false), (true)) AS e(event)", current(layout.id)),
-                    Some(Operation::Truncate),
+                    Some((Operation::Truncate, "e.event")),
                 ),
             )?;
         }
