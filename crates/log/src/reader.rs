@@ -2,7 +2,8 @@
 //!
 //! A reader begins at the first frame of the segment that holds the transaction after its position, because what is known of
 //! the relations at that position is collected on the way; that is at most one segment's reading. From there on it sees each durable
-//! transaction once, in order. Rows share the blocks that were read.
+//! transaction once, in order. Rows share the blocks that were read. After an error it begins again behind the last transaction
+//! that it returned whole: asking again finds the same error, or what was in the way is gone.
 
 use std::{
     sync::Arc,
@@ -311,6 +312,15 @@ impl Reader {
         }
     }
 
+    /// Forgets the place: the next call begins again behind the last transaction that was returned whole, so that no error is stepped
+    /// over by asking again.
+    fn rewind(&mut self) {
+        self.segment = None;
+        self.catalogue = Catalogue::default();
+        self.pending.clear();
+        self.transaction = None;
+    }
+
     /// Waits until there is more than was seen; whether there is.
     fn wait(&self, wait: Duration) -> bool {
         let state = self.shared.state();
@@ -406,7 +416,11 @@ impl Transaction {
 
 impl LogReader for Reader {
     fn next(&mut self, wait: Duration) -> PortResult<Option<TransactionPart>> {
-        Ok(self.next_part(wait)?)
+        let next = self.next_part(wait);
+        if next.is_err() {
+            self.rewind();
+        }
+        Ok(next?)
     }
 
     fn complete_through(&self) -> Lsn {

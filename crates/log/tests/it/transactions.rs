@@ -316,6 +316,28 @@ fn a_segment_of_which_nothing_was_synced_is_begun_again() {
 }
 
 #[test]
+fn what_cannot_be_read_is_never_stepped_over() {
+    let dir = scratch();
+    let log = open(dir.path());
+    let mut source = Source::new(&log);
+    source.writer.schema(&table(1, 1)).unwrap();
+    source.transaction(1, 2000, 1, &["a"]);
+    source.transaction(2, 2100, 9, &["of a table that nobody described"]);
+    source.begin(3, 2200);
+    source.writer.append(Lsn(2150), b"I\0\0\0\x01N\0\x05").unwrap();
+    source.commit(3, 2200);
+    source.sync();
+    let mut reader = log.reader(Lsn(0)).unwrap();
+    assert_eq!(reader.next(WAIT).unwrap().unwrap().header.commit_lsn, Lsn(2000));
+    for _ in 0..3 {
+        assert_eq!(reader.next(WAIT).unwrap_err().code(), "MS3013");
+    }
+    let error = log.reader(Lsn(2100)).unwrap().next(WAIT).unwrap_err();
+    assert_eq!(error.code(), "MS3012");
+    assert!(error.to_string().contains("0/866"), "the event is named: {error}");
+}
+
+#[test]
 fn messages_out_of_place_are_refused() {
     let dir = scratch();
     let log = open(dir.path());
