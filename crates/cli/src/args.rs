@@ -81,6 +81,8 @@ pub enum Verb {
         #[arg(long)]
         until_caught_up: bool,
     },
+    /// What `up` would create or change at source and warehouse; changes nothing
+    Plan,
     /// State, lag, retained WAL, tables, rows, quarantine
     Status,
     /// Query the warehouse

@@ -8,7 +8,7 @@ use millstream_source::CaptureState;
 use millstream_warehouse::{DuckDb, DuckHandle};
 use serde_json::value::to_raw_value;
 
-use super::{catch_up, open, query, report, resync, session::Live, verify};
+use super::{catch_up, open, plan, query, report, resync, session::Live, verify};
 use crate::{
     config::{nearest, Project},
     error::ProgramError,
@@ -64,7 +64,7 @@ impl Desk {
         if matches!(request, Request::Status | Request::Tail { .. }) && self.project.log.dir.exists() {
             self.put_log(open::log(&self.project)?);
         }
-        if matches!(request, Request::Status) && !self.project.warehouse.duckdb.exists() {
+        if matches!(request, Request::Status | Request::Plan) && !self.project.warehouse.duckdb.exists() {
             return Ok(None);
         }
         let warehouse = open::existing_warehouse(&self.project)?;
@@ -159,6 +159,7 @@ impl Handler for Desk {
     ) -> Result<Event, Failure> {
         match request {
             Request::Status => done(0, &report::status(self)?),
+            Request::Plan => plan::run(self),
             Request::Sql { sql, as_of } => {
                 let mut reader = self.warehouse()?.reader()?;
                 query::sql(&mut reader, &sql, as_of.as_deref(), emit, cancellation)

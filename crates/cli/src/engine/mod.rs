@@ -5,13 +5,14 @@
 //! - [`models`]: views kept beside the tables.
 //! - [`open`]: opens log, warehouse and source settings.
 //! - [`tending`]: what becomes of tables that changed without an event.
-//! - [`query`], [`report`], [`catch_up`]: single answers; [`verify`] and [`resync`], which hold apply at a snapshot ([`fenced`]).
+//! - [`query`], [`report`], [`plan`], [`catch_up`]: single answers; [`verify`] and [`resync`], which hold apply at a snapshot ([`fenced`]).
 
 mod catch_up;
 mod desk;
 mod fenced;
 mod models;
 mod open;
+mod plan;
 mod provision;
 mod query;
 mod report;

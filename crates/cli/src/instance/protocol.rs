@@ -11,6 +11,8 @@ use crate::{failure::Failure, output::Column};
 pub enum Request {
     /// The state of everything.
     Status,
+    /// What `up` would create or change.
+    Plan,
     /// A query.
     Sql {
         /// Its text.

@@ -44,6 +44,18 @@ pub(super) fn verify(global: &Global, output: &Output, tables: Vec<String>) -> O
     Ok(exit)
 }
 
+/// `plan`.
+pub(super) fn plan(global: &Global, output: &Output) -> Outcome {
+    let (exit, value) = ask(global, output, Request::Plan)?;
+    let Some(value) = value else { return Ok(exit) };
+    if output.format == Format::Json {
+        output.line(&pretty(&value))?;
+    } else {
+        report::plan(output, &serde_json::from_str(value.get()).unwrap_or_default())?;
+    }
+    Ok(exit)
+}
+
 /// `resync`.
 pub(super) fn resync(global: &Global, output: &Output, tables: Vec<String>) -> Outcome {
     let (exit, value) = ask(global, output, Request::Resync { tables })?;

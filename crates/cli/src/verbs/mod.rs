@@ -25,6 +25,7 @@ pub fn run(arguments: Arguments, output: &Output) -> Outcome {
     match arguments.verb {
         Verb::Init { dir } => init::run(dir.or(arguments.global.project).as_deref(), output),
         Verb::Up { until_caught_up } => up::run(&arguments.global, output, until_caught_up),
+        Verb::Plan => ask::plan(&arguments.global, output),
         Verb::Status => ask::status(&arguments.global, output),
         Verb::Sql { query, as_of } => {
             ask::print(&arguments.global, output, Request::Sql { sql: query, as_of })

@@ -1,4 +1,4 @@
-//! What `verify` and `resync` found, for a person.
+//! What `verify`, `resync` and `plan` found, for a person.
 
 use serde_json::Value;
 
@@ -53,6 +53,58 @@ pub(super) fn resync(output: &Output, found: &Value) -> Result<(), Failure> {
             number(&table["updated"]),
             number(&table["deleted"])
         ))?;
+    }
+    Ok(())
+}
+
+/// What would happen, source first.
+pub(super) fn plan(output: &Output, plan: &Value) -> Result<(), Failure> {
+    let texts = |value: &Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let heading = |text: &str| output.line(&output.paint_data(Style::Bold, text));
+    heading(&format!("At the source, {}", plan["source"]["address"].as_str().unwrap_or_default()))?;
+    let statements = texts(&plan["source"]["statements"]);
+    if statements.is_empty() {
+        output.line("  nothing: slot and publication are there")?;
+    }
+    for statement in statements {
+        output.line(&format!("  {statement}"))?;
+    }
+    heading("In the warehouse")?;
+    let tables = plan["warehouse"]["tables"].as_array().map_or(&[][..], Vec::as_slice);
+    for table in tables {
+        let text = |key: &str| table[key].as_str().unwrap_or_default().to_owned();
+        let key = texts(&table["key"]);
+        let key = if key.is_empty() { "whole rows".to_owned() } else { format!("key {}", key.join(", ")) };
+        let history =
+            if table["history"].as_bool().unwrap_or(false) { "with history" } else { "without history" };
+        let columns = table["columns"].as_array().map_or(0, Vec::len);
+        let action = if text("action") == "keep" {
+            "keep  ".to_owned()
+        } else {
+            output.paint_data(Style::Good, "create")
+        };
+        output.line(&format!(
+            "  {action} {} from {}: {columns} columns, {key}, {history}",
+            text("warehouse_name"),
+            text("name")
+        ))?;
+        for column in table["columns"].as_array().into_iter().flatten() {
+            let text = |key: &str| column[key].as_str().unwrap_or_default().to_owned();
+            if table["action"] == "create" {
+                output.line(&output.paint_data(
+                    Style::Dim,
+                    &format!("           {} {} → {}", text("name"), text("source_type"), text("type")),
+                ))?;
+            }
+        }
+    }
+    for view in texts(&plan["warehouse"]["views"]) {
+        output.line(&format!("  view   {view}"))?;
+    }
+    for table in texts(&plan["warehouse"]["no_longer_selected"]) {
+        output.line(&format!("  leave  {table}: no longer selected; what is there of it stays"))?;
     }
     Ok(())
 }
