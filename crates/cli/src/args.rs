@@ -81,6 +81,12 @@ pub enum Verb {
         #[arg(long)]
         until_caught_up: bool,
     },
+    /// Is the source ready? Every check with its remedy
+    Doctor {
+        /// Print the SQL that mends what failed; runs none
+        #[arg(long)]
+        fix_sql: bool,
+    },
     /// What `up` would create or change at source and warehouse; changes nothing
     Plan,
     /// State, lag, retained WAL, tables, rows, quarantine
@@ -92,6 +98,20 @@ pub enum Verb {
         /// Read every table as it was: a time with zone (2026-11-21T12:00:00Z) or an LSN (0/16B3748)
         #[arg(long, value_name = "T")]
         as_of: Option<String>,
+    },
+    /// A table's changes as they came, in Debezium's envelope
+    Tail {
+        /// schema.table as at the source
+        table: String,
+        /// From the transaction with this commit LSN on [default: the oldest that the log holds]
+        #[arg(long, value_name = "POS")]
+        from: Option<String>,
+        /// At most so many events
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+        /// Wait for more
+        #[arg(long)]
+        follow: bool,
     },
     /// Compare every row, source against warehouse, at one position, while writes go on
     Verify {

@@ -98,6 +98,15 @@ pub enum ProgramError {
         /// The nearest name, if one is near.
         nearest: Option<String>,
     },
+    /// There is nothing to read events from.
+    #[error("there is no log yet")]
+    NoLog,
+    /// Text that is no position.
+    #[error("`{text}` is not a position of the log")]
+    From {
+        /// As typed.
+        text: String,
+    },
     /// No snapshot of the source was one that the commit order passes through.
     #[error("none of {snapshots} snapshots of the source met a position of its commit order")]
     NoCommonPosition {
@@ -152,6 +161,8 @@ impl Diagnostic for ProgramError {
             ProgramError::AsOf { .. } => "MS6201",
             ProgramError::NoWarehouse { .. } => "MS6202",
             ProgramError::NoSuchTable { .. } => "MS6203",
+            ProgramError::NoLog => "MS6207",
+            ProgramError::From { .. } => "MS6208",
             ProgramError::NoCommonPosition { .. } => "MS6204",
             ProgramError::GoneFromSource { .. } => "MS6205",
             ProgramError::OtherColumns { .. } => "MS6206",
@@ -178,6 +189,8 @@ impl Diagnostic for ProgramError {
             | ProgramError::AsOf { .. }
             | ProgramError::NoWarehouse { .. }
             | ProgramError::ModelCollides { .. }
+            | ProgramError::NoLog
+            | ProgramError::From { .. }
             | ProgramError::NoCommonPosition { .. }
             | ProgramError::GoneFromSource { .. }
             | ProgramError::OtherColumns { .. }
@@ -212,6 +225,8 @@ impl Diagnostic for ProgramError {
             ProgramError::NoSuchTable { .. } => {
                 "write schema.table as it is called at the source; `millstream status` lists them".into()
             }
+            ProgramError::NoLog => "`millstream up` makes it and fills it".into(),
+            ProgramError::From { .. } => "write the commit LSN of a transaction, such as 0/16B3748".into(),
             ProgramError::NoCommonPosition { .. } => {
                 "try again; if it stays so, look whether changes arrive at all: `millstream status`".into()
             }
@@ -230,6 +245,7 @@ impl Diagnostic for ProgramError {
             | ProgramError::Unreadable { .. }
             | ProgramError::ModelCollides { .. }
             | ProgramError::AsOf { .. }
+            | ProgramError::From { .. }
             | ProgramError::NoSuchTable { .. }
             | ProgramError::Socket { .. } => Exit::Usage,
             ProgramError::OwnedByAnother { .. } | ProgramError::State { .. } => Exit::Protected,
@@ -238,6 +254,7 @@ impl Diagnostic for ProgramError {
             | ProgramError::Signals(_)
             | ProgramError::StillStarting
             | ProgramError::Cancelled
+            | ProgramError::NoLog
             | ProgramError::NoCommonPosition { .. }
             | ProgramError::GoneFromSource { .. }
             | ProgramError::OtherColumns { .. }

@@ -8,7 +8,7 @@ use millstream_source::CaptureState;
 use millstream_warehouse::{DuckDb, DuckHandle};
 use serde_json::value::to_raw_value;
 
-use super::{catch_up, open, plan, query, report, resync, session::Live, verify};
+use super::{catch_up, open, plan, query, report, resync, session::Live, tail, verify};
 use crate::{
     config::{nearest, Project},
     error::ProgramError,
@@ -64,7 +64,9 @@ impl Desk {
         if matches!(request, Request::Status | Request::Tail { .. }) && self.project.log.dir.exists() {
             self.put_log(open::log(&self.project)?);
         }
-        if matches!(request, Request::Status | Request::Plan) && !self.project.warehouse.duckdb.exists() {
+        if matches!(request, Request::Status | Request::Plan | Request::Tail { .. })
+            && !self.project.warehouse.duckdb.exists()
+        {
             return Ok(None);
         }
         let warehouse = open::existing_warehouse(&self.project)?;
@@ -175,7 +177,10 @@ impl Handler for Desk {
             }
             Request::Verify { tables } => verify::run(self, &tables, emit, cancellation),
             Request::Resync { tables } => resync::run(self, &tables, emit, cancellation),
-            Request::Tail { .. } => Err(ProgramError::UnknownRequest { detail: "not here".into() }.into()),
+            Request::Tail { table, from, limit, follow } => {
+                let wanted = tail::Wanted { table: &table, from: from.as_deref(), limit, follow };
+                tail::run(self, &wanted, emit, cancellation)
+            }
         }
     }
 }

@@ -5,7 +5,8 @@
 //! - [`models`]: views kept beside the tables.
 //! - [`open`]: opens log, warehouse and source settings.
 //! - [`tending`]: what becomes of tables that changed without an event.
-//! - [`query`], [`report`], [`plan`], [`catch_up`]: single answers; [`verify`] and [`resync`], which hold apply at a snapshot ([`fenced`]).
+//! - [`query`], [`report`], [`plan`], [`tail`], [`catch_up`]: single answers; [`verify`] and [`resync`], which hold apply at a
+//!   snapshot ([`fenced`]).
 
 mod catch_up;
 mod desk;
@@ -18,10 +19,13 @@ mod query;
 mod report;
 mod resync;
 mod session;
+mod tail;
 mod tending;
 mod verify;
 
 pub(crate) use desk::Desk;
 pub(crate) use models::{keep_models, model_files};
+pub(crate) use open::free_bytes;
+pub(crate) use provision::{check_source, SLOT_IN_USE};
 pub(crate) use session::{Live, Session};
 pub(crate) use tending::{tend_once, Tending, Told};

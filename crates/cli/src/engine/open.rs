@@ -1,6 +1,6 @@
 //! Opening what a project names: its log, its warehouse, its source.
 
-use std::{path::Path, str::FromStr};
+use std::{ffi::CString, mem::MaybeUninit, os::unix::ffi::OsStrExt, path::Path, str::FromStr};
 
 use millstream_log::{EmbeddedLog, LogSettings};
 use millstream_source::{Connection, SourceConfig, TablePatterns};
@@ -80,6 +80,20 @@ pub(crate) fn existing_warehouse(project: &Project) -> Result<DuckDb, Failure> {
         return Err(ProgramError::NoWarehouse { path: path.clone() }.into());
     }
     Ok(warehouse(project)?.warehouse)
+}
+
+/// Room on a file system for this user, in bytes.
+pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
+    let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+    let mut stats = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the path is a C string that outlives the call, and the struct is filled where the call succeeds.
+    let stats = unsafe {
+        if libc::statvfs(path.as_ptr(), stats.as_mut_ptr()) != 0 {
+            return None;
+        }
+        stats.assume_init()
+    };
+    Some(stats.f_bavail.saturating_mul(stats.f_frsize))
 }
 
 fn make_parent(path: &Path) -> Result<(), Failure> {

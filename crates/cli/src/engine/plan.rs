@@ -16,7 +16,7 @@ pub(super) fn run(desk: &Desk) -> Result<Event, Failure> {
     let project = &desk.project;
     let source = open::source_config(project)?;
     let remembered = Remembered::read(project)?;
-    let looking = prepare(project, &source, remembered.as_ref());
+    let looking = prepare(project, &source, remembered.as_ref(), None);
     let prepared = match desk.live() {
         Ok(live) => live.runtime.block_on(looking)?,
         Err(_) => runtime()?.block_on(looking)?,

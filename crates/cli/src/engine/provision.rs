@@ -6,9 +6,10 @@
 use std::{fs, path::Path};
 
 use millstream_apply::layout::{OnUnrepresentable as ApplyOnUnrepresentable, Selection, TableOptions};
-use millstream_core::{warehouse::TableLayout, TableName};
+use millstream_core::{warehouse::TableLayout, Lsn, TableName};
 use millstream_source::{
     catalog::{self, schema::table_schemas},
+    preflight::{self, Before, Check},
     provision::{self, Plan},
     replication::Replication,
     wire::Wire,
@@ -17,7 +18,7 @@ use millstream_source::{
 use millstream_warehouse::{collisions, WarehouseError};
 use serde::{Deserialize, Serialize};
 
-use super::models;
+use super::{models, open, session::runtime};
 use crate::{
     config::{OnUnrepresentable, Project},
     error::ProgramError,
@@ -26,6 +27,9 @@ use crate::{
 
 /// Version of `data/state.json`.
 const STATE_VERSION: u32 = 1;
+
+/// The source room's code of a slot that another process reads from.
+pub(crate) const SLOT_IN_USE: &str = "MS2301";
 
 /// What is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +103,19 @@ pub(super) fn selection(project: &Project) -> Selection {
     }
 }
 
+/// Every check of the source.
+pub(crate) fn check_source(project: &Project) -> Result<Vec<Check>, Failure> {
+    let source = open::source_config(project)?;
+    let remembered = Remembered::read(project)?;
+    let before = Before {
+        publication_is_ours: remembered.as_ref().is_some_and(|before| before.publication_created),
+        // The log can't be opened beside a running instance; that the slot is in step with it is that one's to say.
+        flushed: None,
+        identity: remembered.map(|before| before.source),
+    };
+    Ok(runtime()?.block_on(preflight::check(&source, &before)))
+}
+
 /// The source as it is, and what would be created of it.
 pub(super) struct Prepared {
     /// The source.
@@ -114,6 +131,7 @@ pub(super) async fn prepare(
     project: &Project,
     source: &SourceConfig,
     remembered: Option<&Remembered>,
+    flushed: Option<Lsn>,
 ) -> Result<Prepared, Failure> {
     let models = models::read(project)?;
     let mut wire =
@@ -127,10 +145,19 @@ pub(super) async fn prepare(
         check_identity(&remembered.source, &identity)?;
     }
     let all: Vec<TableName> = catalog::tables(&mut wire).await?.into_iter().map(|table| table.name).collect();
+    let before = Before {
+        publication_is_ours: remembered.is_some_and(|remembered| remembered.publication_created),
+        flushed,
+        identity: remembered.map(|remembered| remembered.source.clone()),
+    };
     // First by the patterns as they are written, whose errors show their line.
     project.source.tables.select(&all)?;
     project.tables.check_matches(&all)?;
-    let ours = remembered.is_some_and(|remembered| remembered.publication_created);
+    // A slot in use is no reason to end: it may be a predecessor's that was killed, and capture waits for it.
+    let checks = preflight::check(source, &before).await;
+    let checks: Vec<Check> = checks.into_iter().filter(|check| check.code != SLOT_IN_USE).collect();
+    preflight::verdict(&checks).doing("checking the source")?;
+    let ours = before.publication_is_ours;
     let plan = provision::plan(&mut wire, source, ours).await.doing("planning what to replicate")?;
     let ids: Vec<_> = plan.tables.iter().map(|table| table.id).collect();
     let publication = (!plan.create_publication).then_some(source.publication.as_str());

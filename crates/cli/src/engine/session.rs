@@ -176,7 +176,8 @@ impl Session {
         let remembered = Remembered::read(project)?;
         let log = open::log(project)?;
         desk.put_log(log.clone());
-        let prepared = runtime.block_on(prepare(project, &source, remembered.as_ref()))?;
+        let flushed = Some(log.stats().flushed_lsn).filter(|flushed| *flushed != Lsn::ZERO);
+        let prepared = runtime.block_on(prepare(project, &source, remembered.as_ref(), flushed))?;
         let opened = open::warehouse(project)?;
         opened.notes.into_iter().for_each(&mut *note);
         let mut warehouse = opened.warehouse;

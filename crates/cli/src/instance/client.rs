@@ -37,6 +37,11 @@ pub struct Running {
     stream: UnixStream,
 }
 
+/// Whether an instance serves the project's socket.
+pub fn is_running(data: &Path) -> bool {
+    socket::connect(data).is_ok()
+}
+
 /// Finds the running instance, or takes the lock where none runs.
 pub fn reach(data: &Path) -> Result<Reached, ProgramError> {
     let started = Instant::now();

@@ -9,7 +9,7 @@ mod protocol;
 mod server;
 mod socket;
 
-pub use client::{reach, Reached, Running};
+pub use client::{is_running, reach, Reached, Running};
 pub use lock::Lock;
 pub use protocol::{Emit, Event, Request};
 pub use server::{serve, Cancellation, Handler, Server};

@@ -1,6 +1,7 @@
 //! What each verb does.
 
 mod ask;
+mod doctor;
 mod init;
 mod present;
 mod report;
@@ -25,6 +26,10 @@ pub fn run(arguments: Arguments, output: &Output) -> Outcome {
     match arguments.verb {
         Verb::Init { dir } => init::run(dir.or(arguments.global.project).as_deref(), output),
         Verb::Up { until_caught_up } => up::run(&arguments.global, output, until_caught_up),
+        Verb::Doctor { fix_sql } => doctor::run(&arguments.global, output, fix_sql),
+        Verb::Tail { table, from, limit, follow } => {
+            ask::print(&arguments.global, output, Request::Tail { table, from, limit, follow })
+        }
         Verb::Plan => ask::plan(&arguments.global, output),
         Verb::Status => ask::status(&arguments.global, output),
         Verb::Sql { query, as_of } => {

@@ -1,9 +1,13 @@
 //! Prints the events of an answer, wherever they come from.
 
+use millstream_core::{Lsn, Timestamp};
+use serde_json::Value;
+
 use crate::{
+    config::units::print_instant,
     failure::Failure,
     instance::{Emit, Event},
-    output::{Output, Progress, RowsWriter},
+    output::{Format, Output, Progress, RowsWriter, Style},
 };
 
 /// Prints events as they come.
@@ -16,6 +20,22 @@ pub(super) struct Presenter<'a> {
 impl<'a> Presenter<'a> {
     pub(super) fn new(output: &'a Output) -> Self {
         Presenter { output, rows: None, progress: None }
+    }
+
+    /// An event on one line, for a person: where, when, what, the row.
+    fn describe(&self, line: &str) -> String {
+        let event: Value = serde_json::from_str(line).unwrap_or_default();
+        let lsn = Lsn(event["source"]["lsn"].as_u64().unwrap_or(0));
+        let time = print_instant(Timestamp(event["source"]["ts_us"].as_i64().unwrap_or(0)));
+        let (style, word, row) = match event["op"].as_str().unwrap_or_default() {
+            "c" => (Style::Good, "insert", &event["after"]),
+            "u" => (Style::Warning, "update", &event["after"]),
+            "d" => (Style::Error, "delete", &event["before"]),
+            _ => (Style::Bold, "truncate", &Value::Null),
+        };
+        let word = self.output.paint_data(style, &format!("{word:<8}"));
+        let row = if row.is_null() { String::new() } else { row.to_string() };
+        format!("{lsn}  {time}  {word}  {row}").trim_end().to_owned()
     }
 
     /// Writes what is left of the rows.
@@ -37,7 +57,8 @@ impl Emit for Presenter<'_> {
                     rows.iter().try_for_each(|row| writer.row(row))?;
                 }
             }
-            Event::Line(line) => self.output.line(line.get())?,
+            Event::Line(line) if self.output.format == Format::Json => self.output.line(line.get())?,
+            Event::Line(line) => self.output.line(&self.describe(line.get()))?,
             Event::Note(text) => {
                 if let Some((_, progress)) = &mut self.progress {
                     progress.clear();
