@@ -5,7 +5,7 @@
 //! - `DELETE … RETURNING` reads only the key's column and then fetches the rows it found one by one: some 20 µs each, whatever the table's size.
 //! - Copying by a join, then deleting by the same join, reads whole columns of what the zone maps leave: some 10 ns a row of the table.
 //!
-//! Milliseconds of both on two shared cores, 12 columns, keys scattered over the table (copying also reads least where keys are close together):
+//! Milliseconds of both on two busy cores, 12 columns, keys scattered over the table (copying also reads least where keys are close together):
 //!
 //! | rows, keys | 1M, 1,000 | 10M, 1,000 | 10M, 10,000 | 10M, 50,000 |
 //! | --- | --- | --- | --- | --- |

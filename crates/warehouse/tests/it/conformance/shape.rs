@@ -18,6 +18,7 @@ pub(crate) fn run(make: &impl Fn() -> Box<dyn Warehouse>) {
     history_columns_are_named_as_configured(make().as_mut());
     composite_keys_close_the_right_row(make().as_mut());
     a_large_table_closes_few_and_many_rows(make().as_mut());
+    what_a_transaction_opened_it_can_close_again(make().as_mut());
 }
 
 fn stocked(warehouse: &mut dyn Warehouse) -> TableState {
@@ -257,4 +258,37 @@ fn a_large_table_closes_few_and_many_rows(warehouse: &mut dyn Warehouse) {
         query_as_of(warehouse, "SELECT count(*) FROM shop.items", Some(AsOf::Lsn(Lsn(12)))),
         ["29997"]
     );
+}
+
+/// A transaction too large for one row group comes in several; rows of an earlier one change in a later one.
+fn what_a_transaction_opened_it_can_close_again(warehouse: &mut dyn Warehouse) {
+    const ROWS: i32 = 30_000;
+    let state = items();
+    create(warehouse, &state);
+    let rows: Vec<_> = (0..ROWS).map(|id| ((id, Some("old")), "SNAPSHOT", 10, 0)).collect();
+    write(warehouse, &state.layout, RowGroup { open: Some(open(&rows)), ..RowGroup::default() });
+    let mut transaction = warehouse.begin().unwrap();
+    let keys = [(3, 20, 0, false), (ROWS - 3, 20, 1, false)];
+    for seq in 0..3 {
+        let keys = keys.map(|(id, lsn, first, deleted)| (id, lsn, first + 2 * seq, deleted));
+        let opened = keys.map(|(id, lsn, seq, _)| ((id, Some("new")), "UPDATE", lsn, seq));
+        let rows = RowGroup { close: Some(close(&keys)), closed: None, open: Some(open(&opened)) };
+        transaction.write(&state.layout, &rows).unwrap();
+    }
+    let many: Vec<_> = (0..ROWS).map(|id| (id, 20, 6, true)).collect();
+    transaction.write(&state.layout, &RowGroup { close: Some(close(&many)), ..RowGroup::default() }).unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(query(warehouse, "SELECT count(*) FROM shop.items"), ["0"]);
+    assert_eq!(
+        query(
+            warehouse,
+            "SELECT operation_type, _seq, _lsn_to, _seq_to FROM shop.items_history WHERE id = 3 ORDER BY _lsn, _seq"
+        ),
+        ["SNAPSHOT|0|20|0", "UPDATE|0|20|2", "UPDATE|2|20|4", "UPDATE|4|20|6", "DELETE|6|20|6"]
+    );
+    assert_eq!(
+        query_as_of(warehouse, "SELECT count(*) FROM shop.items", Some(AsOf::Lsn(Lsn(19)))),
+        ["30000"]
+    );
+    assert_eq!(query_as_of(warehouse, "SELECT count(*) FROM shop.items", Some(AsOf::Lsn(Lsn(20)))), ["0"]);
 }
