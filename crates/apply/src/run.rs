@@ -41,6 +41,8 @@ const ALIGN_WAIT_MAX: Duration = Duration::from_secs(30);
 const RECENT_MAX: usize = 100_000;
 /// How often the warehouse is checkpointed, so that the log may forget what lies before.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// How often, while the log fills its bound by half or more: capture may wait for what a checkpoint sets free.
+const CHECKPOINT_EVERY_PRESSED: Duration = Duration::from_secs(2);
 /// Ordinal of what happens to a table between two transactions (a resync): behind every change a transaction can have.
 pub(crate) const BEHIND_ORDINAL: u64 = i64::MAX as u64;
 /// Name under which the log knows the warehouse.
@@ -142,7 +144,7 @@ impl Applier {
             } else if !self.step(IDLE_WAIT, None)? {
                 self.caught_up();
             }
-            if self.checkpointed_at.elapsed() >= CHECKPOINT_EVERY {
+            if self.checkpoint_is_due() {
                 self.checkpoint()?;
             }
         }
@@ -356,6 +358,15 @@ impl Applier {
     fn caught_up(&mut self) {
         let through = self.feed.complete_through();
         self.status.update(|status| status.complete_through = status.complete_through.max(through));
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        let elapsed = self.checkpointed_at.elapsed();
+        let is_pressed = || {
+            let stats = self.feed.log().stats();
+            stats.bytes >= stats.bytes_max / 2
+        };
+        elapsed >= CHECKPOINT_EVERY || (elapsed >= CHECKPOINT_EVERY_PRESSED && is_pressed())
     }
 
     fn checkpoint(&mut self) -> Result<(), ApplyError> {

@@ -7,7 +7,7 @@ use std::{
 
 use millstream_apply::command::Command;
 use millstream_core::{
-    base::{BaseStore, BaseTable},
+    base::{BaseId, BaseStore, BaseTable},
     warehouse::ReplaceCounts,
     TableId, TableName,
 };
@@ -114,7 +114,7 @@ pub(super) fn again(
     Ok(replaced)
 }
 
-/// Copies a table into a base of its own, and replaces the warehouse's rows with it.
+/// Copies a table of the snapshot, and replaces the warehouse's rows with it.
 fn table(
     desk: &Desk,
     live: &Live,
@@ -122,6 +122,21 @@ fn table(
     id: TableId,
     cancellation: &Cancellation,
 ) -> Result<(HeldSnapshot, ReplaceCounts), Failure> {
+    let (snapshot, base) = copy(desk, live, snapshot, id, cancellation)?;
+    let (reply, replaced) = mpsc::channel();
+    send(live, Command::Replace { base, table: id, reply })?;
+    let counts = receive(&replaced, cancellation)??;
+    Ok((snapshot, counts))
+}
+
+/// Copies a table of the snapshot into a base of its own.
+fn copy(
+    desk: &Desk,
+    live: &Live,
+    snapshot: HeldSnapshot,
+    id: TableId,
+    cancellation: &Cancellation,
+) -> Result<(HeldSnapshot, BaseId), Failure> {
     let log = desk.log.get().ok_or(ProgramError::StillStarting)?;
     let Some(schema) = snapshot.table(id).map(|table| table.schema.clone()) else {
         return Err(ProgramError::GoneFromSource { table: id.to_string() }.into());
@@ -148,12 +163,26 @@ fn table(
         if length == 0 {
             break;
         }
+        cancellation.check()?;
         chunk.write(&piece[..length])?;
     }
     let (snapshot, rows) = live.runtime.block_on(copied).map_err(|_| ProgramError::Cancelled)?;
     chunk.finish(rows?)?;
-    let (reply, replaced) = mpsc::channel();
-    send(live, Command::Replace { base, table: id, reply })?;
-    let counts = receive(&replaced, cancellation)??;
-    Ok((snapshot, counts))
+    Ok((snapshot, base))
+}
+
+/// Takes a new base of the tables, so that the log may forget what lies before it. Changes go on meanwhile.
+pub(super) fn renew_base(desk: &Desk, ids: &[TableId], cancellation: &Cancellation) -> Result<(), Failure> {
+    let live = desk.live()?;
+    let taking = HeldSnapshot::take(&live.source.connection, Some(&live.source.publication), ids);
+    let mut snapshot = live.runtime.block_on(taking).doing("taking a snapshot of the source")?;
+    for &id in ids {
+        // One that is gone is retired by whoever saw that.
+        if snapshot.table(id).is_some() {
+            (snapshot, _) =
+                copy(desk, live, snapshot, id, cancellation).doing("taking a new base for the log")?;
+        }
+    }
+    live.runtime.block_on(snapshot.release());
+    Ok(())
 }

@@ -1,20 +1,28 @@
 //! Tables kept right where the stream does not say everything: what the source's watcher sees and what apply can't prove is followed,
 //! read again or retired, in a thread of its own, while changes go on.
+//!
+//! The log is tended as well. It holds what the current tables could be rebuilt from: their base and all changes behind it. Once those changes
+//! fill a good part of its bound, the tables are copied anew, and the changes before may go.
 
 use std::{
     collections::BTreeMap,
     sync::{mpsc, Arc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use millstream_apply::table::Table;
-use millstream_core::{base::BaseStore, warehouse::TableState, TableId, TableSchema};
+use millstream_core::{
+    base::{BaseManifest, BaseStore},
+    log::{EventLog, LogStats},
+    warehouse::TableState,
+    Lsn, TableId, TableSchema,
+};
 use millstream_log::EmbeddedLog;
 use millstream_source::TableChange;
 
 use super::{
-    resync::{again, Rows},
+    resync::{again, renew_base, Rows},
     Desk,
 };
 use crate::{
@@ -27,6 +35,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The first and the longest pause behind a failure.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// How often the log's size is looked at.
+const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What tending has to tell.
 pub(crate) enum Told {
@@ -105,6 +116,7 @@ fn tend(
 ) {
     let mut open: BTreeMap<TableId, Rows> = BTreeMap::new();
     let mut pause = PAUSE.0;
+    let mut log_looked = Instant::now();
     while !cancellation.is_cancelled() {
         match wished.recv_timeout(LOOK_INTERVAL) {
             Ok((table, rows)) => {
@@ -119,7 +131,12 @@ fn tend(
             let unproven = status.tables.iter().filter(|table| table.phase == "needs_resync");
             unproven.for_each(|table| wish(&mut open, table.id, Rows::Read));
         }
-        match mend(desk, &mut open, tell, cancellation) {
+        let mut done = mend(desk, &mut open, tell, cancellation);
+        if done.is_ok() && log_looked.elapsed() >= LOG_INTERVAL {
+            done = renew(desk, tell, cancellation);
+            log_looked = Instant::now();
+        }
+        match done {
             Ok(()) => pause = PAUSE.0,
             Err(_) if cancellation.is_cancelled() => return,
             Err(failure) => {
@@ -168,6 +185,44 @@ fn mend(
     Ok(())
 }
 
+/// Takes a new base where the log is filled by changes that only an old one needs.
+fn renew(desk: &Desk, tell: &mpsc::Sender<Told>, cancellation: &Cancellation) -> Result<(), Failure> {
+    let (Some(log), Ok(live)) = (desk.log.get(), desk.live()) else { return Ok(()) };
+    let stats = log.stats();
+    let manifests = log.manifests()?;
+    let ids = renewable(&manifests, &stats, live.apply.get().applied_lsn);
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let _ = tell.send(Told::Note(format!(
+        "the log holds {} bytes of at most {}: a new base of {} tables is taken, so that what lies before can go",
+        stats.bytes,
+        stats.bytes_max,
+        ids.len()
+    )));
+    renew_base(desk, &ids, cancellation)
+}
+
+/// The tables whose base holds the log up: none, unless the changes behind the oldest one fill half of the log's bound and
+/// are applied for the most part, so that a new base frees them. Pure.
+fn renewable(manifests: &[BaseManifest], stats: &LogStats, applied: Lsn) -> Vec<TableId> {
+    let mut newest: BTreeMap<TableId, Lsn> = BTreeMap::new();
+    let complete = manifests.iter().flat_map(|base| &base.tables).filter(|table| table.is_complete());
+    for table in complete {
+        let end = newest.entry(table.schema.id).or_default();
+        *end = table.fence.ends_at().max(*end);
+    }
+    let chunks = manifests.iter().flat_map(|base| &base.tables).flat_map(|table| &table.chunks);
+    let base_bytes: u64 = chunks.map(|chunk| chunk.bytes).sum();
+    let changes_bytes = stats.bytes.saturating_sub(base_bytes);
+    // WAL and log are of like size: an LSN's distance tells how much of the log lies behind a base.
+    let is_old = |end: &Lsn| applied.0.saturating_sub(end.0) >= stats.bytes_max / 4;
+    if changes_bytes < stats.bytes_max / 2 {
+        return Vec::new();
+    }
+    newest.into_iter().filter(|(_, end)| is_old(end)).map(|(id, _)| id).collect()
+}
+
 /// Compares all tables with the catalogue once, and mends what it does not prove to be the same.
 pub(crate) fn tend_once(desk: &Desk, cancellation: &Cancellation) -> Result<(), Failure> {
     let states = desk.warehouse()?.tables()?;
@@ -208,6 +263,11 @@ fn tables(states: Vec<TableState>) -> impl Iterator<Item = TableSchema> {
 
 #[cfg(test)]
 mod tests {
+    use millstream_core::{
+        base::{BaseId, BaseTable, ChunkInfo},
+        Fence, ReplicaIdentity, TableName, Timestamp,
+    };
+
     use super::*;
 
     #[test]
@@ -218,6 +278,40 @@ mod tests {
         wish(&mut open, table, Rows::Read);
         wish(&mut open, table, Rows::ReadIfTouched);
         assert_eq!(open[&table], Rows::Read);
+    }
+
+    #[test]
+    fn a_base_is_renewed_when_changes_behind_it_fill_the_log_and_are_applied() {
+        let base = |id: u32, end: u64| BaseManifest {
+            id: BaseId(u64::from(id)),
+            tables: vec![BaseTable {
+                schema: TableSchema {
+                    id: TableId(id),
+                    name: TableName::new("s", "t"),
+                    columns: vec![],
+                    key: None,
+                    replica_identity: ReplicaIdentity::Full,
+                    relfilenode: 1,
+                    class_xmin: 1,
+                },
+                encodings: vec![],
+                fence: Fence::ConsistentPoint(Lsn(end)),
+                taken_at: Timestamp(0),
+                chunks_planned: 1,
+                chunks: vec![ChunkInfo { number: 0, rows: 1, bytes: 1000 }],
+            }],
+        };
+        let manifests = [base(1, 100), base(2, 900)];
+        let stats = |bytes| LogStats { bytes, bytes_max: 1000, ..LogStats::default() };
+        assert_eq!(renewable(&manifests, &stats(2499), Lsn(1000)), [], "the base itself doesn't count");
+        assert_eq!(renewable(&manifests, &stats(2500), Lsn(1000)), [TableId(1)], "the young base stays");
+        assert_eq!(
+            renewable(&manifests, &stats(2500), Lsn(200)),
+            [],
+            "apply is behind: a base frees nothing"
+        );
+        let renewed = [base(1, 100), base(2, 900), base(1, 950)];
+        assert_eq!(renewable(&renewed, &stats(3500), Lsn(1000)), []);
     }
 
     #[test]
