@@ -238,12 +238,13 @@ fn a_large_table_closes_few_and_many_rows(warehouse: &mut dyn Warehouse) {
             "29999|SNAPSHOT|10|11|1",
         ]
     );
-    let mut transaction = warehouse.begin().unwrap();
-    let again =
-        RowGroup { close: Some(close(&[(1, 12, 0, false), (7, 12, 1, false)])), ..RowGroup::default() };
-    let error = transaction.write(&state.layout, &again).unwrap_err();
-    assert!(error.to_string().ends_with("id=7"), "{error}");
-    drop(transaction);
+    for last in [8, ROWS - 2] {
+        let mut transaction = warehouse.begin().unwrap();
+        let again = close(&[(1, 12, 0, false), (7, 12, 1, false), (last, 12, 2, false)]);
+        let again = RowGroup { close: Some(again), ..RowGroup::default() };
+        let error = transaction.write(&state.layout, &again).unwrap_err();
+        assert!(error.to_string().ends_with("id=7"), "close together or far apart: {error}");
+    }
     let many: Vec<_> = (100..ROWS / 2).map(|id| (id, 13, 0, id % 2 == 0)).collect();
     write(warehouse, &state.layout, RowGroup { close: Some(close(&many)), ..RowGroup::default() });
     assert_eq!(
