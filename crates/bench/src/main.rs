@@ -66,8 +66,8 @@ fn run(arguments: Vec<String>) -> Result<ExitCode> {
     let plan = select(workloads::all(&scale), names)?;
     let _lock = lock()?;
 
-    let machine = describe()?;
-    let bench = Bench { scale, product: machine.0, debezium: machine.1 };
+    let (product, debezium, mut machine) = describe()?;
+    let bench = Bench { scale, product, debezium };
     if let Err(why) = &bench.debezium {
         eprintln!("without the Debezium engine: {why}");
     }
@@ -84,7 +84,8 @@ fn run(arguments: Vec<String>) -> Result<ExitCode> {
     }
     let failed = measured.iter().any(|workload| workload.error.is_some());
     let minutes = started.elapsed().as_secs_f64() / 60.0;
-    let report = Report::new(scale.name, machine.2, minutes, measured);
+    machine.duckdb = bench.product.duckdb_version();
+    let report = Report::new(scale.name, machine, minutes, measured);
     // A selection does not replace what a whole run has left.
     let name = if names.is_empty() && !failed { scale.name } else { "partial" };
     keep(&report, name)?;
@@ -120,7 +121,7 @@ fn describe() -> Result<(Product, Result<Debezium>, Machine)> {
     let version =
         debezium.as_ref().map_or_else(|_| "no Debezium".to_owned(), |engine| engine.version.clone());
     let postgres = Server::start()?.program_path("postgres");
-    let machine = Machine::describe(&postgres, product.duckdb_version(), version);
+    let machine = Machine::describe(&postgres, version);
     Ok((product, debezium, machine))
 }
 

@@ -1,10 +1,12 @@
 //! Millstream, used as a person uses it: the program, a project directory, its verbs, and the socket that verbs ask.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 use std::time::Duration;
 
 use millstream_testkit::wait_until;
@@ -27,6 +29,8 @@ const STOP_WAIT_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub(crate) struct Product {
     program: PathBuf,
+    /// Only a warehouse knows.
+    duckdb: Rc<OnceCell<String>>,
 }
 
 impl Product {
@@ -36,18 +40,15 @@ impl Product {
             .map_err(Error::during("finding this program"))?
             .with_file_name("millstream");
         if program.is_file() {
-            Ok(Self { program })
+            Ok(Self { program, duckdb: Rc::default() })
         } else {
             Err(Error::new(format!("{} is not there: run `make build`", program.display())))
         }
     }
 
-    /// The version of DuckDB that it runs with.
+    /// The version of DuckDB that it ran with, once it has.
     pub(crate) fn duckdb_version(&self) -> String {
-        let said = Command::new(&self.program).args(["version", "--json"]).output();
-        let said = said.ok().and_then(|output| serde_json::from_slice::<Value>(&output.stdout).ok());
-        let version = said.as_ref().and_then(|version| version["duckdb"].as_str());
-        version.map_or_else(|| "unknown".to_owned(), |version| version.trim_start_matches('v').to_owned())
+        self.duckdb.get().cloned().unwrap_or_else(|| "unknown".to_owned())
     }
 
     /// Capture alone, from a slot to `end` into a new log in `directory`, as a line of the report.
@@ -78,7 +79,7 @@ impl Product {
         );
         let path = directory.join("millstream.yml");
         fs::write(&path, text).map_err(Error::during(path.display()))?;
-        Ok(Project { program: self.program.clone(), directory })
+        Ok(Project { product: self.clone(), directory })
     }
 }
 
@@ -87,7 +88,7 @@ const SLOT: &str = "millstream";
 
 /// A project, and how it is run.
 pub(crate) struct Project {
-    program: PathBuf,
+    product: Product,
     directory: PathBuf,
 }
 
@@ -108,16 +109,28 @@ impl Project {
 
     /// Checks the one number of a query. A rate of wrong rows is no rate.
     pub(crate) fn expect(&self, (sql, number): (&str, u64)) -> Result<()> {
+        let found = self.value(sql)?;
+        if found.as_u64() != Some(number) {
+            let message =
+                format!("`{sql}` should give {number} and gives {found}: what was measured is wrong");
+            return Err(Error::new(message));
+        }
+        if self.product.duckdb.get().is_none() {
+            let version = self.value("SELECT version()")?;
+            let version = version.as_str().unwrap_or_default().trim_start_matches('v').to_owned();
+            let _ = self.product.duckdb.set(version);
+        }
+        Ok(())
+    }
+
+    /// The one value of a query.
+    fn value(&self, sql: &str) -> Result<Value> {
         let output =
             self.verb(&["sql", "--json", sql]).output().map_err(Error::during("starting millstream sql"))?;
         let rows: Value = serde_json::from_slice(&output.stdout).map_err(|_| {
             Error::new(format!("`{sql}`: {}", String::from_utf8_lossy(&output.stderr).trim_end()))
         })?;
-        let found = rows[0].as_object().and_then(|row| row.values().next()).and_then(Value::as_u64);
-        if found == Some(number) {
-            return Ok(());
-        }
-        Err(Error::new(format!("`{sql}` should give {number} and gives {rows}: what was measured is wrong")))
+        Ok(rows[0].as_object().and_then(|row| row.values().next()).cloned().unwrap_or_default())
     }
 
     /// Starts `up`, and waits until it answers.
@@ -135,7 +148,7 @@ impl Project {
     }
 
     fn verb(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(&self.product.program);
         command.arg("--project").arg(&self.directory).args(["--no-color", "--no-input"]).args(arguments);
         command
     }
