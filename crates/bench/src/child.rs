@@ -107,6 +107,8 @@ impl Child {
     }
 
     fn wait(&mut self, timeout: Duration) -> Result<(ExitStatus, Taken)> {
+        // From now on, not from its start: what is stopped has run as long as it should.
+        let asked = Instant::now();
         loop {
             if self.memory_read.elapsed() >= MEMORY_EVERY {
                 self.read_memory();
@@ -115,7 +117,7 @@ impl Child {
                 return Ok(end);
             }
             interrupt::check()?;
-            if self.started.elapsed() > timeout {
+            if asked.elapsed() > timeout {
                 return Err(Error::new(format!(
                     "{} still ran after {timeout:?}\n{}",
                     self.name,

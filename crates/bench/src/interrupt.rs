@@ -2,35 +2,27 @@
 //! removed on the way out. Killed at once, it would leave gigabytes behind.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use crate::error::{Error, Result};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Takes SIGINT and SIGTERM from here on. Must be called before any other thread starts, for threads inherit what is blocked.
+extern "C" fn interrupted(_signal: libc::c_int) {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// Takes SIGINT and SIGTERM from here on. By a handler, for a blocked signal would stay blocked in every child.
 pub(crate) fn install() {
-    // SAFETY: the set is initialised by sigemptyset before it is read; the calls touch nothing else.
-    let set = unsafe {
-        let mut set = std::mem::zeroed();
-        libc::sigemptyset(&mut set);
-        libc::sigaddset(&mut set, libc::SIGINT);
-        libc::sigaddset(&mut set, libc::SIGTERM);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
-        set
-    };
-    thread::spawn(move || {
-        let mut signal = 0;
-        // SAFETY: both point to this thread's own values.
-        while unsafe { libc::sigwait(&set, &mut signal) } == 0 {
-            INTERRUPTED.store(true, Ordering::Relaxed);
-        }
-    });
+    let handler: extern "C" fn(libc::c_int) = interrupted;
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: the handler only stores an atomic flag, which is async-signal-safe.
+        unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+    }
 }
 
 /// An error once the bench was interrupted.
 pub(crate) fn check() -> Result<()> {
-    if INTERRUPTED.load(Ordering::Relaxed) {
+    if requested() {
         return Err(Error::new("interrupted"));
     }
     Ok(())
