@@ -33,8 +33,8 @@ pub const SCHEMA: &str = "shop";
 /// follows in the same transaction, a savepoint or a prepared transaction that an earlier error prevented.
 pub const EXPECTED_REFUSALS: &[&str] = &["23505", "40001", "40P01", "55P03", "25P02", "3B001", "42704"];
 
-/// Between two column changes, so that rows come in between.
-const COLUMN_CHANGE_PAUSE: Duration = Duration::from_millis(150);
+/// Longest wait of the column changes' writer, as a multiple of the others': rows come in between.
+const COLUMN_CHANGE_PAUSES: u32 = 8;
 
 /// Makes the tables, the record and the slot.
 ///
@@ -85,9 +85,12 @@ impl Workload {
         if options.column_changes {
             let session = Session::open(cluster, "column changes")?;
             let mut changes = ColumnChanges::new(Random::new(options.seed ^ 0xC0_1C));
-            workload.spawn(session, COLUMN_CHANGE_PAUSE, options.transactions_max, move |session| {
-                changes.step(session)
-            });
+            workload.spawn(
+                session,
+                options.pause_max * COLUMN_CHANGE_PAUSES,
+                options.transactions_max,
+                move |session| changes.step(session),
+            );
         }
         Ok(workload)
     }
