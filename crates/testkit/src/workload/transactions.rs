@@ -104,7 +104,7 @@ impl Writer {
                 "WITH changed AS (UPDATE shop.accounts SET balance = balance + 2 RETURNING id)\n\
                  INSERT INTO shop.ledger (account, amount, memo) SELECT id, 1, {word} FROM changed, generate_series(1, 2);\n"
             ),
-            _ => format!("UPDATE shop.documents SET revision = revision + 1;\nUPDATE shop.documents SET title = {word} WHERE id % 2 = 0;\n"),
+            _ => format!("UPDATE shop.documents SET revision = revision + 1 WHERE id % 5 = 0;\nUPDATE shop.documents SET title = {word} WHERE id % 10 = 0;\n"),
         }
     }
 
