@@ -22,6 +22,7 @@ pub fn main() -> u8 {
         Err(exit) => return exit,
     };
     let output = arguments.global.output();
+    output::log_to_stderr(arguments.global.verbose, output.stderr_color);
     verbs::run(arguments, &output).unwrap_or_else(|failure| {
         output.failure(&failure);
         failure.exit

@@ -1,15 +1,16 @@
 //! What `status` and `quarantine` say.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use millstream_core::{
     log::EventLog,
     warehouse::{TableState, WarehouseReader},
     Lsn, TableName, Timestamp,
 };
+use millstream_source::{slot::Slot, wire::Wire, SourceConfig};
 use serde_json::{value::to_raw_value, Value};
 
-use super::{desk::Desk, open};
+use super::{desk::Desk, open, session::runtime};
 use crate::{
     error::ProgramError,
     failure::Failure,
@@ -17,6 +18,9 @@ use crate::{
     output::Column,
     status::{LogStatus, SourceStatus, Status, TableStatus, WarehouseStatus},
 };
+
+/// How long the status of a project that is not running waits for its source: a person waits for the answer.
+const SOURCE_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Changes listed at most: a screenful of screenfuls; the rest is told by its number in `status`.
 const QUARANTINE_LISTED_MAX: usize = 10_000;
@@ -87,8 +91,16 @@ fn source(desk: &Desk, flushed_lsn: Option<Lsn>) -> SourceStatus {
     };
     let Ok(live) = desk.live() else {
         // A connection string that can't be read is an error of the verbs that connect.
-        let address = open::source_config(project).map(|config| config.connection.address());
-        return SourceStatus { address: address.unwrap_or_default(), ..named };
+        let Ok(config) = open::source_config(project) else { return named };
+        let address = config.connection.address();
+        let Ok(Some((current, slot))) = ask(&config) else { return SourceStatus { address, ..named } };
+        return SourceStatus {
+            address,
+            current_lsn: Some(current),
+            lag_bytes: flushed_lsn.map(|flushed| current.0.saturating_sub(flushed.0)),
+            wal_retained_bytes: slot.and_then(|slot| slot.retained_bytes?.try_into().ok()),
+            ..named
+        };
     };
     let (capture, apply) = (live.capture.status(), live.apply.get());
     let applied = apply.applied_lsn.max(apply.complete_through);
@@ -108,6 +120,23 @@ fn source(desk: &Desk, flushed_lsn: Option<Lsn>) -> SourceStatus {
         wal_retained_bytes: Some(capture.wal_retained_bytes),
         ..named
     }
+}
+
+/// Where a source stands that nobody reads at present, and what it keeps for us: a slot without a reader fills the server's disk. `None`: it did not
+/// answer in time.
+fn ask(config: &SourceConfig) -> Result<Option<(Lsn, Option<Slot>)>, Failure> {
+    runtime()?.block_on(async {
+        let asking = async {
+            let mut wire = Wire::connect(&config.connection).await?;
+            let slot = Slot::read(&mut wire, &config.slot).await?;
+            let row =
+                wire.query_one("asking for the source's position", "SELECT pg_current_wal_lsn()").await?;
+            let current = row.parse(0)?;
+            wire.close().await;
+            Ok::<_, Failure>((current, slot))
+        };
+        tokio::time::timeout(SOURCE_WAIT_MAX, asking).await.ok().transpose()
+    })
 }
 
 fn file_bytes(path: &std::path::Path) -> u64 {

@@ -13,6 +13,22 @@ use crate::{error::ProgramError, failure::Failure};
 pub use progress::{group_digits, Progress};
 pub use rows::{Column, RowsWriter};
 
+/// Prints what the rooms log to standard error: nothing (warnings are told in words of their own), what they do, or all of it.
+pub fn log_to_stderr(verbose: u8, color: bool) {
+    let level = match verbose {
+        0 => return,
+        1 => tracing::Level::INFO,
+        _ => tracing::Level::DEBUG,
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(color)
+        .with_target(verbose > 1);
+    // It can only fail where another one is set already, which nobody does.
+    let _ = subscriber.try_init();
+}
+
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {

@@ -7,3 +7,4 @@ mod applying;
 mod config_errors;
 mod program;
 mod support;
+mod up;
