@@ -1,10 +1,13 @@
 //! The log's writer on a thread of its own, so that the disk and the network work at the same time.
 //!
-//! The thread syncs as soon as it has nothing else to do and a complete transaction waits: an idle system makes every change durable at
-//! once, and under load the transactions that arrive during one sync share the next.
+//! The thread syncs as soon as it has nothing else to do and a complete transaction waits, but not in too quick succession: an idle system
+//! makes every change durable at once, and under load the transactions that arrive during one sync and shortly after share the next.
 
 use std::{
-    sync::Arc,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc, Arc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -14,7 +17,7 @@ use millstream_core::{
     log::{EventLog, LogWriter, SourceDescription},
     Lsn, TableSchema,
 };
-use tokio::sync::{mpsc, oneshot, watch, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{oneshot, watch, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     error::{Result, SourceError},
@@ -30,6 +33,10 @@ const UNSYNCED_BYTES_MAX: usize = 1 << 20;
 
 /// And so does this much time: what a reader of the log waits at most behind a steady stream.
 const UNSYNCED_TIME_MAX: Duration = Duration::from_millis(5);
+
+/// Syncs are at least so far apart. A steady stream of small transactions would otherwise be synced one by one, and spend on that the time
+/// that the server needs for decoding.
+const SYNC_SPACING: Duration = Duration::from_millis(3);
 
 /// How often a full log is looked at again. Apply frees whole segments, seconds apart.
 const FULL_POLL: Duration = Duration::from_millis(100);
@@ -62,7 +69,9 @@ pub(super) struct Written {
 
 /// The thread's handle. Dropping it lets the thread sync what is complete, and end.
 pub(super) struct WriterThread {
-    orders: mpsc::UnboundedSender<Order>,
+    orders: Option<mpsc::Sender<Order>>,
+    /// Set when capture has ended.
+    abandoned: Arc<AtomicBool>,
     /// Bounds `orders` by bytes instead of by count.
     budget: Arc<Semaphore>,
     pub(super) written: watch::Receiver<Written>,
@@ -72,15 +81,30 @@ pub(super) struct WriterThread {
 impl WriterThread {
     pub(super) fn start(log: &Arc<dyn EventLog>) -> Result<WriterThread> {
         let writer = log.writer().map_err(SourceError::from_port)?;
-        let (orders, queue) = mpsc::unbounded_channel();
+        let (orders, queue) = mpsc::channel();
+        let abandoned = Arc::new(AtomicBool::new(false));
         let flushed = log.stats().flushed_lsn;
         let (sender, written) = watch::channel(Written { flushed, ..Written::default() });
         let thread = thread::Builder::new()
             .name("log-writer".into())
-            .spawn(move || Writer { writer, queue, written: sender, unsynced: None, unsynced_bytes: 0 }.run())
+            .spawn({
+                let abandoned = abandoned.clone();
+                move || {
+                    Writer {
+                        writer,
+                        queue,
+                        abandoned,
+                        written: sender,
+                        unsynced: None,
+                        unsynced_bytes: 0,
+                        synced_at: None,
+                    }
+                    .run()
+                }
+            })
             .map_err(|error| SourceError::File { path: "a new thread".into(), reason: error.to_string() })?;
         let budget = Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX));
-        Ok(WriterThread { orders, budget, written, thread: Some(thread) })
+        Ok(WriterThread { orders: Some(orders), abandoned, budget, written, thread: Some(thread) })
     }
 
     /// Room for so many bytes. Safe to cancel.
@@ -90,20 +114,25 @@ impl WriterThread {
     }
 
     pub(super) fn write(&self, work: Work, room: OwnedSemaphorePermit) -> Result<()> {
-        self.orders.send(Order::Write(work, room)).map_err(|_| self.failure())
+        self.send(Order::Write(work, room))
     }
 
     /// Forgets what is open, once all before is written. Returns where the log stands.
     pub(super) async fn reset(&mut self) -> Result<Lsn> {
         let (done, is_done) = oneshot::channel();
-        self.orders.send(Order::Reset(done)).map_err(|_| self.failure())?;
+        self.send(Order::Reset(done))?;
         is_done.await.map_err(|_| self.failure())?;
         Ok(self.written.borrow().flushed)
     }
 
     /// Says who speaks from here on.
     pub(super) fn describe(&self, source: SourceDescription) -> Result<()> {
-        self.orders.send(Order::Describe(Box::new(source))).map_err(|_| self.failure())
+        self.send(Order::Describe(Box::new(source)))
+    }
+
+    fn send(&self, order: Order) -> Result<()> {
+        let sent = self.orders.as_ref().is_some_and(|orders| orders.send(order).is_ok());
+        sent.then_some(()).ok_or_else(|| self.failure())
     }
 
     /// Why the thread has ended.
@@ -113,8 +142,8 @@ impl WriterThread {
 
     /// Syncs what is complete and ends. Returns where the log stands.
     pub(super) fn finish(mut self) -> Result<Lsn> {
-        let (closed, _) = mpsc::unbounded_channel();
-        self.orders = closed;
+        self.abandoned.store(true, Ordering::Relaxed);
+        self.orders = None;
         if let Some(thread) = self.thread.take() {
             // A panic in the log is not ours to hide.
             if let Err(panic) = thread.join() {
@@ -126,13 +155,21 @@ impl WriterThread {
     }
 }
 
+impl Drop for WriterThread {
+    fn drop(&mut self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+}
+
 struct Writer {
     writer: Box<dyn LogWriter>,
-    queue: mpsc::UnboundedReceiver<Order>,
+    queue: mpsc::Receiver<Order>,
+    abandoned: Arc<AtomicBool>,
     written: watch::Sender<Written>,
     /// Since when a complete transaction waits.
     unsynced: Option<Instant>,
     unsynced_bytes: usize,
+    synced_at: Option<Instant>,
 }
 
 impl Writer {
@@ -145,16 +182,17 @@ impl Writer {
     fn work(&mut self) -> Result<()> {
         loop {
             let order = match self.unsynced {
-                None => self.queue.blocking_recv(),
-                Some(since) => {
-                    let late =
-                        since.elapsed() >= UNSYNCED_TIME_MAX || self.unsynced_bytes >= UNSYNCED_BYTES_MAX;
-                    match self.queue.try_recv() {
-                        Ok(order) if !late => Some(order),
-                        Ok(order) => {
-                            self.sync()?;
-                            Some(order)
-                        }
+                None => self.queue.recv().ok(),
+                Some(since)
+                    if since.elapsed() >= UNSYNCED_TIME_MAX || self.unsynced_bytes >= UNSYNCED_BYTES_MAX =>
+                {
+                    self.sync()?;
+                    continue;
+                }
+                Some(_) => {
+                    let since_sync = self.synced_at.map_or(SYNC_SPACING, |at| at.elapsed());
+                    match self.queue.recv_timeout(SYNC_SPACING.saturating_sub(since_sync)) {
+                        Ok(order) => Some(order),
                         Err(_) => {
                             self.sync()?;
                             continue;
@@ -200,6 +238,7 @@ impl Writer {
         let flushed = self.writer.sync().map_err(SourceError::from_port)?;
         self.unsynced = None;
         self.unsynced_bytes = 0;
+        self.synced_at = Some(Instant::now());
         self.written.send_if_modified(|written| {
             let moved = written.flushed < flushed;
             written.flushed = written.flushed.max(flushed);
@@ -215,15 +254,11 @@ impl Writer {
         }
         self.sync()?;
         self.written.send_modify(|written| written.full = true);
-        while self.writer.is_full() && !self.queue.is_closed() && !self.is_abandoned() {
+        // Once capture has ended, what is in the queue is still written, bound or not; it is at most some reads' worth.
+        while self.writer.is_full() && !self.abandoned.load(Ordering::Relaxed) {
             thread::sleep(FULL_POLL);
         }
         self.written.send_modify(|written| written.full = false);
         Ok(())
-    }
-
-    /// Whether capture has ended: then what is in the queue is still written, bound or not; it is at most some reads' worth.
-    fn is_abandoned(&self) -> bool {
-        self.written.receiver_count() == 0 || self.queue.sender_strong_count() == 0
     }
 }
