@@ -43,6 +43,10 @@ bench: build ## ratios to psql, pg_recvlogical and Debezium [BENCH=full|quick|sm
 	@cargo build $(LOCKED) --release --package millstream-bench
 	@cargo run $(LOCKED) --release --quiet --package millstream-bench --bin millstream-bench -- $(BENCH) $(ONLY)
 
+.PHONY: soak
+soak: bootstrap ## the scenarios at full size: every fail point three times, fifty random kills [MILLSTREAM_SEED=n]
+	@MILLSTREAM_SOAK=1 cargo test $(LOCKED) --package millstream --test scenarios -- --nocapture
+
 .PHONY: lint
 lint: bootstrap ## formatting, clippy, and the house rules
 	@cargo fmt --all --check
