@@ -124,9 +124,6 @@ pub enum Verb {
         #[arg(required = true)]
         tables: Vec<String>,
     },
-    /// What was set aside because it could not be applied
-    #[command(subcommand)]
-    Quarantine(QuarantineVerb),
     /// Print the JSON Schema of millstream.yml, for editors
     Schema,
     /// Print a shell's completions
@@ -136,21 +133,6 @@ pub enum Verb {
     },
     /// Print the version
     Version,
-}
-
-/// What to do with the quarantine.
-#[derive(Debug, Subcommand)]
-pub enum QuarantineVerb {
-    /// List what was set aside
-    List {
-        /// Only of this table, schema.table
-        table: Option<String>,
-    },
-    /// The same, with the whole content
-    Show {
-        /// Only of this table, schema.table
-        table: Option<String>,
-    },
 }
 
 /// Parses the process's arguments. What is wrong with them is printed in the form that they ask for; the error is the exit status.

@@ -11,6 +11,9 @@ use super::{
 /// The version of the file's format that this program reads.
 const VERSION: &str = "1";
 
+/// Values of the contract that this version lacks, by path.
+const NOT_BUILT_CHOICES: &[(&str, &str)] = &[("tables.*.on_unrepresentable", "quarantine")];
+
 /// All problems of the tree, in the order of the file.
 pub(super) fn check(root: &Node) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -261,6 +264,12 @@ fn value(scalar: Scalar, text: &str, quoted: bool, node: &Node, path: &str) -> O
     let seen = if scalar == Scalar::Secret { "this".to_owned() } else { format!("`{}`", redact(text)) };
     let problem = Problem::new(kind, format!("`{path}` must be {}, not {seen}", describe(scalar)), place);
     Some(match scalar {
+        Scalar::Choice(_) if NOT_BUILT_CHOICES.contains(&(path, text)) => Problem {
+            kind: ProblemKind::NotBuilt,
+            message: format!("`{text}` is not built yet as a value of `{path}`"),
+            ..problem
+        }
+        .hint("choose another value: this version of millstream would not act on it"),
         Scalar::Choice(words) => match nearest(text, words.iter().copied()) {
             Some(near) => problem.hint(format!("did you mean `{near}`?")),
             None => problem,

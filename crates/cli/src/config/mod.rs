@@ -214,7 +214,6 @@ fn table_entry(node: &Node) -> TableEntry {
             "stop" => OnUnrepresentable::Stop,
             _ => OnUnrepresentable::Widen,
         }),
-        value_bytes_max: text_at(node, &["value_max"]).and_then(units::parse_size),
         history_open_value: text_at(node, &["history_open_value"]).and_then(units::parse_instant),
         ..TableEntry::default()
     };

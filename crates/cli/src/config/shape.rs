@@ -178,14 +178,6 @@ static TABLE: Shape = Shape::Map(&[
         ),
         "widen",
     ),
-    default(
-        key(
-            "value_max",
-            Shape::Scalar(Scalar::Size),
-            "The largest value of one column; a larger one goes to quarantine as a file.",
-        ),
-        "64MB",
-    ),
     key("history_names", HISTORY_NAMES, "Names of the columns of the history view."),
     default(
         key(
@@ -228,6 +220,7 @@ pub(super) static PLANNED: &[Planned] = &[
     Planned { parent: "warehouse", name: "clickhouse" },
     Planned { parent: "warehouse", name: "postgres" },
     Planned { parent: "tables.*", name: "rules" },
+    Planned { parent: "tables.*", name: "value_max" },
     Planned { parent: "tables.*.columns", name: "exclude" },
     Planned { parent: "tables.*.columns", name: "mask" },
 ];

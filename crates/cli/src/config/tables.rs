@@ -9,10 +9,6 @@ use super::{
     place::Place,
 };
 
-/// Value bytes beyond which a value goes to quarantine, unless configured: far above what belongs in a warehouse's column, far
-/// below what memory can hold.
-pub(super) const VALUE_BYTES_MAX_DEFAULT: u64 = 64_000_000;
-
 /// A pattern over `schema.table`: `*` stands for any characters of either part, `?` for one; `*` alone for every table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
@@ -155,8 +151,6 @@ pub struct TableEntry {
     pub column_types: BTreeMap<String, ColumnType>,
     /// What happens to what can't be represented.
     pub on_unrepresentable: Option<OnUnrepresentable>,
-    /// Bytes.
-    pub value_bytes_max: Option<u64>,
     /// Names of the history columns, by their default name.
     pub history_names: BTreeMap<&'static str, String>,
     /// What an open version's `valid_to` shows.
@@ -172,8 +166,6 @@ pub struct TableSettings {
     pub column_types: BTreeMap<String, ColumnType>,
     /// What happens to what can't be represented.
     pub on_unrepresentable: OnUnrepresentable,
-    /// The largest value of one column, in bytes.
-    pub value_bytes_max: u64,
     /// How the history view names its columns.
     pub history_names: HistoryNames,
 }
@@ -196,7 +188,6 @@ impl TableRules {
             history: true,
             column_types: BTreeMap::new(),
             on_unrepresentable: OnUnrepresentable::Widen,
-            value_bytes_max: VALUE_BYTES_MAX_DEFAULT,
             history_names: HistoryNames::default(),
         };
         for (_, entry) in matching {
@@ -206,9 +197,6 @@ impl TableRules {
             settings.column_types.extend(entry.column_types.clone());
             if let Some(choice) = entry.on_unrepresentable {
                 settings.on_unrepresentable = choice;
-            }
-            if let Some(bytes) = entry.value_bytes_max {
-                settings.value_bytes_max = bytes;
             }
             for (name, chosen) in &entry.history_names {
                 let names = &mut settings.history_names;
@@ -315,18 +303,21 @@ mod tests {
                     TableEntry {
                         history: Some(false),
                         column_types: types(&[("a", ColumnType::Double), ("b", ColumnType::Double)]),
-                        value_bytes_max: Some(5),
+                        on_unrepresentable: Some(OnUnrepresentable::Stop),
                         ..Default::default()
                     },
                 ),
-                (pattern("*"), TableEntry { value_bytes_max: Some(9), ..Default::default() }),
+                (
+                    pattern("*"),
+                    TableEntry { on_unrepresentable: Some(OnUnrepresentable::Widen), ..Default::default() },
+                ),
             ],
         };
         let orders = rules.settings(&table("shop.orders"));
         assert!(orders.history);
         assert_eq!(orders.column_types, types(&[("a", ColumnType::Double), ("b", ColumnType::Text)]));
-        assert_eq!(orders.value_bytes_max, 5);
+        assert_eq!(orders.on_unrepresentable, OnUnrepresentable::Stop);
         assert!(!rules.settings(&table("shop.items")).history);
-        assert_eq!(rules.settings(&table("other.t")).value_bytes_max, 9);
+        assert_eq!(rules.settings(&table("other.t")).on_unrepresentable, OnUnrepresentable::Widen);
     }
 }

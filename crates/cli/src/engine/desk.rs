@@ -166,9 +166,6 @@ impl Handler for Desk {
                 let mut reader = self.warehouse()?.reader()?;
                 query::sql(&mut reader, &sql, as_of.as_deref(), emit, cancellation)
             }
-            Request::Quarantine { table, content } => {
-                report::quarantine(self, table.as_deref(), content, emit)
-            }
             Request::WaitCaughtUp => {
                 let live = self.live()?;
                 let target = live.source_position()?;

@@ -1,29 +1,23 @@
-//! What `status` and `quarantine` say.
+//! What `status` says.
 
 use std::{collections::HashMap, time::Duration};
 
 use millstream_core::{
     log::EventLog,
     warehouse::{TableState, WarehouseReader},
-    Lsn, TableName, Timestamp,
+    Lsn, Timestamp,
 };
 use millstream_source::{slot::Slot, wire::Wire, SourceConfig};
-use serde_json::{value::to_raw_value, Value};
+use serde_json::Value;
 
 use super::{desk::Desk, open, session::runtime};
 use crate::{
-    error::ProgramError,
     failure::Failure,
-    instance::{Emit, Event},
-    output::Column,
     status::{LogStatus, SourceStatus, Status, TableStatus, WarehouseStatus},
 };
 
 /// How long the status of a project that is not running waits for its source: a person waits for the answer.
 const SOURCE_WAIT_MAX: Duration = Duration::from_secs(3);
-
-/// Changes listed at most: a screenful of screenfuls; the rest is told by its number in `status`.
-const QUARANTINE_LISTED_MAX: usize = 10_000;
 
 /// The whole document.
 pub(super) fn status(desk: &Desk) -> Result<Status, Failure> {
@@ -149,44 +143,4 @@ fn phase(table: &TableState) -> (String, Option<String>) {
     let phase: Value = serde_json::from_str(&table.phase_json).unwrap_or_default();
     let text = |key: &str| phase[key].as_str().map(str::to_owned);
     (text("phase").unwrap_or_else(|| "unknown".to_owned()), text("reason"))
-}
-
-/// What was set aside.
-pub(super) fn quarantine(
-    desk: &Desk,
-    table: Option<&str>,
-    content: bool,
-    emit: &mut dyn Emit,
-) -> Result<Event, Failure> {
-    let warehouse = desk.warehouse()?;
-    let table = match table {
-        None => None,
-        Some(name) => {
-            let wanted: Vec<TableName> = desk.named_tables(&[name.to_owned()])?;
-            let tables = warehouse.tables()?;
-            tables.iter().find(|table| wanted.contains(&table.layout.source)).map(|table| table.layout.id)
-        }
-    };
-    let changes = warehouse.quarantined(table, content, QUARANTINE_LISTED_MAX)?;
-    let mut columns: Vec<Column> =
-        ["position", "table", "key", "code", "reason"].into_iter().map(Column::text).collect();
-    if content {
-        columns.push(Column::text("content"));
-    }
-    emit.emit(Event::Columns(columns))?;
-    let rows = changes
-        .iter()
-        .map(|change| {
-            let position = change.position.to_string();
-            let name = change.name.to_string();
-            let mut cells = vec![&position, &name, &change.key, &change.code, &change.reason];
-            if content {
-                cells.push(&change.content);
-            }
-            cells.into_iter().map(to_raw_value).collect()
-        })
-        .collect::<Result<Vec<_>, serde_json::Error>>()
-        .map_err(|error| ProgramError::InstanceLost { detail: error.to_string() })?;
-    emit.emit(Event::Rows(rows))?;
-    Ok(Event::Done { exit: 0, value: None })
 }

@@ -43,13 +43,6 @@ pub enum Request {
     },
     /// Wait until everything committed at the source by now is in the warehouse.
     WaitCaughtUp,
-    /// What was set aside.
-    Quarantine {
-        /// Only of this table, `schema.table`.
-        table: Option<String>,
-        /// With the whole content.
-        content: bool,
-    },
 }
 
 /// A piece of an answer. Externally tagged: a tag inside would have to be read ahead of the values, which loses their digits.

@@ -11,7 +11,7 @@ use millstream_core::Exit;
 use serde_json::json;
 
 use crate::{
-    args::{self, Arguments, QuarantineVerb, Verb},
+    args::{self, Arguments, Verb},
     config,
     failure::Outcome,
     instance::Request,
@@ -37,13 +37,6 @@ pub fn run(arguments: Arguments, output: &Output) -> Outcome {
         }
         Verb::Verify { tables } => ask::verify(&arguments.global, output, tables),
         Verb::Resync { tables } => ask::resync(&arguments.global, output, tables),
-        Verb::Quarantine(verb) => {
-            let (table, content) = match verb {
-                QuarantineVerb::List { table } => (table, false),
-                QuarantineVerb::Show { table } => (table, true),
-            };
-            ask::print(&arguments.global, output, Request::Quarantine { table, content })
-        }
         Verb::Schema => output.json(&config::json_schema()).map(|()| 0),
         Verb::Completions { shell } => {
             let mut text = Vec::new();

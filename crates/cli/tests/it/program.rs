@@ -55,7 +55,7 @@ fn completions_are_printed_for_each_shell() {
     for shell in ["bash", "zsh", "fish"] {
         let output = millstream(Path::new(".")).args(["completions", shell]).output().unwrap();
         assert!(output.status.success());
-        assert!(String::from_utf8_lossy(&output.stdout).contains("quarantine"));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("until-caught-up"));
     }
 }
 

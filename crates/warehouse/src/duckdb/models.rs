@@ -7,10 +7,7 @@ use arrow_array::{
     cast::AsArray,
     types::{UInt32Type, UInt64Type},
 };
-use millstream_core::{
-    warehouse::{QuarantinedChange, TableState},
-    Lsn, Position, TableId, TableName,
-};
+use millstream_core::{warehouse::TableState, TableId, TableName};
 
 use super::{
     engine::{Connection, Database},
@@ -63,39 +60,6 @@ impl DuckHandle {
     pub fn tables(&self) -> Result<Vec<TableState>, WarehouseError> {
         let connection = self.database.connect().map_err(failed("connecting"))?;
         Ok(state::tables(&connection)?.into_iter().map(|table| table.state).collect())
-    }
-
-    /// What was set aside, oldest first; at most `changes_max`, without its content unless asked for.
-    pub fn quarantined(
-        &self,
-        table: Option<TableId>,
-        content: bool,
-        changes_max: usize,
-    ) -> Result<Vec<QuarantinedChange>, WarehouseError> {
-        let connection = self.database.connect().map_err(failed("connecting"))?;
-        let batches = connection
-            .query(&format!(
-                "SELECT commit_lsn, ordinal, table_oid, table_schema, table_name, code, reason, key, {} \
-                 FROM {HIDDEN_SCHEMA}.quarantine WHERE {} ORDER BY commit_lsn, ordinal LIMIT {changes_max}",
-                if content { "content" } else { "''" },
-                table.map_or("true".into(), |id| format!("table_oid = {id}"))
-            ))
-            .map_err(failed("reading the quarantine"))?;
-        let mut changes = Vec::new();
-        for batch in &batches {
-            let number = |column: usize| batch.column(column).as_primitive::<UInt64Type>();
-            let text = |column: usize, row| batch.column(column).as_string::<i32>().value(row).to_owned();
-            changes.extend((0..batch.num_rows()).map(|row| QuarantinedChange {
-                position: Position { commit_lsn: Lsn(number(0).value(row)), ordinal: number(1).value(row) },
-                table: TableId(batch.column(2).as_primitive::<UInt32Type>().value(row)),
-                name: TableName::new(text(3, row), text(4, row)),
-                code: text(5, row),
-                reason: text(6, row),
-                key: text(7, row),
-                content: text(8, row),
-            }));
-        }
-        Ok(changes)
     }
 
     /// How many changes of each table were set aside.
