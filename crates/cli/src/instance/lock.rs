@@ -17,6 +17,11 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// The process that holds the lock, as it wrote down.
+    pub fn holder(data: &Path) -> Option<u32> {
+        fs::read_to_string(data.join("lock")).ok()?.trim().parse().ok()
+    }
+
     /// Takes the lock of a data directory, which is made if it is missing. If another process holds it, the error names it.
     pub fn take(data: &Path) -> Result<Self, ProgramError> {
         let unwritable = |source| ProgramError::Unwritable { path: data.to_owned(), source };

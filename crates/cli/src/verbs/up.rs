@@ -30,14 +30,16 @@ const MODELS_INTERVAL: Duration = Duration::from_secs(2);
 pub(super) fn run(global: &Global, output: &Output, until_caught_up: bool) -> Outcome {
     let project = ask::project(global)?;
     let signals = Signals::watch().map_err(ProgramError::Signals)?;
-    let lock = if until_caught_up {
-        match reach(&project.data_dir())? {
-            // Beside a running instance it only waits.
-            Reached::Running(_) => return ask::print(global, output, Request::WaitCaughtUp),
-            Reached::Free(lock) => lock,
+    let data = project.data_dir();
+    // A short verb that looks at the files is waited for, an instance is not.
+    let lock = match reach(&data)? {
+        Reached::Free(lock) => lock,
+        // Beside a running instance it only waits.
+        Reached::Running(_) if until_caught_up => return ask::print(global, output, Request::WaitCaughtUp),
+        Reached::Running(_) => {
+            let pid = Lock::holder(&data);
+            return Err(ProgramError::OwnedByAnother { data, pid }.into());
         }
-    } else {
-        Lock::take(&project.data_dir())?
     };
     let up = Up { output, signals, until_caught_up };
     let ended = up.run(project);
