@@ -2,9 +2,9 @@
 
 use std::sync::{atomic::Ordering, Arc, Mutex, OnceLock, PoisonError};
 
-use millstream_core::TableName;
+use millstream_core::{TableId, TableName};
 use millstream_log::EmbeddedLog;
-use millstream_source::CaptureState;
+use millstream_source::{CaptureState, TableChange};
 use millstream_warehouse::{DuckDb, DuckHandle};
 use serde_json::value::to_raw_value;
 
@@ -133,6 +133,16 @@ impl Desk {
 
     pub(super) fn warehouse(&self) -> Result<&DuckHandle, Failure> {
         self.warehouse.get().ok_or_else(|| ProgramError::StillStarting.into())
+    }
+
+    /// Whether what was seen of a table concerns this project: a publication can hold tables that are not selected.
+    pub(crate) fn concerns(&self, table: TableId, name: &TableName, change: &TableChange) -> bool {
+        let selection = &self.project.source.tables;
+        let renamed = matches!(change, TableChange::Renamed { to } if selection.selects(to));
+        let held = || {
+            self.live.get().is_some_and(|live| live.apply.get().tables.iter().any(|held| held.id == table))
+        };
+        selection.selects(name) || renamed || held()
     }
 
     /// The tables that the names mean; an unknown one is an error that says which was meant.

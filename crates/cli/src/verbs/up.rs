@@ -137,10 +137,13 @@ impl Up<'_> {
                 return Err(failure);
             }
             for event in session.events() {
-                self.tell(&event);
-                if let SourceEvent::TableChanged { table, change, .. } = &event {
+                if let SourceEvent::TableChanged { table, name, change } = &event {
+                    if !desk.concerns(*table, name, change) {
+                        continue;
+                    }
                     tending.hear(*table, change);
                 }
+                self.tell(&event);
             }
             for told in tending.told() {
                 match told {

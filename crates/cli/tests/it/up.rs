@@ -223,3 +223,34 @@ fn what_stands_in_the_way_is_said_before_anything_is_changed() {
     let (exit, said) = world.fails(&["up"]);
     assert!(exit == Some(2) && said.contains("MS6007"), "{said}");
 }
+
+#[test]
+fn tables_that_are_published_but_not_selected_are_left_alone() {
+    let world = World::new();
+    // What the role may not even look at, in a publication for all tables.
+    world
+        .cluster
+        .execute(
+            "CREATE SCHEMA other; CREATE TABLE other.secret (x int PRIMARY KEY);
+             CREATE ROLE reader LOGIN REPLICATION PASSWORD 'pw'; GRANT USAGE ON SCHEMA shop TO reader;
+             GRANT SELECT ON ALL TABLES IN SCHEMA shop TO reader;
+             CREATE PUBLICATION millstream_shop FOR ALL TABLES",
+        )
+        .unwrap();
+    let url = world.cluster.url_for("reader", "pw", "postgres");
+    let config = world.project.join("millstream.yml");
+    let text = fs::read_to_string(&config).unwrap().replace(&world.cluster.url(), &url);
+    fs::write(&config, text).unwrap();
+    let mut up = world.up();
+    world
+        .cluster
+        .execute("INSERT INTO other.secret VALUES (1); UPDATE shop.items SET n = 5 WHERE order_id = 1")
+        .unwrap();
+    world.wait_for("SELECT n FROM analytics.items WHERE order_id = 1", &serde_json::json!([{"n": 5}]));
+    // The watcher looks at the catalogue within a few seconds.
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(world.json(&["status"])["tables"].as_array().unwrap().len(), 2);
+    up.signal(libc::SIGTERM).unwrap();
+    assert_eq!(up.wait(PATIENCE).unwrap().code(), Some(0));
+    assert!(!up.stderr().contains("secret") && !up.stderr().contains("error["), "{}", up.stderr());
+}
