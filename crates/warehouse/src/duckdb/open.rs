@@ -84,8 +84,15 @@ impl DuckDb {
     /// Opens or creates the warehouse.
     pub fn open(path: &Path, options: &DuckDbOptions) -> Result<Self, WarehouseError> {
         let existed = path.exists();
-        let database =
-            Database::open(path, &options.settings()).map_err(|error| opening(path, existed, &error))?;
+        let database = Database::open(path, &options.settings())
+            .or_else(|error| {
+                if !error.message.contains(NO_DEFAULT_DATABASE) {
+                    return Err(error);
+                }
+                replay_attached(path, options)?;
+                Database::open(path, &options.settings())
+            })
+            .map_err(|error| opening(path, existed, &error))?;
         let writer = database.connect().map_err(|error| opening(path, existed, &error))?;
         // Text forms of timestamps, and dates derived from them, must not depend on where the program runs.
         writer.run("SET GLOBAL TimeZone = 'UTC'").map_err(|error| opening(path, existed, &error))?;
@@ -98,6 +105,20 @@ impl DuckDb {
         let aside = move_wal_aside(path)?;
         Ok((Self::open(path, options)?, aside))
     }
+}
+
+/// What DuckDB says where it replays a statement with an expression (`ALTER … USING`) of the file that it is opening: functions are
+/// looked up in the default database, which is that file once it is open. The log is whole all the same.
+const NO_DEFAULT_DATABASE: &str = "no default database set";
+
+/// Replays a file's write-ahead log where there is a default database: attached to one in memory, and checkpoints it.
+fn replay_attached(path: &Path, options: &DuckDbOptions) -> Result<(), EngineError> {
+    let memory = Database::open(Path::new(":memory:"), &options.settings())?;
+    let file = string(&path.to_string_lossy());
+    memory
+        .connect()?
+        .run(&format!("ATTACH {file} AS replayed; CHECKPOINT replayed; DETACH replayed"))
+        .map(drop)
 }
 
 /// Renames the write-ahead log of a file that is not open, and what DuckDB keeps with it.
@@ -189,13 +210,42 @@ fn prepare_schema(connection: &Connection) -> Result<(), WarehouseError> {
 
 #[cfg(test)]
 mod tests {
+    use millstream_core::ColumnType;
+
     use super::*;
+    use crate::duckdb::text::postgres_text;
 
     #[test]
     fn the_other_processes_id_is_read_from_duckdbs_message() {
         let message = "IO Error: Could not set lock on file: Conflicting lock is held in /usr/bin/x (PID 4711) by user u.";
         assert_eq!(pid_in(message), Some(4711));
         assert_eq!(pid_in("IO Error: something else"), None);
+    }
+
+    #[test]
+    fn a_retyped_column_survives_a_kill() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, killed) = (directory.path().join("w.duckdb"), directory.path().join("killed.duckdb"));
+        let warehouse = DuckDb::open(&path, &DuckDbOptions::default()).unwrap();
+        warehouse.writer.run("CREATE TABLE t (a INTEGER[], b DECIMAL(38, 10)); CHECKPOINT").unwrap();
+        warehouse.writer.run("INSERT INTO t VALUES ([1, NULL], 1.5)").unwrap();
+        let list = ColumnType::List(Box::new(ColumnType::Integer));
+        for (name, from, of) in [("a", list, "integer[]"), ("b", ColumnType::Decimal(38, 10), "numeric")] {
+            let using = postgres_text(name, &from, of);
+            warehouse
+                .writer
+                .run(&format!("ALTER TABLE t ALTER COLUMN {name} SET DATA TYPE VARCHAR USING {using}"))
+                .unwrap();
+        }
+        // What a kill leaves behind: the file and its write-ahead log, as they are while it is open.
+        fs::copy(&path, &killed).unwrap();
+        fs::copy(wal_path(&path), wal_path(&killed)).unwrap();
+        let reopened = DuckDb::open(&killed, &DuckDbOptions::default()).unwrap();
+        let rows = reopened
+            .writer
+            .query("SELECT count(*)::UBIGINT FROM t WHERE a = '{1,NULL}' AND b = '1.5'")
+            .unwrap();
+        assert_eq!(single_u64(&rows), 1);
     }
 
     #[test]
