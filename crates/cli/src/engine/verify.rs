@@ -9,7 +9,7 @@ use bytes::Bytes;
 use millstream_core::{
     base::CopyEncoding,
     warehouse::{Comparison, Difference, TableLayout, WarehouseReader},
-    TableId, TableSchema,
+    Lsn, TableId, TableSchema,
 };
 use millstream_pgoutput::copy::{CopyBatches, CopyColumn, CopyError};
 use millstream_source::{
@@ -62,7 +62,8 @@ pub(super) fn run(
         .collect();
 
     let (mut snapshot, held) = hold(live, &ids, cancellation)?;
-    let position = held.position;
+    // Before the first transaction the warehouse stands at the snapshot's own position.
+    let position = if held.position == Lsn::ZERO { snapshot.fence.ends_at() } else { held.position };
     // The reader sees the warehouse as it is at the position, whatever is applied from now on.
     let mut reader = warehouse.reader()?;
     reader.begin()?;

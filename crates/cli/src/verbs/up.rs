@@ -114,9 +114,10 @@ impl Up<'_> {
         if rows > 0 || progress.is_some() {
             let seconds = started.elapsed().as_secs_f64();
             let text = format!(
-                "snapshot: {} rows of {} tables in {seconds:.1} s ({} rows/s)",
+                "snapshot: {} rows of {} table{} in {seconds:.1} s ({} rows/s)",
                 group_digits(rows),
                 session.live.tables(),
+                if session.live.tables() == 1 { "" } else { "s" },
                 group_digits((rows as f64 / seconds.max(0.001)) as u64)
             );
             match progress {
