@@ -108,8 +108,9 @@ fn delete(key: &str) -> String {
 
 /// Runs a statement once for each `n` from 1, committing now and then.
 fn each_in_transactions(times: u64, times_per_transaction: u64, statement: &str) -> String {
+    // PL/pgSQL's loop counts in 32 bits, and what is computed from the number needs more.
     format!(
-        "DO $$ BEGIN FOR n IN 1::bigint .. {times} LOOP {statement} \
+        "DO $$ DECLARE n bigint; BEGIN FOR i IN 1 .. {times} LOOP n := i; {statement} \
          IF n % {times_per_transaction} = 0 THEN COMMIT; END IF; END LOOP; END $$;"
     )
 }
