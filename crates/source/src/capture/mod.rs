@@ -4,6 +4,7 @@
 //! it is of the kind that waiting does not mend. The log's writer lives longer than a connection ([`writer`]).
 
 mod observer;
+mod pace;
 mod session;
 mod writer;
 

@@ -12,6 +12,7 @@ use millstream_pgoutput::{
 use tokio::time::{interval, Duration, Instant, MissedTickBehavior};
 
 use super::{
+    pace::Pace,
     writer::{Work, WriterThread},
     Capture, Opened, SourceEvent, TableChange,
 };
@@ -119,6 +120,7 @@ impl<'a> Session<'a> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut written = self.writer.written.clone();
         let observer = self.capture.observer.clone();
+        let mut pace = Pace::default();
         loop {
             let more = tokio::select! {
                 () = self.stop.requested() => return Ok(()),
@@ -126,8 +128,12 @@ impl<'a> Session<'a> {
                     changed.map_err(|_| self.writer.failure())?;
                     false
                 }
-                read = self.stream.fill() => {
-                    read?;
+                read = async {
+                    pace.ready().await;
+                    self.stream.fill().await
+                } => {
+                    let bytes = read?;
+                    pace.read(bytes, Instant::now());
                     true
                 }
                 () = observer.nudge.notified() => {

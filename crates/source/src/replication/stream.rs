@@ -44,8 +44,8 @@ impl ReplicationStream {
         ReplicationStream { wire, scanned: 0 }
     }
 
-    /// Reads more. Safe to cancel.
-    pub(crate) async fn fill(&mut self) -> Result<()> {
+    /// Reads more, and returns how many bytes. Safe to cancel.
+    pub(crate) async fn fill(&mut self) -> Result<usize> {
         self.wire.fill(DOING).await
     }
 

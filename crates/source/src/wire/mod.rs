@@ -279,14 +279,14 @@ impl Wire {
         }
     }
 
-    /// Reads more of the stream into the buffer. Safe to cancel: what was read stays.
-    pub(crate) async fn fill(&mut self, doing: &str) -> Result<()> {
+    /// Reads more of the stream into the buffer, and returns how many bytes. Safe to cancel: what was read stays.
+    pub(crate) async fn fill(&mut self, doing: &str) -> Result<usize> {
         if self.input.capacity() - self.input.len() < READ_BYTES_MIN {
             self.input.reserve(READ_BUFFER_BYTES);
         }
         match self.stream.read_buf(&mut self.input).await {
             Ok(0) => Err(SourceError::lost(doing, "the server closed the connection")),
-            Ok(_) => Ok(()),
+            Ok(bytes) => Ok(bytes),
             Err(error) => Err(SourceError::lost(doing, error)),
         }
     }
