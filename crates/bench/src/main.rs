@@ -41,6 +41,8 @@ use crate::workloads::{Bench, Planned};
 /// Relative to the checkout, as every path of the bench: a control socket's path must be short.
 const DATA: &str = "bench/data";
 const RESULTS: &str = "bench/results";
+/// The file of what is no whole run.
+const PARTIAL: &str = "partial";
 
 const USAGE: &str = "usage: millstream-bench [full|quick|smoke] [WORKLOAD…]";
 
@@ -66,29 +68,34 @@ fn run(arguments: Vec<String>) -> Result<ExitCode> {
     let plan = select(workloads::all(&scale), names)?;
     let _lock = lock()?;
 
-    let (product, debezium, mut machine) = describe()?;
+    let (product, debezium, machine) = describe()?;
     let bench = Bench { scale, product, debezium };
     if let Err(why) = &bench.debezium {
         eprintln!("without the Debezium engine: {why}");
     }
     let started = Instant::now();
-    let mut measured = Vec::new();
+    let minutes = || started.elapsed().as_secs_f64() / 60.0;
+    let mut report = Report::new(scale.name, machine);
     for planned in &plan {
-        interrupt::check()?;
-        eprintln!("{} ({:.1} min)", planned.name, started.elapsed().as_secs_f64() / 60.0);
+        eprintln!("{} ({:.1} min)", planned.name, minutes());
         let workload = planned.run(&bench);
         if let Some(error) = &workload.error {
             eprintln!("{}: {error}", planned.name);
         }
-        measured.push(workload);
+        report.add(workload, minutes(), bench.product.duckdb_version());
+        // Kept as it grows: an hour that ends in Ctrl-C has measured something.
+        keep(&report, PARTIAL)?;
+        if interrupt::requested() {
+            break;
+        }
     }
-    let failed = measured.iter().any(|workload| workload.error.is_some());
-    let minutes = started.elapsed().as_secs_f64() / 60.0;
-    machine.duckdb = bench.product.duckdb_version();
-    let report = Report::new(scale.name, machine, minutes, measured);
+    let failed = interrupt::requested() || report.workloads.iter().any(|workload| workload.error.is_some());
     // A selection does not replace what a whole run has left.
-    let name = if names.is_empty() && !failed { scale.name } else { "partial" };
+    let name = if names.is_empty() && !failed { scale.name } else { PARTIAL };
     keep(&report, name)?;
+    let shown = std::io::stdout().write_all(report.markdown().as_bytes());
+    shown.map_err(Error::during("printing the report"))?;
+    eprintln!("kept as {RESULTS}/{name}.md and .json");
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -134,8 +141,5 @@ fn keep(report: &Report, name: &str) -> Result<()> {
         let path = Path::new(RESULTS).join(format!("{name}.{ending}"));
         fs::write(&path, text).map_err(Error::during(path.display()))?;
     }
-    let shown = std::io::stdout().write_all(markdown.as_bytes());
-    shown.map_err(Error::during("printing the report"))?;
-    eprintln!("kept as {RESULTS}/{name}.md and .json");
     Ok(())
 }

@@ -144,8 +144,16 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(scale: &str, machine: Machine, minutes: f64, workloads: Vec<Workload>) -> Self {
-        Self { scale: scale.to_owned(), machine, minutes, goals: goals(&workloads), workloads }
+    pub(crate) fn new(scale: &str, machine: Machine) -> Self {
+        Self { scale: scale.to_owned(), machine, minutes: 0.0, goals: Vec::new(), workloads: Vec::new() }
+    }
+
+    /// Takes one more workload.
+    pub(crate) fn add(&mut self, workload: Workload, minutes: f64, duckdb: String) {
+        self.workloads.push(workload);
+        self.goals = goals(&self.workloads);
+        self.minutes = minutes;
+        self.machine.duckdb = duckdb;
     }
 
     /// The report as Markdown that can be read as it stands.
