@@ -9,7 +9,6 @@ use crate::live::Live;
 /// A resync of a small table, its wait for a snapshot included.
 const RESYNC_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Fault 31.
 #[test]
 fn columns_are_added_renamed_widened_and_dropped_while_rows_flow() {
     let live = Live::start("CREATE TABLE goods (id int PRIMARY KEY, name varchar(10), gone text); INSERT INTO goods VALUES (1, 'one', 'x');");
@@ -33,7 +32,7 @@ fn columns_are_added_renamed_widened_and_dropped_while_rows_flow() {
     live.finish();
 }
 
-/// Fault 31: a default that the server evaluates per row changes every row, and sends none.
+/// a default that the server evaluates per row changes every row, and sends none.
 #[test]
 fn a_volatile_default_is_noticed() {
     let live = Live::start(
@@ -46,7 +45,6 @@ fn a_volatile_default_is_noticed() {
     live.finish();
 }
 
-/// Fault 32.
 #[test]
 fn a_rewrite_of_values_without_an_event_is_noticed_and_read_again() {
     let live = Live::start("CREATE TABLE prices (id int PRIMARY KEY, amount int); INSERT INTO prices SELECT g, g FROM generate_series(1, 50) g;");

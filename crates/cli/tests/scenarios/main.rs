@@ -1,6 +1,7 @@
 //! Scenarios: the real program between a real PostgreSQL and a real warehouse, under what goes wrong.
 //!
-//! Each injects one fault, in seconds.
+//! `kills` is the one that decides: a random workload, the program killed again and again, and every row at every position compared with what
+//! independent witnesses recorded at the source. The others inject one fault each, in seconds.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,7 +10,9 @@
 
 mod columns;
 mod control;
+mod kills;
 mod live;
 mod project;
+mod reader;
 mod rows;
 mod surroundings;

@@ -116,6 +116,12 @@ impl Project {
         assert_eq!(Json::parse(&found).unwrap(), Json::parse(rows).unwrap(), "{query}\n{found}");
     }
 
+    /// The same at a position or time.
+    #[track_caller]
+    pub(crate) fn sql_as_of(&self, query: &str, as_of: &str) -> String {
+        self.succeed(&["sql", "--json", query, "--as-of", as_of]).trim().to_owned()
+    }
+
     /// Compares every row with the source; the report if something differs.
     #[track_caller]
     pub(crate) fn verify(&self) {

@@ -6,7 +6,6 @@ use crate::live::Live;
 /// Text of 20 kB that does not compress, so that it is stored out of line.
 const LARGE: &str = "(SELECT string_agg(md5(g::text), '') FROM generate_series(1, 640) g)";
 
-/// Fault 23.
 #[test]
 fn a_large_value_is_kept_through_updates_that_do_not_send_it() {
     let mut live = Live::start("CREATE TABLE papers (id int PRIMARY KEY, n int, body text); ALTER TABLE papers ALTER body SET STORAGE EXTERNAL;");
@@ -30,7 +29,6 @@ fn a_large_value_is_kept_through_updates_that_do_not_send_it() {
     live.finish();
 }
 
-/// Fault 25.
 #[test]
 fn a_key_swap_in_one_transaction_keeps_both_histories() {
     let live = Live::start("CREATE TABLE seats (id int PRIMARY KEY, holder text); INSERT INTO seats VALUES (1, 'Ada'), (2, 'Grace');");
@@ -46,7 +44,7 @@ fn a_key_swap_in_one_transaction_keeps_both_histories() {
     live.finish();
 }
 
-/// Fault 24: a table without any key is matched by whole rows, and of equal rows one goes at a time.
+/// a table without any key is matched by whole rows, and of equal rows one goes at a time.
 #[test]
 fn equal_rows_of_a_table_without_a_key_are_counted() {
     let live = Live::start("CREATE TABLE clicks (page text, n numeric); ALTER TABLE clicks REPLICA IDENTITY FULL; INSERT INTO clicks SELECT 'a', 1 FROM generate_series(1, 3);");
@@ -61,7 +59,6 @@ fn equal_rows_of_a_table_without_a_key_are_counted() {
     live.finish();
 }
 
-/// Fault 34.
 #[test]
 fn a_truncate_closes_every_version() {
     let live = Live::start("CREATE TABLE parents (id int PRIMARY KEY); CREATE TABLE children (id int PRIMARY KEY, parent int REFERENCES parents); INSERT INTO parents VALUES (1), (2); INSERT INTO children VALUES (10, 1);");
@@ -75,7 +72,7 @@ fn a_truncate_closes_every_version() {
     live.finish();
 }
 
-/// Faults 29 and 22 in small: what is rolled back is never seen, however the transaction was sent.
+/// what is rolled back is never seen, however the transaction was sent.
 #[test]
 fn savepoints_rolled_back_in_a_streamed_transaction_are_never_seen() {
     let live = Live::start("CREATE TABLE steps (id int PRIMARY KEY, note text);");
@@ -100,7 +97,6 @@ fn savepoints_rolled_back_in_a_streamed_transaction_are_never_seen() {
     live.finish();
 }
 
-/// Fault 30.
 #[test]
 fn a_prepared_transaction_is_seen_when_it_commits() {
     let mut live = Live::start("CREATE TABLE orders (id int PRIMARY KEY);");

@@ -36,7 +36,6 @@ fn caught_up_is_said_of_an_idle_source_too() {
     project.verify();
 }
 
-/// Fault 19.
 #[test]
 fn the_slot_of_an_idle_database_advances_beside_a_busy_one() {
     let live = Live::start("CREATE TABLE quiet (id int PRIMARY KEY);");
@@ -55,7 +54,6 @@ fn the_slot_of_an_idle_database_advances_beside_a_busy_one() {
     live.finish();
 }
 
-/// Fault 15.
 #[test]
 fn a_slot_that_was_dropped_is_never_gone_on_without() {
     let mut live = Live::start("CREATE TABLE t (id int PRIMARY KEY);");
@@ -77,7 +75,6 @@ fn a_slot_that_was_dropped_is_never_gone_on_without() {
     assert_eq!(status.code(), Some(4), "{}", process.tail());
 }
 
-/// Fault 11.
 #[test]
 fn a_second_instance_is_refused() {
     let live = Live::start("CREATE TABLE t (id int PRIMARY KEY);");
@@ -88,7 +85,7 @@ fn a_second_instance_is_refused() {
     live.finish();
 }
 
-/// Fault 12: the network is cut in the middle of messages, again and again.
+/// the network is cut in the middle of messages, again and again.
 #[test]
 fn a_network_that_is_cut_again_and_again_costs_nothing_but_time() {
     let cluster = PgCluster::builder().setting("logical_decoding_work_mem", "64kB").start().unwrap();

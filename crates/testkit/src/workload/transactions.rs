@@ -7,8 +7,8 @@ use super::random::Random;
 use super::values;
 
 /// Rows that a large transaction writes: with the record's own beside them several times `logical_decoding_work_mem`'s least, 64 kB.
-const LARGE_ROWS_MIN: i64 = 150;
-const LARGE_ROWS_MAX: i64 = 700;
+const LARGE_ROWS_MIN: i64 = 100;
+const LARGE_ROWS_MAX: i64 = 350;
 
 /// Statements of an ordinary transaction, at most.
 const STATEMENTS_MAX: i64 = 6;
@@ -27,7 +27,7 @@ impl Writer {
 
     /// The next transaction. It has ended when the script has, whatever the server refused.
     pub(super) fn transaction(&mut self) -> String {
-        let body = match self.random.weighted(&[60, 8, 12, 8, 2]) {
+        let body = match self.random.weighted(&[300, 40, 40, 20, 3]) {
             0 => self.statements(STATEMENTS_MAX),
             // Without BEGIN every statement commits by itself.
             1 => return self.statements(STATEMENTS_MAX),
@@ -71,7 +71,7 @@ impl Writer {
     fn with_savepoints(&mut self) -> String {
         let mut text = self.statements(2);
         for depth in 0..self.random.between(1, 4) {
-            let inner = if self.random.chance(25) { self.large() } else { self.statements(3) };
+            let inner = if self.random.chance(15) { self.large() } else { self.statements(3) };
             let end = if self.random.chance(60) { "ROLLBACK TO" } else { "RELEASE" };
             if self.random.chance(30) {
                 let nested = self.statements(2);
