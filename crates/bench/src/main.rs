@@ -134,7 +134,8 @@ fn describe() -> Result<(Product, Result<Debezium>, Machine)> {
 
 fn keep(report: &Report, name: &str) -> Result<()> {
     fs::create_dir_all(RESULTS).map_err(Error::during(RESULTS))?;
-    let markdown = report.markdown();
+    // A text ends in one newline.
+    let markdown = format!("{}\n", report.markdown().trim_end());
     let mut json = serde_json::to_string_pretty(report).map_err(Error::during("the report as JSON"))?;
     json.push('\n');
     for (ending, text) in [("md", &markdown), ("json", &json)] {

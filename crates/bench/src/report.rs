@@ -193,6 +193,9 @@ impl Report {
             out,
             "Ratios hold, absolute figures only on this machine at that hour. [How it is measured](../README.md).\n"
         )?;
+        if machine.load_before > machine.cores as f64 {
+            writeln!(out, "**Other work had the processors as well: what is missed here may be reached, and the reverse.**\n")?;
+        }
         if !self.goals.is_empty() {
             writeln!(out, "## Targets\n")?;
             let rows = self.goals.iter().map(|goal| {
