@@ -63,6 +63,8 @@ pub struct Execution<'a> {
     changed: HashMap<TableId, (Table, TableLayout)>,
     /// What rows that are older than a column added in this transaction hold in it.
     existing: HashMap<(TableId, i16), String>,
+    /// Schemas taken in so far, in order, that were not hoisted: they go ahead too when the transaction is run again.
+    evolved: Vec<Arc<TableSchema>>,
     /// Tables with rows written in this transaction: their columns can't be altered any more.
     written: HashSet<TableId>,
 }
@@ -82,6 +84,7 @@ impl<'a> Execution<'a> {
             committed,
             changed: HashMap::new(),
             existing: HashMap::new(),
+            evolved: Vec::new(),
             written: HashSet::new(),
         };
         for schema in execution.hoist.schemas.clone() {
@@ -111,6 +114,7 @@ impl<'a> Execution<'a> {
         for schema in &batch.schemas {
             if !self.hoist.schemas.contains(schema) {
                 self.evolve(schema)?;
+                self.evolved.push(schema.clone());
             }
         }
         // In the order of OIDs, so that a run can be repeated exactly.
@@ -250,6 +254,8 @@ impl<'a> Execution<'a> {
             return Ok(());
         };
         if !evolution.alterations.is_empty() && self.written.contains(&schema.id) {
+            // With all before it: run ahead alone, it would be followed by the older ones as if they were newer.
+            self.hoist.schemas.append(&mut self.evolved);
             self.hoist.schemas.push(schema.clone());
             return Err(Interrupt::Again);
         }

@@ -377,6 +377,30 @@ fn a_transaction_larger_than_a_batch_is_applied_whole_with_schema_changes_in_its
 }
 
 #[test]
+fn columns_that_come_in_different_pieces_of_a_large_transaction_all_stay() {
+    const ROWS: u32 = 150_000;
+    let mut bench = Bench::new(&table());
+    let mut first = table();
+    first.columns.push(column(4, "d", TypeKind::Int8));
+    let mut second = first.clone();
+    second.columns.push(column(5, "e", TypeKind::Int8));
+    let id = |number: u32| number.to_string();
+    let mut content = vec![Said::Schema(first)];
+    content.extend((1..=ROWS).map(|n| Said::Row(insert(&[Some(&id(n)), None, None, Some(&id(n))]))));
+    content.push(Said::Schema(second));
+    content.extend(
+        (ROWS + 1..=ROWS * 2)
+            .map(|n| Said::Row(insert(&[Some(&id(n)), None, None, Some(&id(n)), Some("5")]))),
+    );
+    let (lsn, _) = bench.transaction(content);
+    bench.wait(lsn);
+    assert_eq!(
+        bench.query("select count(*), count(d), count(e), count(*) filter (d = id) from public.t"),
+        [format!("{}|{}|{ROWS}|{}", ROWS * 2, ROWS * 2, ROWS * 2)]
+    );
+}
+
+#[test]
 fn equal_rows_without_a_key_end_one_by_one() {
     let mut schema = table();
     schema.key = None;
