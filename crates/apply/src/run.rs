@@ -216,12 +216,10 @@ impl Applier {
         progress.applied_time = self.feed.time();
         let changed = execution.commit(&progress)?;
 
-        let is_changed = !changed.is_empty();
+        let mut is_changed = !changed.is_empty();
         self.tables.extend(changed);
         self.progress = progress;
-        for table in self.tables.values_mut() {
-            table.phase.pass(self.progress.applied_lsn);
-        }
+        is_changed |= self.pass_fences(self.progress.applied_lsn);
         for header in &headers {
             self.recent.push_back((header.commit_lsn, header.xid));
         }
@@ -354,9 +352,17 @@ impl Applier {
         }
     }
 
+    /// Tables that were copied at different times agree with each other once the stream is past all their fences.
+    fn pass_fences(&mut self, through: Lsn) -> bool {
+        self.tables.values_mut().fold(false, |passed, table| table.phase.pass(through) || passed)
+    }
+
     /// Nothing is left to do for now.
     fn caught_up(&mut self) {
         let through = self.feed.complete_through();
+        if self.pass_fences(through) {
+            self.publish();
+        }
         self.status.update(|status| status.complete_through = status.complete_through.max(through));
     }
 

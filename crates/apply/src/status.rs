@@ -13,7 +13,7 @@ pub struct TableProgress {
     pub source: TableName,
     /// Name in the warehouse.
     pub target: TableName,
-    /// `loading`, `live`, `needs_resync` or `gone`.
+    /// `loading`, `catching_up` (its rows are newer than other tables'), `live`, `needs_resync` or `gone`.
     pub phase: &'static str,
     /// Why it must be read again, if it must.
     pub reason: Option<String>,

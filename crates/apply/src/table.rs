@@ -45,7 +45,8 @@ impl Phase {
     pub fn as_str(&self) -> &'static str {
         match self {
             Phase::Loading { .. } => "loading",
-            Phase::Live { .. } => "live",
+            Phase::Live { fence: Some(_) } => "catching_up",
+            Phase::Live { fence: None } => "live",
             Phase::NeedsResync { .. } => "needs_resync",
             Phase::Gone => "gone",
         }
@@ -64,13 +65,14 @@ impl Phase {
         matches!(self, Phase::Live { .. } | Phase::NeedsResync { .. })
     }
 
-    /// Drops the fence once the stream has passed it.
-    pub(crate) fn pass(&mut self, applied: Lsn) {
-        if let Phase::Live { fence } | Phase::NeedsResync { fence, .. } = self {
-            if fence.as_ref().is_some_and(|fence| fence.ends_at() <= applied) {
-                *fence = None;
-            }
+    /// Drops the fence once the stream has passed it; whether it did just now.
+    pub(crate) fn pass(&mut self, through: Lsn) -> bool {
+        let (Phase::Live { fence } | Phase::NeedsResync { fence, .. }) = self else { return false };
+        let passed = fence.as_ref().is_some_and(|fence| fence.ends_at() <= through);
+        if passed {
+            *fence = None;
         }
+        passed
     }
 }
 

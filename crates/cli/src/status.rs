@@ -104,7 +104,7 @@ pub struct TableStatus {
     pub name: String,
     /// Name in the warehouse.
     pub warehouse_name: String,
-    /// `loading`, `live`, `needs_resync`, `gone`.
+    /// `loading`, `catching_up`, `live`, `needs_resync`, `gone`.
     pub state: String,
     /// Why it must be read again, if it must.
     pub reason: Option<String>,

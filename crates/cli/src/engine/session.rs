@@ -79,8 +79,10 @@ impl Live {
             return false;
         }
         let status = self.apply.get();
-        let loading: HashSet<TableId> =
-            status.tables.iter().filter(|table| table.phase == "loading").map(|table| table.id).collect();
+        // Tables that were copied under different fences agree only once the stream has passed them.
+        let waiting = ["loading", "catching_up"];
+        let loading = status.tables.iter().filter(|table| waiting.contains(&table.phase));
+        let loading: HashSet<TableId> = loading.map(|table| table.id).collect();
         let known: HashSet<TableId> = status.tables.iter().map(|table| table.id).collect();
         self.expected.iter().all(|table| known.contains(table) && !loading.contains(table))
     }
