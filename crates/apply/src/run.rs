@@ -354,7 +354,11 @@ impl Applier {
 
     /// Tables that were copied at different times agree with each other once the stream is past all their fences.
     fn pass_fences(&mut self, through: Lsn) -> bool {
-        self.tables.values_mut().fold(false, |passed, table| table.phase.pass(through) || passed)
+        let mut passed = false;
+        for table in self.tables.values_mut() {
+            passed |= table.phase.pass(through);
+        }
+        passed
     }
 
     /// Nothing is left to do for now.
