@@ -125,10 +125,10 @@ impl TcpProxy {
         self.shared.state().accepted
     }
 
-    /// Bytes that went to the server and to the clients so far.
+    /// Bytes sent to the server and to the clients so far, those of a write under way included.
     #[must_use]
     pub fn passed_bytes(&self) -> (u64, u64) {
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let load = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
         (load(&self.shared.to_server_bytes), load(&self.shared.to_client_bytes))
     }
 }
@@ -217,11 +217,12 @@ impl Shared {
                 Some(_) => bytes.len(),
                 None => return Err(std::io::ErrorKind::ConnectionAborted.into()),
             };
-            to.write_all(&bytes[..piece])?;
-            bytes = &bytes[piece..];
+            // Counted ahead, so that whoever has received bytes finds them counted.
             let counter =
                 if direction == Direction::ToServer { &self.to_server_bytes } else { &self.to_client_bytes };
-            counter.fetch_add(piece as u64, Ordering::Relaxed);
+            counter.fetch_add(piece as u64, Ordering::SeqCst);
+            to.write_all(&bytes[..piece])?;
+            bytes = &bytes[piece..];
         }
         Ok(())
     }
