@@ -18,11 +18,19 @@ use std::{
     io::{self, Write},
     os::fd::AsRawFd,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use millstream_core::Lsn;
 
 use crate::error::{LogError, Result};
+
+/// How long a lock that is held is tried for: longer than any fork takes to its exec, too short for a person to notice.
+const LOCK_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// The pause between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Names within the log's directory.
 #[derive(Debug, Clone)]
@@ -97,16 +105,21 @@ impl Directory {
             .write(true)
             .open(&path)
             .map_err(LogError::io("open", &path))?;
-        // SAFETY: flock takes a descriptor that `file` keeps open for the length of the call, and touches no memory.
-        let locked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
-        if locked == 0 {
-            return Ok(file);
+        // A process that was forked while the last holder was open shares its lock until it executes its own program.
+        let deadline = Instant::now() + LOCK_WAIT_MAX;
+        loop {
+            // SAFETY: flock takes a descriptor that `file` keeps open for the length of the call, and touches no memory.
+            let locked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
+            if locked == 0 {
+                return Ok(file);
+            }
+            let error = io::Error::last_os_error();
+            match error.kind() {
+                io::ErrorKind::WouldBlock if Instant::now() < deadline => thread::sleep(LOCK_PAUSE),
+                io::ErrorKind::WouldBlock => return Err(LogError::Locked { path: self.root.clone() }),
+                _ => return Err(LogError::Io { doing: "lock", path, source: error }),
+            }
         }
-        let error = io::Error::last_os_error();
-        Err(match error.kind() {
-            io::ErrorKind::WouldBlock => LogError::Locked { path: self.root.clone() },
-            _ => LogError::Io { doing: "lock", path, source: error },
-        })
     }
 }
 
