@@ -299,27 +299,13 @@ fn matched_columns<'a>(schema: &'a TableSchema, layout: &'a TableLayout, capacit
     Rows::new(schema, columns, |_| None, capacity)
 }
 
-/// The keys of some tuples, in the layout's types.
+/// What some tuples are matched by, in the layout's types: their keys, or the whole rows where there is none.
 pub fn keys<'a>(
     schema: &TableSchema,
     layout: &TableLayout,
     tuples: impl Iterator<Item = &'a Tuple>,
 ) -> Result<RecordBatch, EncodeError> {
     let mut rows = matched_columns(schema, layout, tuples.size_hint().0);
-    for tuple in tuples {
-        rows.push(tuple, Position::default())?;
-    }
-    let (fields, columns) = rows.finish();
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
-}
-
-/// Whole rows, in the layout's types.
-pub fn whole_rows<'a>(
-    schema: &TableSchema,
-    layout: &TableLayout,
-    tuples: impl Iterator<Item = &'a Tuple>,
-) -> Result<RecordBatch, EncodeError> {
-    let mut rows = Rows::new(schema, layout.live_columns().collect(), |_| None, tuples.size_hint().0);
     for tuple in tuples {
         rows.push(tuple, Position::default())?;
     }

@@ -156,7 +156,7 @@ impl<'a> Execution<'a> {
     }
 
     /// A value does not fit its column: the column is widened ahead of all rows, or applying stops.
-    fn unfit<T>(&mut self, layout: &TableLayout, error: EncodeError) -> Result<T, Interrupt> {
+    pub(crate) fn unfit<T>(&mut self, layout: &TableLayout, error: EncodeError) -> Result<T, Interrupt> {
         let EncodeError::Unrepresentable { attnum, .. } = &error else {
             return Err(Interrupt::Failed(error.into_apply_error(layout)));
         };
@@ -186,7 +186,7 @@ impl<'a> Execution<'a> {
         if probes.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = match encode::whole_rows(schema, layout, probes.iter()) {
+        let rows = match encode::keys(schema, layout, probes.iter()) {
             Ok(rows) => rows,
             Err(error) => return self.unfit(layout, error),
         };
@@ -229,7 +229,7 @@ impl<'a> Execution<'a> {
     }
 
     /// Follows a table to a new schema, or takes in a table not known so far.
-    fn evolve(&mut self, schema: &Arc<TableSchema>) -> Result<(), Interrupt> {
+    pub(crate) fn evolve(&mut self, schema: &Arc<TableSchema>) -> Result<(), Interrupt> {
         let Some(table) = self.table(schema.id) else {
             let Some(mut layout) = self.selection.layout(schema) else { return Ok(()) };
             self.widen_new(&mut layout);
@@ -372,16 +372,6 @@ impl<'a> Execution<'a> {
         };
         self.written.insert(id);
         Ok(self.transaction.replace_with_staged(&layout, at)?)
-    }
-
-    /// Follows a table to the schema it was copied under.
-    pub fn follow(&mut self, schema: &Arc<TableSchema>) -> Result<(), Interrupt> {
-        self.evolve(schema)
-    }
-
-    /// A column of copied rows does not fit.
-    pub fn unfit_column<T>(&mut self, layout: &TableLayout, error: EncodeError) -> Result<T, Interrupt> {
-        self.unfit(layout, error)
     }
 
     /// The table as this transaction leaves it.

@@ -87,7 +87,7 @@ fn chunk_rows(
     };
     match read_chunk(bases, base, table, number, &layout, |rows| take(execution, rows))? {
         Ok(()) => Ok(()),
-        Err(error) => execution.unfit_column(&layout, error),
+        Err(error) => execution.unfit(&layout, error),
     }
 }
 
@@ -206,7 +206,7 @@ impl Applier {
         let progress = Progress { applied_time: time, ..self.progress.clone() };
         let bases = self.bases.clone();
         let counts = self.in_transaction(&progress, |execution| {
-            execution.follow(&schema)?;
+            execution.evolve(&schema)?;
             for chunk in &from.chunks {
                 chunk_rows(execution, &bases, base, from, chunk.number, |execution, rows| {
                     execution.stage(id, rows)

@@ -304,7 +304,7 @@ impl Applier {
     /// Takes in how a table looks at the position that is applied; whether it must be read again.
     fn follow(&mut self, schema: &Arc<TableSchema>) -> Result<bool, ApplyError> {
         let progress = self.progress.clone();
-        self.in_transaction(&progress, |execution| execution.follow(schema))?;
+        self.in_transaction(&progress, |execution| execution.evolve(schema))?;
         let table = self.tables.get(&schema.id);
         Ok(table.is_some_and(|table| matches!(table.phase, Phase::NeedsResync { .. })))
     }
