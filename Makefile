@@ -36,6 +36,7 @@ demo: bootstrap ## an example, live [EXAMPLE=finance] [DEMO_SECONDS=30: ends by 
 
 .PHONY: test
 test: bootstrap ## every test; starts the servers it needs
+	@scripts/bootstrap faketime
 	@cargo test $(LOCKED) --workspace
 
 .PHONY: bench
@@ -45,6 +46,7 @@ bench: build ## ratios to psql, pg_recvlogical and Debezium [BENCH=full|quick|sm
 
 .PHONY: soak
 soak: bootstrap ## the scenarios at full size: every fail point three times, fifty random kills [MILLSTREAM_SEED=n]
+	@scripts/bootstrap faketime
 	@MILLSTREAM_SOAK=1 cargo test $(LOCKED) --package millstream --test scenarios -- --nocapture
 
 .PHONY: lint

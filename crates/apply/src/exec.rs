@@ -285,7 +285,8 @@ impl<'a> Execution<'a> {
     }
 
     /// Two tables can't have one name in the warehouse, which folds case.
-    fn check_name(&self, layout: &TableLayout) -> Result<(), ApplyError> {
+    fn check_name(&mut self, layout: &TableLayout) -> Result<(), ApplyError> {
+        self.step_aside(layout)?;
         let folded =
             |layout: &TableLayout| (layout.target.schema.to_lowercase(), layout.target.name.to_lowercase());
         let others = self.committed.values().filter(|table| !self.changed.contains_key(&table.layout.id));
@@ -302,6 +303,27 @@ impl<'a> Execution<'a> {
                 target: layout.target.to_string(),
             }),
         }
+    }
+
+    /// The source has one table of a name at a time. So one that is known by the name of another was dropped or renamed since, and which of both the
+    /// stream doesn't say. Until the catalogue has been looked at it goes by its OID, as its history does once it is gone.
+    fn step_aside(&mut self, layout: &TableLayout) -> Result<(), ApplyError> {
+        let others = self.committed.values().filter(|table| !self.changed.contains_key(&table.layout.id));
+        let mut others = others.chain(self.changed.values().map(|(table, _)| table));
+        let older = others.find(|other| {
+            other.layout.id != layout.id
+                && other.phase != Phase::Gone
+                && other.layout.source == layout.source
+                && other.layout.target == layout.target
+        });
+        let Some(mut older) = older.cloned() else { return Ok(()) };
+        let id = older.layout.id;
+        older.layout.target.name = format!("{}_{id}", older.layout.target.name);
+        self.transaction.alter_table(&older.to_state()?, &[])?;
+        let held = self.write_layout(id).unwrap_or(&older.layout).clone();
+        let write_layout = TableLayout { target: older.layout.target.clone(), ..held };
+        self.changed.insert(id, (older, write_layout));
+        Ok(())
     }
 
     fn widen(&mut self, id: TableId, attnum: i16) -> Result<(), Interrupt> {

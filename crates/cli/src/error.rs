@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use millstream_core::{Diagnostic, Exit};
 
+use crate::config::units::print_size;
+
 /// What can go wrong outside the rooms.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
@@ -50,6 +52,16 @@ pub enum ProgramError {
         /// What is wrong.
         detail: String,
     },
+    /// Too little room to begin.
+    #[error("only {} {} left on {}", print_size(*.free), if *.free == 1 { "is" } else { "are" }, .path.display())]
+    NoRoom {
+        /// The directory.
+        path: PathBuf,
+        /// Bytes that are left.
+        free: u64,
+        /// Bytes that it takes to begin.
+        needed: u64,
+    },
     /// A model is called like a table.
     #[error("the model {model} would take the name of table {table}")]
     ModelCollides {
@@ -88,6 +100,12 @@ pub enum ProgramError {
     #[error("there is no warehouse yet at {path}")]
     NoWarehouse {
         /// Where it would be.
+        path: PathBuf,
+    },
+    /// A warehouse that was there.
+    #[error("the warehouse file {path} is gone")]
+    WarehouseGone {
+        /// Where it was.
         path: PathBuf,
     },
     /// A table that is not replicated.
@@ -151,6 +169,7 @@ impl Diagnostic for ProgramError {
             ProgramError::Unreadable { .. } => "MS6005",
             ProgramError::State { .. } => "MS6006",
             ProgramError::ModelCollides { .. } => "MS6007",
+            ProgramError::NoRoom { .. } => "MS6008",
             ProgramError::OwnedByAnother { .. } => "MS6101",
             ProgramError::Socket { .. } => "MS6102",
             ProgramError::InstanceLost { .. } => "MS6103",
@@ -160,6 +179,7 @@ impl Diagnostic for ProgramError {
             ProgramError::Signals(_) => "MS6107",
             ProgramError::AsOf { .. } => "MS6201",
             ProgramError::NoWarehouse { .. } => "MS6202",
+            ProgramError::WarehouseGone { .. } => "MS6209",
             ProgramError::NoSuchTable { .. } => "MS6203",
             ProgramError::NoLog => "MS6207",
             ProgramError::From { .. } => "MS6208",
@@ -188,7 +208,9 @@ impl Diagnostic for ProgramError {
             | ProgramError::Cancelled
             | ProgramError::AsOf { .. }
             | ProgramError::NoWarehouse { .. }
+            | ProgramError::WarehouseGone { .. }
             | ProgramError::ModelCollides { .. }
+            | ProgramError::NoRoom { .. }
             | ProgramError::NoLog
             | ProgramError::From { .. }
             | ProgramError::NoCommonPosition { .. }
@@ -210,6 +232,10 @@ impl Diagnostic for ProgramError {
                 "it says which source this project belongs to; move {} away only if you are sure that it still is that one",
                 path.display()
             ),
+            ProgramError::NoRoom { needed, .. } => format!(
+                "make room: the log and the warehouse are kept there, and nothing is begun below {}",
+                print_size(*needed)
+            ),
             ProgramError::ModelCollides { model, .. } => format!("rename models/{model}.sql"),
             ProgramError::OwnedByAnother { .. } => {
                 "only one instance may own a project: stop that one first, or use another project's directory".into()
@@ -221,6 +247,9 @@ impl Diagnostic for ProgramError {
             }
             ProgramError::AsOf { .. } => "write a time as 2026-11-21T12:00:00Z, or an LSN as 0/16B3748".into(),
             ProgramError::NoWarehouse { .. } => "`millstream up` makes it and fills it".into(),
+            ProgramError::WarehouseGone { .. } => {
+                "`millstream up` builds it again from the base and the log; or put it back from a backup first".into()
+            }
             ProgramError::NoSuchTable { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
             ProgramError::NoSuchTable { .. } => {
                 "write schema.table as it is called at the source; `millstream status` lists them".into()
@@ -244,11 +273,14 @@ impl Diagnostic for ProgramError {
             | ProgramError::Unwritable { .. }
             | ProgramError::Unreadable { .. }
             | ProgramError::ModelCollides { .. }
+            | ProgramError::NoRoom { .. }
             | ProgramError::AsOf { .. }
             | ProgramError::From { .. }
             | ProgramError::NoSuchTable { .. }
             | ProgramError::Socket { .. } => Exit::Usage,
-            ProgramError::OwnedByAnother { .. } | ProgramError::State { .. } => Exit::Protected,
+            ProgramError::OwnedByAnother { .. }
+            | ProgramError::State { .. }
+            | ProgramError::WarehouseGone { .. } => Exit::Protected,
             ProgramError::InstanceLost { .. } | ProgramError::UnknownRequest { .. } => Exit::Unreachable,
             ProgramError::Stdout(_)
             | ProgramError::Signals(_)

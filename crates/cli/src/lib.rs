@@ -24,7 +24,9 @@ pub fn main() -> u8 {
     let output = arguments.global.output();
     output::log_to_stderr(arguments.global.verbose, output.stderr_color);
     verbs::run(arguments, &output).unwrap_or_else(|failure| {
-        output.failure(&failure);
+        if !output::is_unread(&failure) {
+            output.failure(&failure);
+        }
         failure.exit
     })
 }

@@ -95,6 +95,8 @@ pub struct WarehouseStatus {
     pub applied_lsn: Option<Lsn>,
     /// Size of the file, in bytes.
     pub bytes: u64,
+    /// The last time that it was built again from base and log, and what of its history is gone since.
+    pub rebuilt: Option<serde_json::Value>,
 }
 
 /// One of `tables`.
@@ -199,6 +201,29 @@ pub fn print(output: &Output, status: &serde_json::Value) -> Result<(), Failure>
         size(&warehouse["bytes"]),
         text(&warehouse["applied_lsn"])
     ))?;
+    let rebuilt = &warehouse["rebuilt"];
+    if rebuilt.is_object() {
+        let kept = rebuilt["kept_as"]
+            .as_str()
+            .map_or(String::new(), |path| format!("; the damaged file is kept as {path}"));
+        output.line(&format!(
+            "{} {}",
+            label(""),
+            output.paint_data(
+                Style::Warning,
+                &format!("built again at {}: {}{kept}", text(&rebuilt["at"]), text(&rebuilt["reason"]))
+            )
+        ))?;
+        for table in rebuilt["history_gone"].as_array().into_iter().flatten() {
+            let gone = format!(
+                "history of {} from {} to {} is gone",
+                text(&table["name"]),
+                text(&table["from"]),
+                text(&table["to"])
+            );
+            output.line(&format!("{} {}", label(""), output.paint_data(Style::Warning, &gone)))?;
+        }
+    }
     output.line("")?;
     print_tables(output, status["tables"].as_array().map_or(&[][..], Vec::as_slice))?;
     if let Some(code) = status["error"]["code"].as_str() {

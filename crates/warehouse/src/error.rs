@@ -36,6 +36,22 @@ pub enum WarehouseError {
         /// DuckDB's words.
         detail: String,
     },
+    /// A part of the open file can't be read.
+    #[error("the warehouse's file is damaged: a part of it could not be read while {doing}")]
+    DataDamaged {
+        /// What was being done.
+        doing: String,
+        /// DuckDB's words.
+        detail: String,
+    },
+    /// Somebody else's file.
+    #[error("{} is not a warehouse of this project: {what}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        what: String,
+    },
     /// Written by a version of Millstream that this one does not know.
     #[error("the warehouse has format {found}, this version of millstream knows formats up to {supported}")]
     Format {
@@ -117,6 +133,14 @@ pub enum WarehouseError {
         /// DuckDB's words.
         detail: String,
     },
+    /// DuckDB takes nothing more until the file is opened again.
+    #[error("the warehouse must be opened again, because it failed while {doing}")]
+    Invalidated {
+        /// What was being done.
+        doing: String,
+        /// DuckDB's words.
+        detail: String,
+    },
     /// A reader's statement that is not one reading statement.
     #[error("only a single statement that reads is accepted here: {what}")]
     NotReadOnly {
@@ -128,6 +152,14 @@ pub enum WarehouseError {
     Query {
         /// DuckDB's words.
         detail: String,
+    },
+    /// A name of the query that two schemas have.
+    #[error("`{name}` could be {}", candidates.join(" or "))]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// What it could be, qualified.
+        candidates: Vec<String>,
     },
     /// The query asks for a time before the table's history.
     #[error("{detail}")]
@@ -145,9 +177,10 @@ impl Diagnostic for WarehouseError {
         match self {
             WarehouseError::Locked { .. } => "MS5001",
             WarehouseError::WalDamaged { .. } => "MS5002",
-            WarehouseError::FileDamaged { .. } => "MS5003",
+            WarehouseError::FileDamaged { .. } | WarehouseError::DataDamaged { .. } => "MS5003",
             WarehouseError::Format { .. } => "MS5004",
             WarehouseError::Open { .. } => "MS5005",
+            WarehouseError::Foreign { .. } => "MS5006",
             WarehouseError::NoSuchRow { .. } => "MS5101",
             WarehouseError::MalformedRows { .. } => "MS5102",
             WarehouseError::NotExact { .. } => "MS5103",
@@ -157,10 +190,12 @@ impl Diagnostic for WarehouseError {
             WarehouseError::OutOfMemory { .. } => "MS5202",
             WarehouseError::Disk { .. } => "MS5203",
             WarehouseError::CheckpointBlocked { .. } => "MS5204",
+            WarehouseError::Invalidated { .. } => "MS5205",
             WarehouseError::NotReadOnly { .. } => "MS5301",
             WarehouseError::Query { .. } => "MS5302",
             WarehouseError::NoHistory { .. } => "MS5303",
             WarehouseError::Interrupted => "MS5304",
+            WarehouseError::Ambiguous { .. } => "MS5305",
         }
     }
 
@@ -169,10 +204,12 @@ impl Diagnostic for WarehouseError {
             WarehouseError::Locked { detail, .. }
             | WarehouseError::WalDamaged { detail, .. }
             | WarehouseError::FileDamaged { detail, .. }
+            | WarehouseError::DataDamaged { detail, .. }
             | WarehouseError::Open { detail, .. }
             | WarehouseError::Statement { detail, .. }
             | WarehouseError::OutOfMemory { detail, .. }
             | WarehouseError::Disk { detail, .. }
+            | WarehouseError::Invalidated { detail, .. }
             | WarehouseError::CheckpointBlocked { detail } => Some(detail.clone()),
             _ => None,
         }
@@ -191,8 +228,15 @@ impl Diagnostic for WarehouseError {
                 wal.display()
             ),
             WarehouseError::FileDamaged { path, .. } => {
-                format!("Move {} aside: it is rebuilt from the base and the event log.", path.display())
+                format!("Move {} aside: `millstream up` rebuilds it from the base and the event log.", path.display())
             }
+            WarehouseError::DataDamaged { .. } => {
+                "Stop the instance, move the file aside and run `millstream up`: it rebuilds it from the base and the event log.".into()
+            }
+            WarehouseError::Foreign { path, .. } => format!(
+                "Name another file in warehouse.duckdb, or move {} away yourself.",
+                path.display()
+            ),
             WarehouseError::Format { .. } => "Use the version of millstream that wrote it, or a newer one.".into(),
             WarehouseError::Open { .. } => "Check that the directory exists and can be written.".into(),
             WarehouseError::NoSuchRow { .. } => {
@@ -204,8 +248,12 @@ impl Diagnostic for WarehouseError {
             WarehouseError::Collision(_) => "Rename one of them, or leave it out.".into(),
             WarehouseError::OutOfMemory { .. } => "Raise the warehouse's memory limit.".into(),
             WarehouseError::Disk { .. } => "Free some space; it goes on by itself.".into(),
+            WarehouseError::Invalidated { .. } => {
+                "Free some space if there is none; a running instance opens it again by itself.".into()
+            }
             WarehouseError::CheckpointBlocked { .. } => "Wait for the readers to finish.".into(),
             WarehouseError::NotReadOnly { .. } => "Send one SELECT at a time.".into(),
+            WarehouseError::Ambiguous { .. } => "Write the schema before the name.".into(),
             WarehouseError::NotExact { .. } => "Choose another type for the column in the configuration.".into(),
             _ => return None,
         })
@@ -223,12 +271,15 @@ impl Diagnostic for WarehouseError {
             WarehouseError::Locked { .. }
             | WarehouseError::WalDamaged { .. }
             | WarehouseError::FileDamaged { .. }
+            | WarehouseError::DataDamaged { .. }
+            | WarehouseError::Foreign { .. }
             | WarehouseError::Format { .. }
             | WarehouseError::NoSuchRow { .. }
             | WarehouseError::Altered { .. } => Exit::Protected,
             WarehouseError::NotReadOnly { .. }
             | WarehouseError::Query { .. }
             | WarehouseError::NoHistory { .. }
+            | WarehouseError::Ambiguous { .. }
             | WarehouseError::Collision(_) => Exit::Usage,
             _ => Exit::Wrong,
         }

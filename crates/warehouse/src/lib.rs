@@ -6,6 +6,8 @@ pub mod duckdb;
 mod error;
 mod names;
 
-pub use duckdb::{BrokenModel, DuckDb, DuckDbOptions, DuckHandle, DuckReader, ModelView};
+pub use duckdb::{
+    move_file_aside, BrokenModel, DuckDb, DuckDbOptions, DuckHandle, DuckReader, FileKind, ModelView,
+};
 pub use error::WarehouseError;
 pub use names::{collisions, Collision};

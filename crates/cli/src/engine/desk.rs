@@ -8,14 +8,20 @@ use millstream_source::{CaptureState, TableChange};
 use millstream_warehouse::{DuckDb, DuckHandle};
 use serde_json::value::to_raw_value;
 
-use super::{catch_up, open, plan, query, report, resync, session::Live, tail, verify};
+use super::{
+    catch_up, open, plan, provision::Remembered, query, report, resync, session::Live, tail, verify,
+    warehouse_file,
+};
 use crate::{
     config::{nearest, Project},
     error::ProgramError,
-    failure::Failure,
+    failure::{Doing, Failure},
     instance::{Cancellation, Emit, Event, Handler, Request},
     status::State,
 };
+
+/// The code of [`ProgramError::NoWarehouse`].
+const NO_WAREHOUSE: &str = "MS6202";
 
 /// What the instance is doing as a whole, where the rooms don't say it.
 #[derive(Debug, Clone)]
@@ -64,14 +70,35 @@ impl Desk {
         if matches!(request, Request::Status | Request::Tail { .. }) && self.project.log.dir.exists() {
             self.put_log(open::log(&self.project)?);
         }
-        if matches!(request, Request::Status | Request::Plan | Request::Tail { .. })
-            && !self.project.warehouse.duckdb.exists()
-        {
-            return Ok(None);
+        match self.open_warehouse() {
+            Ok(warehouse) => {
+                self.put_warehouse(warehouse.handle());
+                Ok(Some(warehouse))
+            }
+            // Nothing is there yet, and nothing was.
+            Err(failure) if failure.code == NO_WAREHOUSE && !matches!(request, Request::Sql { .. }) => {
+                Ok(None)
+            }
+            // What can be said without it is said, and that it can't be opened.
+            Err(failure) if matches!(request, Request::Status) => {
+                self.set_failed(failure);
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
         }
-        let warehouse = open::existing_warehouse(&self.project)?;
-        self.put_warehouse(warehouse.handle());
-        Ok(Some(warehouse))
+    }
+
+    fn open_warehouse(&self) -> Result<DuckDb, Failure> {
+        let path = self.project.warehouse.duckdb.clone();
+        let known = Remembered::read(&self.project)?.map(|known| known.warehouse).unwrap_or_default();
+        if !path.exists() {
+            return Err(match known.file {
+                Some(_) => ProgramError::WarehouseGone { path }.into(),
+                None => ProgramError::NoWarehouse { path }.into(),
+            });
+        }
+        let opened = warehouse_file::existing(&self.project, &known).map_err(Failure::from);
+        Ok(opened.doing("opening the warehouse")?.0)
     }
 
     pub(crate) fn put_warehouse(&self, handle: DuckHandle) {
@@ -184,8 +211,8 @@ impl Handler for Desk {
             }
             Request::Verify { tables } => verify::run(self, &tables, emit, cancellation),
             Request::Resync { tables } => resync::run(self, &tables, emit, cancellation),
-            Request::Tail { table, from, limit, follow } => {
-                let wanted = tail::Wanted { table: &table, from: from.as_deref(), limit, follow };
+            Request::Tail { table, from, limit, follow, text } => {
+                let wanted = tail::Wanted { table: &table, from: from.as_deref(), limit, follow, text };
                 tail::run(self, &wanted, emit, cancellation)
             }
         }

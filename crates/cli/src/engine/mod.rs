@@ -3,7 +3,7 @@
 //! - [`desk`]: answers requests, in a running instance and out of one.
 //! - [`session`]: capture, apply and copying at work; [`provision`] is what comes before.
 //! - [`models`]: views kept beside the tables.
-//! - [`open`]: opens log, warehouse and source settings.
+//! - [`open`]: opens log and source settings; [`warehouse_file`] the warehouse, which may have to be built again.
 //! - [`tending`]: what becomes of tables that changed without an event.
 //! - [`query`], [`report`], [`plan`], [`tail`], [`catch_up`]: single answers; [`verify`] and [`resync`], which hold apply at a
 //!   snapshot ([`fenced`]).
@@ -22,10 +22,12 @@ mod session;
 mod tail;
 mod tending;
 mod verify;
+mod warehouse_file;
 
 pub(crate) use desk::Desk;
 pub(crate) use models::{keep_models, model_files};
-pub(crate) use open::free_bytes;
+pub(crate) use open::{check_room, free_bytes};
 pub(crate) use provision::{check_source, SLOT_IN_USE};
 pub(crate) use session::{Live, Session};
 pub(crate) use tending::{tend_once, Tending, Told};
+pub(crate) use warehouse_file::{is_damage, must_reopen, set_aside, Rebuild};

@@ -1,10 +1,9 @@
-//! Opening what a project names: its log, its warehouse, its source.
+//! Opening what a project names: its log, its source. The warehouse is [`super::warehouse_file`]'s.
 
 use std::{ffi::CString, mem::MaybeUninit, os::unix::ffi::OsStrExt, path::Path, str::FromStr};
 
 use millstream_log::{EmbeddedLog, LogSettings};
 use millstream_source::{Connection, SourceConfig, TablePatterns};
-use millstream_warehouse::{DuckDb, DuckDbOptions, WarehouseError};
 
 use crate::{
     config::Project,
@@ -44,42 +43,19 @@ pub(crate) fn log(project: &Project) -> Result<EmbeddedLog, Failure> {
     EmbeddedLog::open(settings).doing("opening the log")
 }
 
-/// What was done to open the warehouse.
-pub(crate) struct OpenedWarehouse {
-    /// The warehouse.
-    pub(crate) warehouse: DuckDb,
-    /// What a person should know of it.
-    pub(crate) notes: Vec<String>,
-}
+/// Below this nothing is begun: it is what the first segment of the log and an empty warehouse take, with some rows.
+const ROOM_MIN: u64 = 64 << 20;
 
-/// Opens or creates the warehouse. A damaged write-ahead log of DuckDB's is moved aside: what it held comes again from our log.
-pub(crate) fn warehouse(project: &Project) -> Result<OpenedWarehouse, Failure> {
-    let path = &project.warehouse.duckdb;
-    make_parent(path)?;
-    let options = DuckDbOptions::default();
-    match DuckDb::open(path, &options) {
-        Ok(warehouse) => Ok(OpenedWarehouse { warehouse, notes: Vec::new() }),
-        Err(WarehouseError::WalDamaged { detail, .. }) => {
-            let (warehouse, aside) = DuckDb::open_without_wal(path, &options)
-                .doing("opening the warehouse without its damaged WAL")?;
-            let notes = vec![format!(
-                "the warehouse's own write-ahead log was damaged ({}); it is kept as {}, and what it held is applied again from the log",
-                detail.lines().next().unwrap_or_default(),
-                aside.display()
-            )];
-            Ok(OpenedWarehouse { warehouse, notes })
+/// Whether there is room to begin where the directory is, or will be.
+pub(crate) fn check_room(directory: &Path) -> Result<(), ProgramError> {
+    // The nearest directory that exists is the one whose room decides.
+    let path = directory.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
+    match free_bytes(path) {
+        Some(free) if free < ROOM_MIN => {
+            Err(ProgramError::NoRoom { path: path.to_owned(), free, needed: ROOM_MIN })
         }
-        Err(error) => Err(error).doing("opening the warehouse"),
+        _ => Ok(()),
     }
-}
-
-/// Opens the warehouse only if it is there: for verbs that look at it.
-pub(crate) fn existing_warehouse(project: &Project) -> Result<DuckDb, Failure> {
-    let path = &project.warehouse.duckdb;
-    if !path.exists() {
-        return Err(ProgramError::NoWarehouse { path: path.clone() }.into());
-    }
-    Ok(warehouse(project)?.warehouse)
 }
 
 /// Room on a file system for this user, in bytes.
@@ -96,7 +72,8 @@ pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
     Some(stats.f_bavail.saturating_mul(stats.f_frsize))
 }
 
-fn make_parent(path: &Path) -> Result<(), Failure> {
+/// Makes the directory that a file or directory stands in.
+pub(super) fn make_parent(path: &Path) -> Result<(), Failure> {
     let Some(parent) = path.parent() else { return Ok(()) };
     std::fs::create_dir_all(parent)
         .map_err(|source| ProgramError::Unwritable { path: parent.to_owned(), source }.into())

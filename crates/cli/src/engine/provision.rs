@@ -6,19 +6,19 @@
 use std::{fs, path::Path};
 
 use millstream_apply::layout::{OnUnrepresentable as ApplyOnUnrepresentable, Selection, TableOptions};
-use millstream_core::{warehouse::TableLayout, Lsn, TableName};
+use millstream_core::{warehouse::TableLayout, Diagnostic, Exit, Lsn, TableName};
 use millstream_source::{
     catalog::{self, schema::table_schemas},
-    preflight::{self, Before, Check},
+    preflight::{self, Before, Check, CheckState},
     provision::{self, Plan},
     replication::Replication,
     wire::Wire,
     SourceConfig, SourceError, SourceIdentity,
 };
-use millstream_warehouse::{collisions, WarehouseError};
+use millstream_warehouse::{collisions, ModelView, WarehouseError};
 use serde::{Deserialize, Serialize};
 
-use super::{models, open, session::runtime};
+use super::{models, open, session::runtime, warehouse_file::Known};
 use crate::{
     config::{OnUnrepresentable, Project},
     error::ProgramError,
@@ -41,12 +41,21 @@ pub(super) struct Remembered {
     pub(super) slot_created: bool,
     /// Whether the publication was created by us, so that tables may be added to it.
     pub(super) publication_created: bool,
+    /// Whose the warehouse's file is, and what it held.
+    #[serde(default)]
+    pub(super) warehouse: Known,
 }
 
 impl Remembered {
     /// Of a source of which nothing was created.
     pub(super) fn new(source: SourceIdentity) -> Self {
-        Remembered { version: STATE_VERSION, source, slot_created: false, publication_created: false }
+        Remembered {
+            version: STATE_VERSION,
+            source,
+            slot_created: false,
+            publication_created: false,
+            warehouse: Known::default(),
+        }
     }
 
     /// Reads it; `None` where there is nothing yet.
@@ -113,7 +122,61 @@ pub(crate) fn check_source(project: &Project) -> Result<Vec<Check>, Failure> {
         flushed: None,
         identity: remembered.map(|before| before.source),
     };
-    Ok(runtime()?.block_on(preflight::check(&source, &before)))
+    runtime()?.block_on(async {
+        let mut checks = preflight::check(&source, &before).await;
+        // A server that can't be reached has been told.
+        if checks.iter().all(|check| check.name != "connection" || check.state != CheckState::Failed) {
+            checks.push(check_names(project, &source).await?);
+        }
+        Ok(checks)
+    })
+}
+
+/// Whether everything would have a name of its own in the warehouse.
+async fn check_names(project: &Project, source: &SourceConfig) -> Result<Check, Failure> {
+    let mut wire = Wire::connect(&source.connection).await?;
+    let tables = catalog::tables(&mut wire).await?;
+    let ids: Vec<_> = tables
+        .into_iter()
+        .filter(|table| project.source.tables.selects(&table.name))
+        .map(|table| table.id)
+        .collect();
+    let schemas = table_schemas(&mut wire, None, &ids).await?;
+    wire.close().await;
+    let selection = selection(project);
+    let layouts: Vec<TableLayout> = schemas.iter().filter_map(|schema| selection.layout(schema)).collect();
+    let ok = Check {
+        code: "",
+        name: "names",
+        state: CheckState::Ok,
+        detail: "each table and column has a name of its own in the warehouse".into(),
+        remedy_sql: None,
+        hint: None,
+        exit: Exit::Usage,
+    };
+    let failed = |error: &dyn Diagnostic| Check {
+        code: error.code(),
+        state: CheckState::Failed,
+        detail: error.to_string(),
+        hint: error.hint(),
+        ..ok.clone()
+    };
+    Ok(match (collision(&layouts), model_collision(&models::read(project)?, &layouts)) {
+        (Some(error), _) => failed(&error),
+        (None, Some(error)) => failed(&error),
+        (None, None) => ok,
+    })
+}
+
+fn collision(layouts: &[TableLayout]) -> Option<WarehouseError> {
+    collisions(layouts).into_iter().next().map(WarehouseError::Collision)
+}
+
+fn model_collision(models: &[ModelView], layouts: &[TableLayout]) -> Option<ProgramError> {
+    models.iter().find_map(|model| {
+        let table = layouts.iter().find(|table| takes(table, &model.name))?;
+        Some(ProgramError::ModelCollides { model: model.name.name.clone(), table: table.source.to_string() })
+    })
 }
 
 /// The source as it is, and what would be created of it.
@@ -165,17 +228,11 @@ pub(super) async fn prepare(
     wire.close().await;
     let selection = selection(project);
     let layouts: Vec<TableLayout> = schemas.iter().filter_map(|schema| selection.layout(schema)).collect();
-    if let Some(collision) = collisions(&layouts).into_iter().next() {
-        return Err(WarehouseError::Collision(collision).into());
+    if let Some(error) = collision(&layouts) {
+        return Err(error.into());
     }
-    for model in &models {
-        if let Some(table) = layouts.iter().find(|table| takes(table, &model.name)) {
-            return Err(ProgramError::ModelCollides {
-                model: model.name.name.clone(),
-                table: table.source.to_string(),
-            }
-            .into());
-        }
+    if let Some(error) = model_collision(&models, &layouts) {
+        return Err(error.into());
     }
     Ok(Prepared { identity, plan, layouts })
 }

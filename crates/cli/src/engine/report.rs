@@ -10,7 +10,7 @@ use millstream_core::{
 use millstream_source::{slot::Slot, wire::Wire, SourceConfig};
 use serde_json::Value;
 
-use super::{desk::Desk, open, session::runtime};
+use super::{desk::Desk, open, provision::Remembered, session::runtime};
 use crate::{
     failure::Failure,
     status::{LogStatus, SourceStatus, Status, TableStatus, WarehouseStatus},
@@ -24,38 +24,12 @@ pub(super) fn status(desk: &Desk) -> Result<Status, Failure> {
     let stage = desk.stage();
     let project = &desk.project;
     let log = desk.log.get().map(|log| log.stats());
-    let mut tables = Vec::new();
-    let mut applied_lsn = None;
-    if let Some(warehouse) = desk.warehouse.get() {
-        let mut reader = warehouse.reader()?;
-        let progress = reader.progress()?;
-        applied_lsn = (progress.applied_lsn != Lsn::ZERO).then_some(progress.applied_lsn);
-        let applied_at = (progress.applied_time != Timestamp::default()).then_some(progress.applied_time);
-        let mut quarantined: HashMap<_, _> = warehouse.quarantine_counts()?.into_iter().collect();
-        let broken = warehouse.broken_models()?;
-        for table in warehouse.tables()? {
-            let counts = reader.counts(&table.layout)?;
-            let (state, reason) = phase(&table);
-            let broken_dependents = broken
-                .iter()
-                .filter(|model| model.error.to_string().contains(&table.layout.target.name))
-                .map(|model| model.name.to_string());
-            tables.push(TableStatus {
-                name: table.layout.source.to_string(),
-                warehouse_name: table.layout.target.to_string(),
-                state,
-                reason,
-                rows: Some(counts.rows),
-                history_rows: Some(counts.history_rows),
-                history_since: table.history_since.map(|moment| moment.time),
-                applied_lsn,
-                applied_at,
-                quarantined: quarantined.remove(&table.layout.id).unwrap_or(0),
-                broken_dependents: broken_dependents.collect(),
-            });
-        }
-        tables.sort_by(|a, b| a.name.cmp(&b.name));
-    }
+    let (tables, applied_lsn) = match (tables(desk), &stage.error) {
+        (Ok(read), _) => read,
+        // It is said what is wrong; that nothing can be read beside it is no news.
+        (Err(_), Some(_)) => (Vec::new(), None),
+        (Err(failure), None) => return Err(failure),
+    };
     Ok(Status {
         name: project.name.clone(),
         state: stage.state,
@@ -68,10 +42,51 @@ pub(super) fn status(desk: &Desk) -> Result<Status, Failure> {
             bytes: log.bytes,
             bytes_max: log.bytes_max,
         }),
-        warehouse: WarehouseStatus { applied_lsn, bytes: file_bytes(&project.warehouse.duckdb) },
+        warehouse: WarehouseStatus {
+            applied_lsn,
+            bytes: file_bytes(&project.warehouse.duckdb),
+            rebuilt: Remembered::read(project)?
+                .and_then(|remembered| Some(remembered.warehouse.rebuilt?.document())),
+        },
         tables,
         error: stage.error,
     })
+}
+
+/// The tables, and up to where all of them are applied; none while the warehouse is not open.
+fn tables(desk: &Desk) -> Result<(Vec<TableStatus>, Option<Lsn>), Failure> {
+    let mut tables = Vec::new();
+    let mut applied_lsn = None;
+    let Some(warehouse) = desk.warehouse.get() else { return Ok((tables, applied_lsn)) };
+    let mut reader = warehouse.reader()?;
+    let progress = reader.progress()?;
+    applied_lsn = (progress.applied_lsn != Lsn::ZERO).then_some(progress.applied_lsn);
+    let applied_at = (progress.applied_time != Timestamp::default()).then_some(progress.applied_time);
+    let mut quarantined: HashMap<_, _> = warehouse.quarantine_counts()?.into_iter().collect();
+    let broken = warehouse.broken_models()?;
+    for table in warehouse.tables()? {
+        let counts = reader.counts(&table.layout)?;
+        let (state, reason) = phase(&table);
+        let broken_dependents = broken
+            .iter()
+            .filter(|model| model.error.to_string().contains(&table.layout.target.name))
+            .map(|model| model.name.to_string());
+        tables.push(TableStatus {
+            name: table.layout.source.to_string(),
+            warehouse_name: table.layout.target.to_string(),
+            state,
+            reason,
+            rows: Some(counts.rows),
+            history_rows: Some(counts.history_rows),
+            history_since: table.history_since.map(|moment| moment.time),
+            applied_lsn,
+            applied_at,
+            quarantined: quarantined.remove(&table.layout.id).unwrap_or(0),
+            broken_dependents: broken_dependents.collect(),
+        });
+    }
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok((tables, applied_lsn))
 }
 
 /// The source's part: by what capture heard last, or with nothing but its name where nothing runs.

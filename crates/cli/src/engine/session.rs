@@ -33,7 +33,8 @@ use super::{
     desk::Desk,
     open,
     provision::{prepare, selection, Prepared, Remembered},
-    tending::known_schemas,
+    tending::{known_schemas, Told},
+    warehouse_file::{self, Rebuild},
 };
 use crate::failure::{Doing, Failure};
 
@@ -171,21 +172,31 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 impl Session {
     /// Checks and provides everything, then starts capture, apply and, where rows are missing, copying. Rows may still be on their way when it
     /// returns.
-    pub(crate) fn start(desk: &Desk, note: &mut dyn FnMut(String)) -> Result<Self, Failure> {
+    pub(crate) fn start(desk: &Desk, rebuild: Rebuild, tell: &mut dyn FnMut(Told)) -> Result<Self, Failure> {
         let project = &desk.project;
         let source = open::source_config(project)?;
         let runtime = runtime()?;
         let remembered = Remembered::read(project)?;
+        if remembered.is_none() {
+            // One that runs already waits for room where it needs some.
+            open::check_room(&project.data_dir())?;
+            open::check_room(&project.log.dir)?;
+        }
         let log = open::log(project)?;
         desk.put_log(log.clone());
         let flushed = Some(log.stats().flushed_lsn).filter(|flushed| *flushed != Lsn::ZERO);
         let prepared = runtime.block_on(prepare(project, &source, remembered.as_ref(), flushed))?;
-        let opened = open::warehouse(project)?;
-        opened.notes.into_iter().for_each(&mut *note);
+        let before = remembered.as_ref();
+        let mut known = before.map(|before| before.warehouse.clone()).unwrap_or_default();
+        let opened = warehouse_file::open(project, &log, &mut known, rebuild)?;
+        let mut known = known.named()?;
+        opened.notes.into_iter().map(Told::Note).for_each(&mut *tell);
+        opened.rebuilt.into_iter().map(Told::Failed).for_each(&mut *tell);
         let mut warehouse = opened.warehouse;
         desk.put_warehouse(warehouse.handle());
         let held = Warehouse::tables(&mut warehouse).doing("reading the warehouse's tables")?;
         let applied = Warehouse::progress(&mut warehouse).doing("reading the warehouse's progress")?;
+        known.saw(&project.warehouse.duckdb, &held);
 
         // What is created is written down before and after: a kill between leaves a slot or publication that counts as somebody's.
         let fresh = log.stats().flushed_lsn == Lsn::ZERO;
@@ -194,14 +205,16 @@ impl Session {
         if prepared.plan.create_slot {
             created.push(format!("replication slot {}", source.slot));
         }
-        let before = remembered.as_ref();
         Remembered {
             slot_created: prepared.plan.create_slot || before.is_some_and(|before| before.slot_created),
             publication_created: prepared.plan.create_publication
                 || before.is_some_and(|before| before.publication_created),
+            warehouse: known.clone(),
             ..Remembered::new(prepared.identity.clone())
         }
         .write(project)?;
+        // Only now: a file may not name a project that does not know its own name.
+        warehouse.claim(&known.project)?;
 
         let (stopper, stop) = Stopper::new();
         let (snapshot_stopper, snapshot_stop) = Stopper::new();
@@ -331,6 +344,13 @@ impl Session {
             thread::sleep(LOOK_INTERVAL);
         }
         Ok(())
+    }
+
+    /// Writes down what is known of the warehouse now that it is loaded, in case it is lost.
+    pub(crate) fn remember(&self, desk: &Desk) -> Result<(), Failure> {
+        let Some(mut remembered) = Remembered::read(&desk.project)? else { return Ok(()) };
+        remembered.warehouse.saw(&desk.project.warehouse.duckdb, &desk.warehouse()?.tables()?);
+        remembered.write(&desk.project)
     }
 
     /// Ends everything cleanly: what is complete in the log is durable, the batch at hand is finished.

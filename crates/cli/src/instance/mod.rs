@@ -11,5 +11,5 @@ mod socket;
 
 pub use client::{is_running, reach, Reached, Running};
 pub use lock::Lock;
-pub use protocol::{Emit, Event, Request};
+pub use protocol::{Emit, Event, Request, TailLine};
 pub use server::{serve, Cancellation, Handler, Server};

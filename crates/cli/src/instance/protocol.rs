@@ -1,5 +1,6 @@
 //! What verbs ask and what they are answered. The same requests are answered in process where no instance runs.
 
+use millstream_core::Lsn;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -30,6 +31,9 @@ pub enum Request {
         limit: Option<u64>,
         /// Wait for more.
         follow: bool,
+        /// Values as PostgreSQL prints them, for a person, instead of Debezium's envelope.
+        #[serde(default)]
+        text: bool,
     },
     /// Compare tables with the source; none: all.
     Verify {
@@ -43,6 +47,19 @@ pub enum Request {
     },
     /// Wait until everything committed at the source by now is in the warehouse.
     WaitCaughtUp,
+}
+
+/// A change as `tail` shows it to a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TailLine {
+    /// The event's own LSN.
+    pub lsn: Lsn,
+    /// When its transaction committed, in microseconds since 1970.
+    pub ts_us: i64,
+    /// `insert`, `update`, `delete` or `truncate`.
+    pub what: String,
+    /// The row, values as PostgreSQL prints them.
+    pub row: String,
 }
 
 /// A piece of an answer. Externally tagged: a tag inside would have to be read ahead of the values, which loses their digits.

@@ -125,12 +125,18 @@ impl Output {
         let _ = writeln!(io::stderr(), "{} {text}", self.paint(Style::Warning, "warning:"));
     }
 
-    /// One line of data.
+    /// One line of a document. Where its reader has left (`… | head`) the rest goes nowhere, and how the verb ends stays what it found.
     pub fn line(&self, text: &str) -> Result<(), Failure> {
+        match self.next_line(text) {
+            Err(failure) if is_unread(&failure) => Ok(()),
+            written => written,
+        }
+    }
+
+    /// One line of data that comes as it goes: an error once its reader has left, as there may be no end otherwise.
+    pub fn next_line(&self, text: &str) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{text}")
-            .and_then(|()| stdout.flush())
-            .map_err(|error| ProgramError::Stdout(error).into())
+        writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(unwritten)
     }
 
     /// One JSON document.
@@ -176,6 +182,21 @@ impl Output {
         }
         text
     }
+}
+
+/// Standard output takes no more. That its reader left, having seen enough, is no failure: the program ends at once, quietly and well.
+fn unwritten(error: io::Error) -> Failure {
+    let reader_left = error.kind() == io::ErrorKind::BrokenPipe;
+    let mut failure = Failure::from(ProgramError::Stdout(error));
+    if reader_left {
+        failure.exit = 0;
+    }
+    failure
+}
+
+/// Whether it only says that nobody reads standard output any more.
+pub fn is_unread(failure: &Failure) -> bool {
+    failure.exit == 0
 }
 
 /// The error as JSON has it everywhere.

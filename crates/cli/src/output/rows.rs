@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde_json::value::RawValue;
 use unicode_width::UnicodeWidthStr;
 
-use super::Format;
-use crate::{error::ProgramError, failure::Failure};
+use super::{unwritten, Format};
+use crate::failure::Failure;
 
 /// How many rows a table looks at to find its columns' widths: a few screenfuls, while a result of any size can stream by.
 const ROWS_MEASURED_MAX: usize = 500;
@@ -75,7 +75,7 @@ impl<W: Write> RowsWriter<W> {
 
     /// Writes a row: one JSON value per column.
     pub fn row(&mut self, values: &[Box<RawValue>]) -> Result<(), Failure> {
-        self.write_row(values).map_err(|error| ProgramError::Stdout(error).into())
+        self.write_row(values).map_err(unwritten)
     }
 
     fn write_row(&mut self, values: &[Box<RawValue>]) -> io::Result<()> {
@@ -120,7 +120,7 @@ impl<W: Write> RowsWriter<W> {
 
     /// Writes what is left, and for a table the number of rows.
     pub fn finish(mut self) -> Result<u64, Failure> {
-        self.write_end().map_err(ProgramError::Stdout)?;
+        self.write_end().map_err(unwritten)?;
         Ok(self.rows)
     }
 

@@ -6,9 +6,9 @@ use super::{present::Presenter, report};
 use crate::{
     args::Global,
     config::Project,
-    engine::{Desk, Session},
+    engine::{Desk, Rebuild, Session, Told},
     failure::{Doing, Failure, Outcome},
-    instance::{reach, Cancellation, Event, Handler, Reached, Request},
+    instance::{reach, Cancellation, Emit, Event, Handler, Reached, Request},
     output::{Format, Output},
     signals::Signals,
     status,
@@ -113,7 +113,15 @@ fn answer(
         Reached::Free(_lock) if matches!(request, Request::Verify { .. } | Request::Resync { .. }) => {
             // These need changes to flow: the project runs for as long as the answer takes.
             let desk = Desk::of_instance(project);
-            let session = Session::start(&desk, &mut |_| ())?;
+            let mut notes = Vec::new();
+            let session = Session::start(&desk, Rebuild::Refused, &mut |told| match told {
+                Told::Note(text) => notes.push(text),
+                // Only what was built again is told so, and that is refused here.
+                Told::Failed(_) => {}
+            })?;
+            for note in notes {
+                presenter.emit(Event::Note(note))?;
+            }
             let answered = session
                 .catch_up(|| cancellation.check())
                 .and_then(|()| desk.handle(request.clone(), presenter, cancellation));

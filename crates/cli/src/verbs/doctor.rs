@@ -116,6 +116,13 @@ fn directory(project: &Project) -> Found {
     }
     // It holds nothing; left behind, it would only be untidy.
     let _ = fs::remove_file(&probe);
+    if let Err(error) = engine::check_room(place) {
+        return Found {
+            code: error.code().to_owned(),
+            hint: error.hint(),
+            ..found(CheckState::Failed, error.to_string())
+        };
+    }
     match engine::free_bytes(place) {
         Some(free) if free < FREE_BYTES_MIN => Found {
             hint: Some("make room: the log and the warehouse are kept there".into()),

@@ -28,7 +28,8 @@ pub fn run(arguments: Arguments, output: &Output) -> Outcome {
         Verb::Up { until_caught_up } => up::run(&arguments.global, output, until_caught_up),
         Verb::Doctor { fix_sql } => doctor::run(&arguments.global, output, fix_sql),
         Verb::Tail { table, from, limit, follow } => {
-            ask::print(&arguments.global, output, Request::Tail { table, from, limit, follow })
+            let text = output.format != Format::Json;
+            ask::print(&arguments.global, output, Request::Tail { table, from, limit, follow, text })
         }
         Verb::Plan => ask::plan(&arguments.global, output),
         Verb::Status => ask::status(&arguments.global, output),

@@ -1,12 +1,11 @@
 //! Prints the events of an answer, wherever they come from.
 
-use millstream_core::{Lsn, Timestamp};
-use serde_json::Value;
+use millstream_core::Timestamp;
 
 use crate::{
     config::units::print_instant,
     failure::Failure,
-    instance::{Emit, Event},
+    instance::{Emit, Event, TailLine},
     output::{Format, Output, Progress, RowsWriter, Style},
 };
 
@@ -24,18 +23,17 @@ impl<'a> Presenter<'a> {
 
     /// An event on one line, for a person: where, when, what, the row.
     fn describe(&self, line: &str) -> String {
-        let event: Value = serde_json::from_str(line).unwrap_or_default();
-        let lsn = Lsn(event["source"]["lsn"].as_u64().unwrap_or(0));
-        let time = print_instant(Timestamp(event["source"]["ts_us"].as_i64().unwrap_or(0)));
-        let (style, word, row) = match event["op"].as_str().unwrap_or_default() {
-            "c" => (Style::Good, "insert", &event["after"]),
-            "u" => (Style::Warning, "update", &event["after"]),
-            "d" => (Style::Error, "delete", &event["before"]),
-            _ => (Style::Bold, "truncate", &Value::Null),
+        let Ok(TailLine { lsn, ts_us, what, row }) = serde_json::from_str(line) else {
+            return line.to_owned();
         };
-        let word = self.output.paint_data(style, &format!("{word:<8}"));
-        let row = if row.is_null() { String::new() } else { row.to_string() };
-        format!("{lsn}  {time}  {word}  {row}").trim_end().to_owned()
+        let style = match what.as_str() {
+            "insert" => Style::Good,
+            "update" => Style::Warning,
+            "delete" => Style::Error,
+            _ => Style::Bold,
+        };
+        let word = self.output.paint_data(style, &format!("{what:<8}"));
+        format!("{lsn}  {}  {word}  {row}", print_instant(Timestamp(ts_us))).trim_end().to_owned()
     }
 
     /// Writes what is left of the rows.
@@ -57,8 +55,8 @@ impl Emit for Presenter<'_> {
                     rows.iter().try_for_each(|row| writer.row(row))?;
                 }
             }
-            Event::Line(line) if self.output.format == Format::Json => self.output.line(line.get())?,
-            Event::Line(line) => self.output.line(&self.describe(line.get()))?,
+            Event::Line(line) if self.output.format == Format::Json => self.output.next_line(line.get())?,
+            Event::Line(line) => self.output.next_line(&self.describe(line.get()))?,
             Event::Note(text) => {
                 if let Some((_, progress)) = &mut self.progress {
                     progress.clear();

@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use millstream_source::{SourceEvent, TableChange};
+use millstream_source::{catalog::relation::Doubt, SourceEvent, TableChange};
 
 use super::ask;
 use crate::{
     args::Global,
     config::Project,
-    engine::{self, Desk, Live, Session, Tending, Told},
+    engine::{self, Desk, Live, Rebuild, Session, Tending, Told},
     error::ProgramError,
     failure::{Failure, Outcome},
     instance::{reach, serve, Lock, Reached, Request, Server},
@@ -22,6 +22,12 @@ use crate::{
 
 /// How often a running instance looks whether something ended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The first and the longest pause before a warehouse that failed is opened again.
+const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+
+/// How often a damaged warehouse is built again in one run: what is damaged twice stands on a disk that should be looked at.
+const REBUILDS_MAX: u32 = 1;
 
 /// How often it looks whether a model's file has changed.
 const MODELS_INTERVAL: Duration = Duration::from_secs(2);
@@ -58,18 +64,61 @@ struct Up<'a> {
 }
 
 impl Up<'_> {
+    /// Runs it, again where the warehouse has to be opened again, and once more where its file turns out to be damaged: it is built again.
     fn run(&self, project: Project) -> Outcome {
+        let mut rebuilds = 0;
+        let mut pause = REOPEN_PAUSE.0;
+        loop {
+            let began = Instant::now();
+            match self.run_once(project.clone(), pause) {
+                Err(failure) if engine::must_reopen(&failure) => {
+                    self.signals.cancellation().check()?;
+                    // One that ran well for a while begins with short pauses again.
+                    let ran_well = began.elapsed() > REOPEN_PAUSE.1 * 3;
+                    pause = if ran_well { REOPEN_PAUSE.0 } else { (pause * 2).min(REOPEN_PAUSE.1) };
+                }
+                Err(failure) if engine::is_damage(&failure) && rebuilds < REBUILDS_MAX => {
+                    rebuilds += 1;
+                    self.output.failure(&engine::set_aside(&project, failure)?);
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Runs it until it ends. Where the warehouse must be opened again it ends after a pause, in which whoever asks is told.
+    fn run_once(&self, project: Project, pause: Duration) -> Outcome {
         let name = project.name.clone();
         let data = project.data_dir();
         let desk = Arc::new(Desk::of_instance(project));
         let server = serve(&data, desk.clone())?;
         self.output.note(&format!("{} starting", self.output.paint(Style::Bold, &name)));
-        let session = Session::start(&desk, &mut |note| self.output.warn(&note))?;
-        let ended = self.work(&desk, &session);
-        if let Err(failure) = &ended {
-            desk.set_failed(failure.clone());
+        let session = Session::start(&desk, Rebuild::Allowed, &mut |told| match told {
+            Told::Note(text) => self.output.warn(&text),
+            Told::Failed(failure) => self.output.failure(&failure),
+        });
+        let ended = match session {
+            Ok(session) => {
+                let ended = self.work(&desk, &session);
+                if let Err(failure) = &ended {
+                    desk.set_failed(failure.clone());
+                }
+                session.stop();
+                ended
+            }
+            Err(failure) => {
+                desk.set_failed(failure.clone());
+                Err(failure)
+            }
+        };
+        if let Some(failure) = ended.as_ref().err().filter(|failure| engine::must_reopen(failure)) {
+            self.output.failure(failure);
+            self.output.note(&format!("the warehouse is opened again in {:.0} s", pause.as_secs_f64()));
+            let until = Instant::now() + pause;
+            while Instant::now() < until && !self.signals.cancellation().is_cancelled() {
+                thread::sleep(LOOK_INTERVAL);
+            }
         }
-        session.stop();
         // Whoever still asks is answered or cancelled before the project is somebody else's.
         close(server);
         if self.signals.exit().is_some() {
@@ -83,6 +132,7 @@ impl Up<'_> {
             self.output.note(&format!("created at the source: {created}"));
         }
         self.load(session)?;
+        session.remember(desk)?;
         if self.until_caught_up {
             session.catch_up(|| self.signals.cancellation().check())?;
             engine::tend_once(desk, self.signals.cancellation())?;
@@ -175,7 +225,13 @@ impl Up<'_> {
                     TableChange::Unpublished => "is no longer published: its changes are not seen".to_owned(),
                     TableChange::Published => "is published now".to_owned(),
                     TableChange::Partitions { .. } => "has other partitions at the source".to_owned(),
-                    TableChange::Unclear(_) => "changed in a way that can't be told for certain".to_owned(),
+                    TableChange::Unclear(Doubt::TableGone) => {
+                        "was dropped at the source before its changes were read; its last rows are not kept".to_owned()
+                    }
+                    TableChange::Unclear(Doubt::ColumnUnclear { column }) => format!(
+                        "had columns dropped or renamed while changes of before were still on their way, and which of them was `{column}` can't be \
+                         told; it is read again to be sure (`millstream verify {name}` compares it)"
+                    ),
                 };
                 self.output.warn(&format!("{name} {what}"));
             }

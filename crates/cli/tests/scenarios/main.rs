@@ -8,11 +8,16 @@
     reason = "a panic is how a test fails; clippy exempts only the test functions themselves"
 )]
 
+mod bad_input;
 mod columns;
 mod control;
+mod faults;
 mod kills;
 mod live;
 mod project;
 mod reader;
 mod rows;
 mod surroundings;
+mod tables;
+mod verbs;
+mod warehouse_file;

@@ -32,6 +32,11 @@ impl Project {
         Self { directory, url: url.to_owned() }
     }
 
+    /// Where its files are.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
     /// What the program writes.
     pub(crate) fn data(&self) -> PathBuf {
         self.directory.path().join("data")

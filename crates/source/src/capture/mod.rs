@@ -160,9 +160,16 @@ pub async fn run(
     mut stop: Stop,
 ) -> Result<()> {
     let mut writer = WriterThread::start(&log)?;
-    let mut capture =
-        Capture { config, observer, events, known: HashMap::new(), connected: false, untold: Vec::new() };
-    let result = capture.run(&mut writer, &mut stop).await;
+    let mut capture = Capture {
+        config,
+        observer,
+        events,
+        known: HashMap::new(),
+        doubted: HashMap::new(),
+        connected: false,
+        untold: Vec::new(),
+    };
+    let result = capture.run(&log, &mut writer, &mut stop).await;
     let observer = capture.observer.clone();
     // Whatever ended it: what is complete becomes durable, and the log's only writer is given back.
     let finished = spawn_blocking(move || writer.finish())
@@ -188,6 +195,8 @@ struct Capture {
     events: mpsc::Sender<SourceEvent>,
     /// Each table as the log was last told, across connections.
     known: HashMap<TableId, TableSchema>,
+    /// What was unclear of each table when it was last announced.
+    doubted: HashMap<TableId, Vec<Doubt>>,
     connected: bool,
     /// Events that found the listener's queue full.
     untold: Vec<SourceEvent>,
@@ -203,7 +212,12 @@ struct Opened {
 }
 
 impl Capture {
-    async fn run(&mut self, writer: &mut WriterThread, stop: &mut Stop) -> Result<()> {
+    async fn run(
+        &mut self,
+        log: &Arc<dyn EventLog>,
+        writer: &mut WriterThread,
+        stop: &mut Stop,
+    ) -> Result<()> {
         let mut pause = PAUSE_MIN;
         let mut held_since: Option<Instant> = None;
         loop {
@@ -224,6 +238,12 @@ impl Capture {
             let held = matches!(error, SourceError::SlotInUse { .. });
             if !error.is_transient() || (!held && !self.connected) {
                 return Err(error);
+            }
+            if writer.has_failed() {
+                // What it was in the middle of comes again from the source. Where it can't begin again, this comes again, too.
+                if let Err(error) = writer.begin_again(log) {
+                    tracing::debug!(%error, "the log takes no writer yet");
+                }
             }
             if held {
                 if held_since.get_or_insert(began).elapsed() >= self.config.slot_wait_max {

@@ -282,9 +282,11 @@ impl<'a> Session<'a> {
         let publication = self.capture.config.publication.clone();
         let catalog = read_tables(&mut self.catalog, Some(&publication), &[relation.id], &types).await?;
         let (schema, doubts) = relation_schema(relation, &catalog, self.capture.known.get(&relation.id));
-        for doubt in doubts {
-            tracing::warn!(table = %relation.name, ?doubt, "a table's past form is unclear");
-            let change = TableChange::Unclear(doubt);
+        // One of them is reason enough to read the table again, and the same ones come with every connection until it has been.
+        let told = self.capture.doubted.insert(schema.id, doubts.clone());
+        if let Some(doubt) = doubts.first().filter(|_| told.as_ref() != Some(&doubts)) {
+            tracing::warn!(table = %relation.name, ?doubts, "a table's past form is unclear");
+            let change = TableChange::Unclear(doubt.clone());
             self.capture.tell(SourceEvent::TableChanged {
                 table: schema.id,
                 name: schema.name.clone(),

@@ -140,6 +140,24 @@ impl WriterThread {
         self.written.borrow().error.clone().unwrap_or(SourceError::Cancelled)
     }
 
+    /// Whether the thread has ended by an error.
+    pub(super) fn has_failed(&self) -> bool {
+        self.written.borrow().error.is_some()
+    }
+
+    /// Replaces a thread that has ended by an error which may pass, such as a full disk.
+    pub(super) fn begin_again(&mut self, log: &Arc<dyn EventLog>) -> Result<()> {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // Its error was its last act, so this waits for nothing; the log's one writer is free then.
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+        *self = WriterThread::start(log)?;
+        Ok(())
+    }
+
     /// Syncs what is complete and ends. Returns where the log stands.
     pub(super) fn finish(mut self) -> Result<Lsn> {
         self.abandoned.store(true, Ordering::Relaxed);

@@ -86,6 +86,20 @@ fn decision_records_have_a_number_of_their_own_and_are_listed() {
     assert_none("number and list the records", found);
 }
 
+#[test]
+fn the_tests_that_the_page_of_faults_names_exist() {
+    let page = std::fs::read_to_string(root().join("docs/explanation/faults.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
+    let named: BTreeSet<&str> = rows
+        .filter_map(|row| row.rsplit('|').nth(1))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(named.len() > 40, "the names are found at all");
+    let sources: String = texts(".rs").into_iter().map(|(_, text)| text).collect();
+    let found = named.into_iter().filter(|name| !sources.contains(&format!("fn {name}("))).map(str::to_owned);
+    assert_none("docs/explanation/faults.md names tests that are there", found.collect());
+}
+
 /// The codes (`MS` and four digits) that stand in the text right behind `mark`.
 fn codes(text: &str, mark: char) -> BTreeSet<String> {
     let opening = format!("{mark}MS");

@@ -7,10 +7,15 @@ use std::{env, fs};
 
 use serde_json::Value;
 
-/// The root of the checkout.
+/// The root of the checkout. As cargo says it when the test runs, not as it was compiled: checkouts that share a target directory share this program.
 pub(crate) fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
-    ROOT.get_or_init(|| Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned())
+    ROOT.get_or_init(|| {
+        // Run by hand, the directory is the package's, as cargo would have it.
+        let package =
+            env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env::current_dir().unwrap(), PathBuf::from);
+        package.ancestors().nth(2).unwrap().to_owned()
+    })
 }
 
 /// Every file of the checkout that is not ignored, relative to its root.

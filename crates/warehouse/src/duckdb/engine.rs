@@ -4,7 +4,7 @@
 //! (readers may only read), appending Arrow through DuckDB's own importer (the crate's converter loses NULL intervals and copies a list column once per 2,048
 //! rows), and handing result chunks on without a detour.
 //!
-//! All `unsafe` of the room is in this file. Every C object is owned by one Rust value that destroys it; connections keep their database alive.
+//! All `unsafe` that concerns DuckDB is in this file. Every C object is owned by one Rust value that destroys it; connections keep their database alive.
 
 use std::{
     ffi::{c_char, CStr, CString},
@@ -42,6 +42,19 @@ impl EngineError {
     pub(crate) fn is_out_of_memory(&self) -> bool {
         self.kind == ffi::duckdb_error_type_DUCKDB_ERROR_OUT_OF_MEMORY
             && !self.message.contains("No space left")
+    }
+
+    /// Whether the file itself is what can't be read: a checksum that is wrong, a block behind its end. (Spilled data has no checksums.)
+    pub(crate) fn is_damage(&self) -> bool {
+        ["Corrupt database file", "Could not read enough bytes", "not a valid DuckDB database file"]
+            .iter()
+            .any(|words| self.message.contains(words))
+    }
+
+    /// Whether DuckDB refuses everything until the file is opened again: after an error in the middle of a commit or a checkpoint.
+    pub(crate) fn is_invalidated(&self) -> bool {
+        self.message.contains("database has been invalidated")
+            || self.kind == ffi::duckdb_error_type_DUCKDB_ERROR_FATAL
     }
 
     pub(crate) fn is_io(&self) -> bool {

@@ -18,13 +18,16 @@
 //! - ALTER TABLE comes before any row of the same table in a transaction; the reverse fails at COMMIT.
 //! - A DELETE holds its rows in memory: large ones run in pieces within the transaction.
 
+mod aside;
 mod close;
 mod engine;
 mod models;
 mod open;
 mod reader;
 mod replace;
+mod room;
 mod rows;
+mod search_path;
 mod sql;
 mod state;
 mod text;
@@ -39,6 +42,7 @@ use millstream_core::{
     Lsn,
 };
 
+pub use aside::{move_file_aside, FileKind};
 pub use models::{BrokenModel, DuckHandle, ModelView};
 pub use open::DuckDbOptions;
 pub use reader::DuckReader;
@@ -75,7 +79,11 @@ fn failed(doing: impl Into<String>) -> impl FnOnce(EngineError) -> WarehouseErro
     let doing = doing.into();
     move |error| {
         let detail = error.message.clone();
-        if error.is_out_of_memory() {
+        if error.is_damage() {
+            WarehouseError::DataDamaged { doing, detail }
+        } else if error.is_invalidated() {
+            WarehouseError::Invalidated { doing, detail }
+        } else if error.is_out_of_memory() {
             WarehouseError::OutOfMemory { doing, detail }
         } else if error.is_io() {
             WarehouseError::Disk { doing, detail }
@@ -102,20 +110,22 @@ impl Warehouse for DuckDb {
     }
 
     fn begin(&mut self) -> Result<Box<dyn WarehouseTransaction + '_>> {
+        room::check(&self.path, "beginning a transaction")?;
         Ok(Box::new(DuckTransaction::begin(&self.writer, &self.estimates)?))
     }
 
     fn checkpoint(&mut self) -> Result<Lsn> {
         // One writer: what is committed now is what the checkpoint writes.
         let progress = state::progress(&self.writer)?;
+        room::check(&self.path, "checkpointing")?;
         self.writer.run("CHECKPOINT").map_err(|error| {
-            if error.is_io() || error.is_out_of_memory() {
+            if error.is_damage() || error.is_io() || error.is_out_of_memory() {
                 failed("checkpointing")(error)
             } else {
                 WarehouseError::CheckpointBlocked { detail: error.message }
             }
         })?;
-        let wal = open::wal_path(&self.path);
+        let wal = aside::wal_path(&self.path);
         match std::fs::metadata(&wal) {
             Ok(left) if left.len() > 0 => Err(WarehouseError::CheckpointBlocked {
                 detail: format!("{} still holds {} bytes", wal.display(), left.len()),

@@ -1,12 +1,14 @@
 //! Opening the file: settings, what can be wrong with it, and the way back from a damaged write-ahead log.
 
 use std::{
-    ffi::OsString,
     fs,
     path::{Path, PathBuf},
 };
 
+use arrow_array::cast::AsArray;
+
 use super::{
+    aside::{move_wal_aside, wal_path, FileKind},
     close::Estimates,
     engine::{Connection, Database, EngineError},
     failed,
@@ -18,9 +20,6 @@ use crate::WarehouseError;
 
 /// Version of what stands in the hidden schema. A file with a later one is refused.
 const FORMAT_VERSION: u32 = 1;
-
-/// How many damaged write-ahead logs are kept beside a file before a person has to look.
-const WALS_ASIDE_MAX: u32 = 100;
 
 /// Settings of a DuckDB warehouse.
 #[derive(Debug, Clone)]
@@ -69,17 +68,6 @@ impl DuckDbOptions {
     }
 }
 
-/// Where DuckDB keeps the write-ahead log of a file.
-pub(crate) fn wal_path(path: &Path) -> PathBuf {
-    with_suffix(path, ".wal")
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path.as_os_str());
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
 impl DuckDb {
     /// Opens or creates the warehouse.
     pub fn open(path: &Path, options: &DuckDbOptions) -> Result<Self, WarehouseError> {
@@ -96,7 +84,7 @@ impl DuckDb {
         let writer = database.connect().map_err(|error| opening(path, existed, &error))?;
         // Text forms of timestamps, and dates derived from them, must not depend on where the program runs.
         writer.run("SET GLOBAL TimeZone = 'UTC'").map_err(|error| opening(path, existed, &error))?;
-        prepare_schema(&writer)?;
+        prepare_schema(&writer, path)?;
         Ok(DuckDb { path: path.to_owned(), database, writer, estimates: Estimates::default() })
     }
 
@@ -121,27 +109,6 @@ fn replay_attached(path: &Path, options: &DuckDbOptions) -> Result<(), EngineErr
         .map(drop)
 }
 
-/// Renames the write-ahead log of a file that is not open, and what DuckDB keeps with it.
-fn move_wal_aside(path: &Path) -> Result<PathBuf, WarehouseError> {
-    let wal = wal_path(path);
-    let unmoved = |error: std::io::Error| WarehouseError::Open {
-        path: wal.clone(),
-        detail: format!("it can't be moved aside: {error}"),
-    };
-    let aside = (1..=WALS_ASIDE_MAX)
-        .map(|number| with_suffix(&wal, &format!(".damaged.{number}")))
-        .find(|candidate| !candidate.exists())
-        .ok_or_else(|| unmoved(std::io::Error::other("too many damaged ones are kept already")))?;
-    fs::rename(&wal, &aside).map_err(unmoved)?;
-    for companion in [".checkpoint", ".recovery"] {
-        let from = with_suffix(&wal, companion);
-        if from.exists() {
-            fs::rename(&from, with_suffix(&aside, companion)).map_err(unmoved)?;
-        }
-    }
-    Ok(aside)
-}
-
 fn opening(path: &Path, existed: bool, error: &EngineError) -> WarehouseError {
     let (path, detail) = (path.to_owned(), error.message.clone());
     let lower = detail.to_lowercase();
@@ -153,11 +120,17 @@ fn opening(path: &Path, existed: bool, error: &EngineError) -> WarehouseError {
     if wal_left && lower.contains("wal") {
         return WarehouseError::WalDamaged { path, wal, detail };
     }
-    let system = ["permission denied", "cannot open file", "no such file", "no space", "is a directory"];
+    if lower.contains("no space left") {
+        return WarehouseError::Disk { doing: "opening it".into(), detail };
+    }
+    let system = ["permission denied", "cannot open file", "no such file", "is a directory"];
     if !existed || system.iter().any(|words| lower.contains(words)) {
         return WarehouseError::Open { path, detail };
     }
-    WarehouseError::FileDamaged { path, detail }
+    match FileKind::of(&path) {
+        Ok(FileKind::Other) => WarehouseError::Foreign { path, what: "it is no DuckDB database".into() },
+        _ => WarehouseError::FileDamaged { path, detail },
+    }
 }
 
 /// The process id in `(PID 1234)`.
@@ -167,7 +140,7 @@ fn pid_in(message: &str) -> Option<u32> {
     digits.parse().ok()
 }
 
-fn prepare_schema(connection: &Connection) -> Result<(), WarehouseError> {
+fn prepare_schema(connection: &Connection, path: &Path) -> Result<(), WarehouseError> {
     let preparing = || failed("preparing its hidden schema");
     let exists = connection
         .query(&format!(
@@ -176,7 +149,9 @@ fn prepare_schema(connection: &Connection) -> Result<(), WarehouseError> {
             string(HIDDEN_SCHEMA)
         ))
         .map_err(preparing())?;
-    if single_u64(&exists) > 0 {
+    if single_u64(&exists) == 0 {
+        refuse_foreign(connection, path)?;
+    } else {
         let found = connection
             .query(&format!("SELECT max(version)::UBIGINT FROM {HIDDEN_SCHEMA}.format"))
             .map_err(preparing())?;
@@ -208,9 +183,67 @@ fn prepare_schema(connection: &Connection) -> Result<(), WarehouseError> {
     Ok(())
 }
 
+/// A database that holds something and was never a warehouse of ours is somebody's own.
+fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(), WarehouseError> {
+    let held = connection
+        .query(
+            "SELECT count(*)::UBIGINT, coalesce(min(name), '') FROM (SELECT schema_name || '.' || table_name AS name FROM duckdb_tables() \
+             WHERE database_name = current_database() UNION ALL SELECT schema_name || '.' || view_name FROM duckdb_views() \
+             WHERE database_name = current_database() AND NOT internal)",
+        )
+        .map_err(failed("looking whose file it is"))?;
+    if single_u64(&held) == 0 {
+        return Ok(());
+    }
+    let first =
+        held.first().and_then(|batch| batch.column(1).as_string_opt::<i32>().map(|names| names.value(0)));
+    Err(WarehouseError::Foreign {
+        path: path.to_owned(),
+        what: format!("it holds {} and was never written by Millstream", first.unwrap_or("tables")),
+    })
+}
+
+impl DuckDb {
+    /// The project that the file belongs to, where one has claimed it.
+    pub fn owner(&self) -> Result<Option<String>, WarehouseError> {
+        let looking = || failed("looking whose file it is");
+        let exists = self
+            .writer
+            .query(&format!(
+                "SELECT count(*)::UBIGINT FROM duckdb_tables() WHERE database_name = current_database() \
+                 AND schema_name = {} AND table_name = 'owner'",
+                string(HIDDEN_SCHEMA)
+            ))
+            .map_err(looking())?;
+        if single_u64(&exists) == 0 {
+            return Ok(None);
+        }
+        let owner =
+            self.writer.query(&format!("SELECT project FROM {HIDDEN_SCHEMA}.owner")).map_err(looking())?;
+        let owner = owner.iter().find(|batch| batch.num_rows() > 0);
+        Ok(owner
+            .and_then(|batch| batch.column(0).as_string_opt::<i32>().map(|names| names.value(0).to_owned())))
+    }
+
+    /// States which project the file belongs to. Whoever has it already keeps it.
+    pub fn claim(&self, project: &str) -> Result<(), WarehouseError> {
+        if self.owner()?.is_some() {
+            return Ok(());
+        }
+        self.writer
+            .run(&format!(
+                "BEGIN TRANSACTION; CREATE TABLE IF NOT EXISTS {HIDDEN_SCHEMA}.owner (project VARCHAR NOT NULL); \
+                 INSERT INTO {HIDDEN_SCHEMA}.owner VALUES ({}); COMMIT",
+                string(project)
+            ))
+            .map_err(failed("stating whose file it is"))?;
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use millstream_core::ColumnType;
+    use millstream_core::{ColumnType, Diagnostic};
 
     use super::*;
     use crate::duckdb::text::postgres_text;
@@ -246,6 +279,27 @@ mod tests {
             .query("SELECT count(*)::UBIGINT FROM t WHERE a = '{1,NULL}' AND b = '1.5'")
             .unwrap();
         assert_eq!(single_u64(&rows), 1);
+    }
+
+    #[test]
+    fn a_database_of_somebody_else_is_refused_and_gets_nothing_of_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("theirs.duckdb");
+        let run = |sql: &str| Database::open(&path, &[]).unwrap().connect().unwrap().run(sql).unwrap();
+        run("CREATE TABLE mine (x INTEGER)");
+        let error = DuckDb::open(&path, &DuckDbOptions::default()).err().unwrap();
+        assert_eq!((error.code(), error.exit()), ("MS5006", millstream_core::Exit::Protected));
+        assert!(error.to_string().contains("it holds main.mine"), "{error}");
+        let schemas = Database::open(&path, &[])
+            .unwrap()
+            .connect()
+            .unwrap()
+            .query("SELECT count(*)::UBIGINT FROM duckdb_schemas() WHERE schema_name = '_millstream'")
+            .unwrap();
+        assert_eq!(single_u64(&schemas), 0);
+        // An empty one may have been made for us, or be what a kill left of the first start.
+        run("DROP TABLE mine");
+        assert!(DuckDb::open(&path, &DuckDbOptions::default()).is_ok());
     }
 
     #[test]

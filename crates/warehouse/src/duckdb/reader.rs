@@ -12,7 +12,7 @@ use arrow_array::RecordBatch;
 
 use super::{
     engine::{Connection, EngineError},
-    failed, replace,
+    failed, replace, search_path,
     sql::{closed, current},
     state::{self, single_u64},
     views::{instant, AS_OF_LSN, AS_OF_TIME, NO_HISTORY},
@@ -70,6 +70,26 @@ impl DuckReader {
         }
     }
 
+    /// Reads at a point, in a transaction of its own where none is open.
+    fn read_at(&mut self, sql: &str, as_of: Option<AsOf>, rows_max: Option<usize>) -> Outcome<QueryResult> {
+        let own = !self.reading;
+        if own {
+            self.begin_read()?;
+        }
+        let outcome = self.set_point(as_of).and_then(|()| self.read(sql, rows_max));
+        // A failed statement aborts its transaction; only after that can the variables be reset.
+        let aborted = outcome.is_err();
+        if aborted {
+            self.abandon();
+        } else if own {
+            self.run("COMMIT")?;
+        }
+        let cleared = self.clear_point(as_of);
+        let result = outcome?;
+        cleared?;
+        Ok(result)
+    }
+
     fn read(&self, sql: &str, rows_max: Option<usize>) -> Outcome<QueryResult> {
         let prepared = self.connection.prepare(sql).map_err(querying)?;
         if !prepared.kind().reads() {
@@ -98,6 +118,10 @@ fn querying(error: EngineError) -> WarehouseError {
     if error.is_interrupt() {
         return WarehouseError::Interrupted;
     }
+    // A file that the query names itself can be too short as well; a wrong checksum is always the warehouse's own.
+    if error.is_damage() && error.message.contains("computed checksum") {
+        return WarehouseError::DataDamaged { doing: "running the query".into(), detail: error.message };
+    }
     if error.is_out_of_memory() {
         return WarehouseError::OutOfMemory { doing: "running the query".into(), detail: error.message };
     }
@@ -109,22 +133,12 @@ fn querying(error: EngineError) -> WarehouseError {
 
 impl WarehouseReader for DuckReader {
     fn query(&mut self, sql: &str, as_of: Option<AsOf>, rows_max: Option<usize>) -> Result<QueryResult> {
-        let own = !self.reading;
-        if own {
-            self.begin_read()?;
+        let searching = search_path::set(&self.connection, sql)?;
+        let result = self.read_at(sql, as_of, rows_max);
+        if searching {
+            search_path::reset(&self.connection)?;
         }
-        let outcome = self.set_point(as_of).and_then(|()| self.read(sql, rows_max));
-        // A failed statement aborts its transaction; only after that can the variables be reset.
-        let aborted = outcome.is_err();
-        if aborted {
-            self.abandon();
-        } else if own {
-            self.run("COMMIT")?;
-        }
-        let cleared = self.clear_point(as_of);
-        let result = outcome?;
-        cleared?;
-        Ok(result)
+        Ok(result?)
     }
 
     fn begin(&mut self) -> Result<()> {

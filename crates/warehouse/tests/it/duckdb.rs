@@ -137,8 +137,10 @@ fn a_file_that_is_no_warehouse_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("w.duckdb");
     fs::write(&path, "this is not a database, and long enough to be looked at\n".repeat(500)).unwrap();
+    let text = fs::read(&path).unwrap();
     let error = DuckDb::open(&path, &options()).err().unwrap();
-    assert_eq!(error.code(), "MS5003", "{error:?}");
+    assert_eq!((error.code(), error.exit()), ("MS5006", Exit::Protected), "{error:?}");
+    assert_eq!(fs::read(&path).unwrap(), text, "it is left as it is");
     let error = DuckDb::open(&directory.path().join("missing/w.duckdb"), &options()).err().unwrap();
     assert_eq!(error.code(), "MS5005", "{error:?}");
     let error = DuckDb::open(directory.path(), &options()).err().unwrap();
@@ -159,6 +161,47 @@ fn a_damaged_file_is_told() {
     fs::write(&path, &bytes).unwrap();
     let error = DuckDb::open(&path, &options()).err().unwrap();
     assert_eq!(error.code(), "MS5003", "{error:?}");
+}
+
+/// Bytes flipped in a block of data show only when it is read.
+#[test]
+fn a_file_that_is_damaged_in_the_middle_is_told_from_a_disk_that_is_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("w.duckdb");
+    left_by_a_crash(&path);
+    drop(open_file(&path));
+    let whole = fs::read(&path).unwrap();
+    // The three header blocks of 4 KiB, then blocks of 256 KiB.
+    let blocks = (12_288..whole.len()).step_by(262_144);
+    let mut told = 0;
+    for block in blocks {
+        let mut bytes = whole.clone();
+        bytes[block + 100] ^= 0xFF;
+        fs::write(&path, &bytes).unwrap();
+        let found = match DuckDb::open(&path, &options()) {
+            Err(error) => Some((error.code(), error.exit())),
+            Ok(warehouse) => {
+                let mut reader = warehouse.reader().unwrap();
+                let read = reader.query("SELECT * FROM shop.items_history", None, None);
+                read.err().map(|error| (error.code(), error.exit()))
+            }
+        };
+        if let Some(found) = found {
+            assert_eq!(found, ("MS5003", Exit::Protected), "block at {block}");
+            told += 1;
+        }
+    }
+    assert!(told > 0, "no block was read");
+}
+
+#[test]
+fn a_file_keeps_the_first_project_that_claims_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("w.duckdb");
+    open_file(&path).claim("first").unwrap();
+    let warehouse = open_file(&path);
+    warehouse.claim("second").unwrap();
+    assert_eq!(warehouse.owner().unwrap().as_deref(), Some("first"));
 }
 
 #[test]

@@ -1,0 +1,234 @@
+//! Where a reader's unqualified names are looked for: in every schema that holds views of ours, unless two of them have one of that name.
+//!
+//! DuckDB itself takes the first schema of a search path that has the name. That would be a guess, so the names of the query are looked at
+//! before: what could be two tables is an error that names both.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_array::cast::AsArray;
+use serde_json::Value;
+
+use super::{
+    engine::Connection,
+    failed,
+    sql::{identifier, string, HIDDEN_SCHEMA},
+};
+use crate::WarehouseError;
+
+/// The schema that DuckDB looks in by itself. It comes first here, too: models stand there where the source's schemas keep their names.
+const DEFAULT_SCHEMA: &str = "main";
+
+/// What a table's history view is called, and its function of a time, behind the table's name.
+const HISTORY: &str = "_history";
+const AS_OF: &str = "_as_of";
+
+/// Schemas and what is visible in them, names folded as DuckDB compares them.
+#[derive(Debug, Default)]
+struct Visible {
+    schemas: BTreeSet<String>,
+    /// The schemas in which each name is.
+    names: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Visible {
+    fn read(connection: &Connection) -> Result<Self, WarehouseError> {
+        let batches = connection
+            .query(&format!(
+                "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal \
+                 AND database_name = current_database() AND schema_name <> {}",
+                string(HIDDEN_SCHEMA)
+            ))
+            .map_err(failed("looking for the schemas of its tables"))?;
+        let mut visible = Visible::default();
+        for batch in &batches {
+            let (schemas, views) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+            for row in 0..batch.num_rows() {
+                visible.add(schemas.value(row), views.value(row));
+            }
+        }
+        Ok(visible)
+    }
+
+    fn add(&mut self, schema: &str, view: &str) {
+        self.schemas.insert(schema.to_owned());
+        let view = view.to_ascii_lowercase();
+        let as_of = view.strip_suffix(HISTORY).map(|stem| format!("{stem}{AS_OF}"));
+        for name in as_of.into_iter().chain([view]) {
+            self.names.entry(name).or_default().insert(schema.to_owned());
+        }
+    }
+
+    /// As the setting takes it.
+    fn path(&self) -> String {
+        let schemas = self.schemas.iter().map(String::as_str).filter(|schema| *schema != DEFAULT_SCHEMA);
+        [DEFAULT_SCHEMA].into_iter().chain(schemas).map(identifier).collect::<Vec<_>>().join(",")
+    }
+
+    /// The first of the names that could be more than one thing, with all that it could be. What is in `main` is that.
+    fn ambiguous<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> Option<(String, Vec<String>)> {
+        names.into_iter().find_map(|name| {
+            let name = name.to_ascii_lowercase();
+            let schemas = self.names.get(&name)?;
+            let clash = schemas.len() > 1 && !schemas.contains(DEFAULT_SCHEMA);
+            clash.then(|| {
+                let candidates = schemas.iter().map(|schema| format!("{schema}.{name}")).collect();
+                (name, candidates)
+            })
+        })
+    }
+
+    fn knows<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> bool {
+        names.into_iter().any(|name| self.names.contains_key(&name.to_ascii_lowercase()))
+    }
+}
+
+/// The tables and table functions that a query names without a schema, but for those that it defines itself (`WITH`).
+fn unqualified(connection: &Connection, sql: &str) -> Result<BTreeSet<String>, WarehouseError> {
+    let parsed = connection
+        .query(&format!("SELECT json_serialize_sql({})::VARCHAR", string(sql)))
+        .map_err(failed("reading the query's names"))?;
+    let parsed = parsed.iter().find(|batch| batch.num_rows() > 0);
+    let tree = parsed
+        .and_then(|batch| serde_json::from_str::<Value>(batch.column(0).as_string::<i32>().value(0)).ok());
+    let mut names = BTreeSet::new();
+    match tree {
+        Some(tree) if tree["error"] == false => walk(&tree["statements"], &mut Vec::new(), &mut names),
+        // EXPLAIN and PIVOT are not told as a tree: every word could be a name.
+        _ => names.extend(words(sql)),
+    }
+    Ok(names)
+}
+
+/// Walks DuckDB's tree of a statement. Its depth is bounded by DuckDB's own limit on expressions.
+fn walk(node: &Value, defined: &mut Vec<String>, names: &mut BTreeSet<String>) {
+    match node {
+        Value::Array(items) => items.iter().for_each(|item| walk(item, defined, names)),
+        Value::Object(fields) => {
+            let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default();
+            let before = defined.len();
+            // Seen by the whole node, the definitions included: those may be recursive.
+            let map = fields.get("cte_map").and_then(|ctes| ctes["map"].as_array());
+            let keys = map.into_iter().flatten().filter_map(|cte| cte["key"].as_str());
+            defined.extend(keys.map(str::to_ascii_lowercase));
+            match text("type") {
+                "BASE_TABLE" if text("schema_name").is_empty() && text("catalog_name").is_empty() => {
+                    let name = text("table_name");
+                    if !defined.contains(&name.to_ascii_lowercase()) {
+                        names.insert(name.to_owned());
+                    }
+                }
+                "TABLE_FUNCTION" => {
+                    let function = &fields["function"];
+                    if let (Some(name), Some("")) =
+                        (function["function_name"].as_str(), function["schema"].as_str())
+                    {
+                        names.insert(name.to_owned());
+                    }
+                }
+                _ => {}
+            }
+            fields.values().for_each(|field| walk(field, defined, names));
+            defined.truncate(before);
+        }
+        _ => {}
+    }
+}
+
+/// The words of a text, without those that have a schema before them or something of their own behind a dot.
+fn words(sql: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = sql;
+    let mut after_dot = false;
+    while let Some(first) = rest.chars().next() {
+        let is_name = |c: char| c.is_alphanumeric() || c == '_';
+        let length = match first {
+            '\'' => 1 + rest[1..].find('\'').map_or(rest.len() - 1, |end| end + 1),
+            '"' => 1 + rest[1..].find('"').map_or(rest.len() - 1, |end| end + 1),
+            c if is_name(c) => rest.find(|c| !is_name(c)).unwrap_or(rest.len()),
+            c => c.len_utf8(),
+        };
+        let (word, behind) = rest.split_at(length);
+        rest = behind;
+        if (is_name(first) || first == '"') && !after_dot && !rest.trim_start().starts_with('.') {
+            words.push(word.trim_matches('"').to_owned());
+        }
+        if !first.is_whitespace() {
+            after_dot = first == '.';
+        }
+    }
+    words
+}
+
+/// Sets the search path for a query, if it needs one. An error if a name of it could be more than one thing.
+pub(super) fn set(connection: &Connection, sql: &str) -> Result<bool, WarehouseError> {
+    let names = unqualified(connection, sql)?;
+    if names.is_empty() {
+        return Ok(false);
+    }
+    let visible = Visible::read(connection)?;
+    if let Some((name, candidates)) = visible.ambiguous(&names) {
+        return Err(WarehouseError::Ambiguous { name, candidates });
+    }
+    if !visible.knows(&names) {
+        return Ok(false);
+    }
+    connection
+        .run(&format!("SET search_path = {}", string(&visible.path())))
+        .map_err(failed("setting where names are looked for"))?;
+    Ok(true)
+}
+
+/// Goes back to DuckDB's own.
+pub(super) fn reset(connection: &Connection) -> Result<(), WarehouseError> {
+    connection.run("RESET search_path").map_err(failed("setting where names are looked for"))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::duckdb::engine::Database;
+
+    #[test]
+    fn a_name_in_two_schemas_is_ambiguous_unless_it_is_in_main() {
+        let mut visible = Visible::default();
+        for (schema, view) in [
+            ("a", "Orders"),
+            ("a", "Orders_history"),
+            ("b", "orders"),
+            ("b", "orders_history"),
+            ("b", "own"),
+            ("main", "model"),
+            ("a", "model"),
+        ] {
+            visible.add(schema, view);
+        }
+        let ambiguous = |name: &str| visible.ambiguous(&[name.to_owned()]).map(|(_, candidates)| candidates);
+        assert_eq!(ambiguous("ORDERS"), Some(vec!["a.orders".to_owned(), "b.orders".to_owned()]));
+        assert_eq!(ambiguous("orders_as_of").map(|c| c.len()), Some(2));
+        for clear in ["own", "model", "nothing"] {
+            assert_eq!(ambiguous(clear), None, "{clear}");
+        }
+        assert_eq!(visible.path(), "\"main\",\"a\",\"b\"");
+    }
+
+    #[test]
+    fn names_are_those_that_a_query_neither_qualifies_nor_defines() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(&directory.path().join("w.duckdb"), &[]).unwrap();
+        let connection = database.connect().unwrap();
+        for (sql, expected) in [
+            ("SELECT * FROM t JOIN \"P\" USING (id)", &["P", "t"][..]),
+            ("FROM a.t, b.u_as_of(1), \"a\".\"t\"", &[]),
+            ("SELECT (SELECT count(*) FROM t) FROM t_as_of(now())", &["t", "t_as_of"]),
+            ("WITH t AS (FROM x) SELECT * FROM T", &["x"]),
+            ("SELECT * FROM (WITH t AS (SELECT 1) FROM t), t", &["t"]),
+            ("SELECT 1 UNION ALL SELECT 2 WHERE EXISTS (FROM t)", &["t"]),
+            ("DESCRIBE t", &["t"]),
+        ] {
+            let names = unqualified(&connection, sql).unwrap();
+            assert_eq!(names.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{sql}");
+        }
+        assert_eq!(words("EXPLAIN FROM t, a.u, 'v', \"w x\" -- z"), ["EXPLAIN", "FROM", "t", "w x", "z"]);
+    }
+}
