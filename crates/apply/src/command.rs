@@ -6,6 +6,8 @@ use millstream_core::{
     base::BaseId, warehouse::ReplaceCounts, BoxedDiagnostic, Fence, Lsn, TableId, TableSchema,
 };
 
+pub use crate::exec::Replayed;
+
 /// How aligning with a fence ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alignment {
@@ -15,6 +17,15 @@ pub enum Alignment {
     NotAPrefix,
     /// The log did not come so far in time.
     TimedOut,
+}
+
+/// What became of a table's changes that hold nothing any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Discarded {
+    /// Given up.
+    pub dropped: usize,
+    /// In quarantine still.
+    pub held: usize,
 }
 
 /// A request, with where its answer goes. An answer nobody waits for any more is dropped.
@@ -38,6 +49,10 @@ pub enum Command {
     },
     /// The source has the table no more.
     Retire(TableId, Sender<Result<(), BoxedDiagnostic>>),
+    /// Bring the tables' changes in quarantine back, each table in a transaction of its own. Answers what became of each.
+    Replay(Vec<TableId>, Sender<Result<Vec<(TableId, Replayed)>, BoxedDiagnostic>>),
+    /// Give up the tables' changes in quarantine that hold nothing any more. Answers how many went and how many stay.
+    Discard(Vec<TableId>, Sender<Result<Vec<(TableId, Discarded)>, BoxedDiagnostic>>),
     /// Go on.
     Resume,
 }

@@ -1,5 +1,7 @@
 //! What can go wrong while applying, and the one table that says what is done about it.
 
+use std::{io, path::PathBuf};
+
 use millstream_core::{base::BaseId, Action, BoxedDiagnostic, Diagnostic, Exit, Lsn, Position, TableId};
 
 use crate::plan::PlanError;
@@ -33,6 +35,36 @@ pub enum ApplyError {
         column: String,
         /// Why.
         reason: String,
+    },
+    /// Too much is in quarantine for it to be an accident of single rows.
+    #[error("{changes} changes are in quarantine, the last of table {table}: {reason}")]
+    QuarantineFull {
+        /// How many.
+        changes: usize,
+        /// The table.
+        table: String,
+        /// Why the last one can't be applied.
+        reason: String,
+    },
+    /// A file of the quarantine.
+    #[error("can't {doing} {}: {source}", .path.display())]
+    QuarantineFile {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A change in quarantine that can't be understood.
+    #[error("the change of table {table} at {position} in quarantine can't be read: {what}")]
+    Quarantined {
+        /// The table.
+        table: String,
+        /// Where.
+        position: Position,
+        /// What is wrong.
+        what: String,
     },
     /// The warehouse holds another source's data.
     #[error("the warehouse holds data of another source: {held}, not {configured}")]
@@ -97,6 +129,9 @@ impl Diagnostic for ApplyError {
             ApplyError::Contradiction(_) => "MS4101",
             ApplyError::Unrepresentable { .. } => "MS4201",
             ApplyError::Malformed { .. } => "MS4202",
+            ApplyError::QuarantineFull { .. } => "MS4205",
+            ApplyError::QuarantineFile { .. } => "MS4206",
+            ApplyError::Quarantined { .. } => "MS4207",
             ApplyError::OtherSource { .. } => "MS4301",
             ApplyError::State { .. } => "MS4302",
             ApplyError::Collision { .. } => "MS4303",
@@ -122,9 +157,18 @@ impl Diagnostic for ApplyError {
                 "compare the table with `millstream verify`, then read it again with `millstream resync`".into()
             }
             ApplyError::Unrepresentable { column, .. } => format!(
-                "set `on_unrepresentable: widen` for the table, or choose a type for it with `columns: {{type: {{{column}: text}}}}`"
+                "set `on_unrepresentable: widen` or `quarantine` for the table, or choose a type for it with `columns: {{type: {{{column}: text}}}}`"
             ),
             ApplyError::Malformed { .. } => "report it with the value; nothing was lost, the log holds it".into(),
+            ApplyError::QuarantineFull { .. } => {
+                "look at them with `millstream quarantine list`, choose a type or a value_max that holds the values, start again and run `millstream quarantine replay`".into()
+            }
+            ApplyError::QuarantineFile { .. } => {
+                "make room or mend the directory's rights; a value that is lost is read again with `millstream quarantine drop TABLE`".into()
+            }
+            ApplyError::Quarantined { .. } => {
+                "give it up with `millstream quarantine drop TABLE`, which reads the table again".into()
+            }
             ApplyError::OtherSource { .. } => {
                 "give this project another warehouse file, or point source.postgres.url at the database it was made from".into()
             }
@@ -143,6 +187,11 @@ impl Diagnostic for ApplyError {
     fn action(&self) -> Action {
         match self {
             ApplyError::Port(error) => error.action(),
+            ApplyError::QuarantineFile { source, .. }
+                if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                Action::Retry
+            }
             _ => Action::Stop,
         }
     }

@@ -12,11 +12,10 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{Array, RecordBatch, UInt64Array};
-use arrow_schema::{DataType, Field, Schema};
+use arrow_array::RecordBatch;
 use millstream_core::{
     base::BaseTable,
-    warehouse::{meta, Alteration, Moment, Progress, ReplaceCounts, TableLayout, WarehouseTransaction},
+    warehouse::{Alteration, Moment, Progress, ReplaceCounts, TableLayout, WarehouseTransaction},
     ColumnType, TableId, TableSchema, Tuple,
 };
 
@@ -26,8 +25,15 @@ use crate::{
     error::ApplyError,
     layout::{evolve, writable, OnUnrepresentable, Selection},
     plan::{plan_keyed, plan_whole_rows, whole_row_probes, RowChange, TablePlan},
+    quarantine::{Holds, ValueFiles},
     table::{Phase, Table},
 };
+
+mod aside;
+
+pub use aside::Replayed;
+pub(crate) use aside::{copied_tuple, CopiedRow};
+use aside::{numbered, ordinals, Aside};
 
 /// What must run ahead of the rows when a warehouse transaction is run again.
 #[derive(Debug, Default)]
@@ -36,6 +42,8 @@ pub struct Hoist {
     schemas: Vec<Arc<TableSchema>>,
     /// Columns to be widened to text.
     widen: BTreeSet<(TableId, i16)>,
+    /// Tables of which every value is looked at before it is written: one was found that is to be set aside.
+    check: HashSet<TableId>,
 }
 
 /// Why a warehouse transaction did not come to its end.
@@ -67,6 +75,18 @@ pub struct Execution<'a> {
     evolved: Vec<Arc<TableSchema>>,
     /// Tables with rows written in this transaction: their columns can't be altered any more.
     written: HashSet<TableId>,
+    /// What is set aside.
+    aside: Aside<'a>,
+}
+
+/// What a transaction came to.
+pub struct Committed {
+    /// The tables that changed.
+    pub tables: HashMap<TableId, Table>,
+    /// What is held in quarantine, if that changed.
+    pub holds: Option<Holds>,
+    /// Files of the quarantine that nothing refers to any more.
+    pub files_gone: Vec<String>,
 }
 
 impl<'a> Execution<'a> {
@@ -76,6 +96,7 @@ impl<'a> Execution<'a> {
         selection: &'a Selection,
         hoist: &'a mut Hoist,
         committed: &'a HashMap<TableId, Table>,
+        quarantine: (&'a ValueFiles, &'a Holds),
     ) -> Result<Self, Interrupt> {
         let mut execution = Execution {
             transaction,
@@ -86,6 +107,7 @@ impl<'a> Execution<'a> {
             existing: HashMap::new(),
             evolved: Vec::new(),
             written: HashSet::new(),
+            aside: Aside::new(quarantine.0, quarantine.1),
         };
         for schema in execution.hoist.schemas.clone() {
             execution.evolve(&schema)?;
@@ -120,12 +142,26 @@ impl<'a> Execution<'a> {
         // In the order of OIDs, so that a run can be repeated exactly.
         let mut tables: Vec<_> = batch.tables.into_iter().collect();
         tables.sort_unstable_by_key(|(id, _)| *id);
+        let headers = &batch.headers;
+        let xid = |lsn| {
+            let found = headers.binary_search_by_key(&lsn, |header| header.commit_lsn);
+            let header = found.map_or(batch.last.as_ref(), |index| headers.get(index));
+            header.filter(|header| header.commit_lsn == lsn).map(|header| header.xid)
+        };
         for (id, segments) in tables {
             for segment in segments {
                 let Some(layout) = self.write_layout(id).cloned() else { continue };
                 match segment {
-                    Segment::Rows { schema, changes } => self.rows(&layout, &schema, changes)?,
-                    Segment::Truncate(at) => self.transaction.truncate(&layout, at)?,
+                    Segment::Rows { schema, changes } => {
+                        let changes = self.set_aside(&layout, &schema, changes, xid)?;
+                        if !changes.is_empty() {
+                            self.rows(&layout, &schema, changes)?;
+                        }
+                    }
+                    Segment::Truncate(at) => {
+                        self.supersede(id, "TRUNCATE", at.position)?;
+                        self.transaction.truncate(&layout, at)?;
+                    }
                 }
                 self.written.insert(id);
             }
@@ -155,13 +191,19 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// A value does not fit its column: the column is widened ahead of all rows, or applying stops.
+    /// A value does not fit its column: the column is widened ahead of all rows, its change is set aside, or applying stops.
     pub(crate) fn unfit<T>(&mut self, layout: &TableLayout, error: EncodeError) -> Result<T, Interrupt> {
+        let options = (self.selection.options)(&layout.source).unwrap_or_default();
+        if options.on_unrepresentable == OnUnrepresentable::Quarantine
+            && matches!(error, EncodeError::Unrepresentable { .. } | EncodeError::Malformed { .. })
+            && self.hoist.check.insert(layout.id)
+        {
+            return Err(Interrupt::Again);
+        }
         let EncodeError::Unrepresentable { attnum, .. } = &error else {
             return Err(Interrupt::Failed(error.into_apply_error(layout)));
         };
-        let options = (self.selection.options)(&layout.source).unwrap_or_default();
-        if options.on_unrepresentable == OnUnrepresentable::Stop {
+        if options.on_unrepresentable != OnUnrepresentable::Widen {
             return Err(Interrupt::Failed(error.into_apply_error(layout)));
         }
         if !self.hoist.widen.insert((layout.id, *attnum)) {
@@ -205,21 +247,11 @@ impl<'a> Execution<'a> {
             Ok(keys) => keys,
             Err(error) => return self.unfit(layout, error),
         };
-        let ordinals = UInt64Array::from_iter_values(lookups.iter().map(|&index| u64::from(index)));
-        let mut fields: Vec<_> = keys.schema().fields().iter().cloned().collect();
-        fields.push(Arc::new(Field::new(meta::ORDINAL, DataType::UInt64, false)));
-        let mut columns = keys.columns().to_vec();
-        columns.push(Arc::new(ordinals));
-        let keys = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+        let keys = numbered(&keys, lookups.iter().map(|&index| u64::from(index)))?;
 
         let mut found = Vec::with_capacity(lookups.len());
         for batch in self.transaction.lookup(layout, &keys)? {
-            let ordinals = batch.column(batch.num_columns() - 1).as_any().downcast_ref::<UInt64Array>();
-            let ordinals = ordinals.ok_or_else(|| {
-                ApplyError::Arrow(arrow_schema::ArrowError::SchemaError(
-                    "a lookup's last column is not the ordinal".into(),
-                ))
-            })?;
+            let ordinals = ordinals(&batch)?;
             for row in 0..batch.num_rows() {
                 found.push((ordinals.value(row) as u32, encode::tuple(&plan.schema, layout, &batch, row)?));
             }
@@ -368,6 +400,7 @@ impl<'a> Execution<'a> {
 
     /// Deletes a table's rows and versions: its first load starts again.
     pub fn clear(&mut self, layout: &TableLayout) -> Result<(), Interrupt> {
+        self.discard(layout.id, true)?;
         Ok(self.transaction.clear(layout)?)
     }
 
@@ -404,19 +437,22 @@ impl<'a> Execution<'a> {
     /// Hides a table that the source has no more; its history stays.
     pub fn retire(&mut self, mut table: Table, at: Moment) -> Result<(), Interrupt> {
         table.phase = Phase::Gone;
+        self.supersede(table.layout.id, "the table is gone", at.position)?;
         self.transaction.retire_table(&table.to_state()?, at)?;
         let layout = table.layout.clone();
         self.changed.insert(layout.id, (table, layout));
         Ok(())
     }
 
-    /// Commits with the progress, and returns the tables that changed.
-    pub fn commit(mut self, progress: &Progress) -> Result<HashMap<TableId, Table>, Interrupt> {
+    /// Commits with the progress, and returns what changed.
+    pub fn commit(mut self, progress: &Progress) -> Result<Committed, Interrupt> {
         self.transaction.set_progress(progress)?;
         fail::fail_point!("apply::before_commit");
         self.transaction.commit()?;
         fail::fail_point!("apply::after_commit");
         *self.hoist = Hoist::default();
-        Ok(self.changed.into_iter().map(|(id, (table, _))| (id, table)).collect())
+        let (holds, files_gone) = self.aside.finish();
+        let tables = self.changed.into_iter().map(|(id, (table, _))| (id, table)).collect();
+        Ok(Committed { tables, holds, files_gone })
     }
 }

@@ -16,7 +16,15 @@ pub enum OnUnrepresentable {
     Widen,
     /// Applying stops.
     Stop,
+    /// The change is set aside, with what follows of its row.
+    Quarantine,
 }
+
+/// The largest value that is applied, where nothing else is configured: 64 MB. A row is held a few times on its way, and memory is to stay
+/// under 400 MB.
+pub const VALUE_BYTES_MAX: u64 = 64_000_000;
+/// The least that can be configured for it: rows below are not looked at one value at a time.
+pub const VALUE_BYTES_LEAST: u64 = 1_000;
 
 /// What a configuration says of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +37,8 @@ pub struct TableOptions {
     pub history_names: HistoryNames,
     /// What happens to a value that its column can't hold.
     pub on_unrepresentable: OnUnrepresentable,
+    /// Changes with a larger value are set aside. In bytes, as PostgreSQL prints the value.
+    pub value_bytes_max: u64,
 }
 
 impl Default for TableOptions {
@@ -38,6 +48,7 @@ impl Default for TableOptions {
             types: BTreeMap::new(),
             history_names: HistoryNames::default(),
             on_unrepresentable: OnUnrepresentable::default(),
+            value_bytes_max: VALUE_BYTES_MAX,
         }
     }
 }
@@ -136,7 +147,10 @@ pub fn evolve(
         let was = old.columns.iter().find(|was| was.attnum == column.attnum);
         let retyped = was.is_none_or(|was| was.pg_type != column.pg_type);
         let mut next = LayoutColumn { column_type: current.column_type.clone(), ..wanted.clone() };
-        if retyped && next.column_type != wanted.column_type {
+        // A type that was chosen after the table was made is taken where every value that is there converts exactly.
+        let chosen = options.types.contains_key(&column.name)
+            && converts_exactly(&current.column_type, &wanted.column_type);
+        if (retyped || chosen) && next.column_type != wanted.column_type {
             // A column that was widened to text keeps the values that made it so.
             let to = if converts_exactly(&current.column_type, &wanted.column_type) {
                 wanted.column_type

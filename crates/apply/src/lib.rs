@@ -8,6 +8,7 @@
 //! - [`run`]: the loop, with [`feed`] at its log end, [`load`] for copied rows, [`command`] and [`status`] for whoever asks.
 //! - [`table`]: what is known of each table, as the warehouse keeps it.
 //! - [`key`]: rows found by key within a batch.
+//! - [`quarantine`]: changes set aside, what they hold, and how they come back.
 //! - [`clock`]: version times that never run backwards.
 
 pub mod batch;
@@ -21,6 +22,7 @@ pub mod key;
 pub mod layout;
 pub mod load;
 pub mod plan;
+pub mod quarantine;
 pub mod run;
 pub mod status;
 pub mod table;

@@ -2,10 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use arrow_array::RecordBatch;
 use millstream_core::{
     base::{BaseId, BaseManifest, BaseStore, BaseTable},
-    warehouse::{Moment, Progress, ReplaceCounts, TableLayout},
+    warehouse::{Moment, Progress, ReplaceCounts},
     Lsn, Position, TableId,
 };
 use millstream_pgoutput::copy::{CopyBatches, CopyColumn, CopyError};
@@ -13,7 +12,8 @@ use millstream_pgoutput::copy::{CopyBatches, CopyColumn, CopyError};
 use crate::{
     encode::EncodeError,
     error::ApplyError,
-    exec::{Execution, Interrupt},
+    exec::{copied_tuple, CopiedRow, Execution, Interrupt},
+    quarantine::Reason,
     run::Applier,
     table::{Phase, Table},
 };
@@ -43,52 +43,68 @@ fn newest(manifests: &[BaseManifest]) -> HashMap<TableId, (BaseId, &BaseTable)> 
     newest
 }
 
-/// Reads a chunk's rows in the layout's types, handing each batch on.
-fn read_chunk(
+/// What becomes of a chunk's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// They open the history.
+    Load,
+    /// They replace the table's rows.
+    Replace,
+}
+
+/// A number for a row that is set aside, which no other row of any copy has: 16 bits for the base, 16 for the chunk, 32 for the row.
+fn row_number(base: BaseId, chunk: u32, row: u64) -> u64 {
+    (base.0 & 0x7fff) << 48 | u64::from(chunk & 0xffff) << 32 | row & 0xffff_ffff
+}
+
+/// Loads or stages the rows of one chunk; a value that does not fit makes its column wider and the transaction run again, or its row is set
+/// aside.
+fn chunk_rows(
+    execution: &mut Execution<'_>,
     bases: &Arc<dyn BaseStore>,
-    base: BaseId,
-    table: &BaseTable,
-    number: u32,
-    layout: &TableLayout,
-    mut take: impl FnMut(&RecordBatch) -> Result<(), Interrupt>,
-) -> Result<Result<(), EncodeError>, Interrupt> {
-    let chunk = bases.read_chunk(base, table.schema.id, number).map_err(ApplyError::from)?;
-    let columns = table.schema.columns.iter().zip(&table.encodings).map(|(column, &encoding)| {
+    (base, from, number): (BaseId, &BaseTable, u32),
+    purpose: Purpose,
+    at: Moment,
+) -> Result<(), Interrupt> {
+    let id = from.schema.id;
+    let Some(layout) = execution.current(id).map(|table| table.layout.clone()) else { return Ok(()) };
+    let chunk = bases.read_chunk(base, id, number).map_err(ApplyError::from)?;
+    let columns = from.schema.columns.iter().zip(&from.encodings).map(|(column, &encoding)| {
         let held = layout.live_columns().find(|held| held.attnum == column.attnum);
         CopyColumn::new(column, encoding, held.map(|held| held.column_type.clone()))
     });
     let columns: Vec<CopyColumn> = columns.collect();
-    for batch in CopyBatches::new(chunk, &columns, LOAD_BATCH_ROWS_MAX, LOAD_BATCH_BYTES_MAX) {
+    let batches = CopyBatches::new(chunk, &columns, LOAD_BATCH_ROWS_MAX, LOAD_BATCH_BYTES_MAX)
+        .with_value_bytes_max(execution.value_bytes_max(&layout));
+    let schema = Arc::new(from.schema.clone());
+    let replace = purpose == Purpose::Replace;
+    let (mut aside, mut aside_bytes) = (Vec::new(), 0);
+    for batch in batches {
         match batch {
-            Ok(batch) => take(&batch)?,
+            Ok(rows) if replace => execution.stage(id, &rows)?,
+            Ok(rows) => execution.load(from, &rows, at)?,
+            Err(CopyError::Value(row)) if execution.sets_aside(&layout, &row.error) => {
+                let name = from.schema.columns.get(row.column).map_or("", |column| &column.name);
+                let reason = Reason::of_value(name, &row.error);
+                let tuple = copied_tuple(from, &row);
+                aside_bytes += tuple.as_bytes().len() as u64;
+                aside.push(CopiedRow { ordinal: row_number(base, number, row.row), row: tuple, reason });
+                if aside_bytes >= LOAD_BATCH_BYTES_MAX {
+                    execution.set_rows_aside(&schema, std::mem::take(&mut aside), at, replace)?;
+                    aside_bytes = 0;
+                }
+            }
             Err(CopyError::Value(row)) => {
                 let held = layout.live_columns().find(|held| held.attnum == row.attnum);
                 let Some(held) = held else { return Err(Interrupt::Failed(CopyError::Value(row).into())) };
                 let key = format!("row {} of chunk {number} of the base", row.row);
-                return Ok(Err(EncodeError::of_value(held, row.error, key, opening(table).position)));
+                let error = EncodeError::of_value(held, row.error, key, opening(from).position);
+                return execution.unfit(&layout, error);
             }
             Err(error) => return Err(Interrupt::Failed(error.into())),
         }
     }
-    Ok(Ok(()))
-}
-
-/// Loads rows of one chunk through `take`; a value that does not fit makes its column wider and the transaction run again.
-fn chunk_rows(
-    execution: &mut Execution<'_>,
-    bases: &Arc<dyn BaseStore>,
-    base: BaseId,
-    table: &BaseTable,
-    number: u32,
-    mut take: impl FnMut(&mut Execution<'_>, &RecordBatch) -> Result<(), Interrupt>,
-) -> Result<(), Interrupt> {
-    let Some(layout) = execution.current(table.schema.id).map(|table| table.layout.clone()) else {
-        return Ok(());
-    };
-    match read_chunk(bases, base, table, number, &layout, |rows| take(execution, rows))? {
-        Ok(()) => Ok(()),
-        Err(error) => execution.unfit(&layout, error),
-    }
+    execution.set_rows_aside(&schema, aside, at, replace)
 }
 
 impl Applier {
@@ -181,9 +197,7 @@ impl Applier {
                 Some(_) => {}
             }
             if let Some(number) = number {
-                chunk_rows(execution, &bases, base, from, number, |execution, rows| {
-                    execution.load(from, rows, at)
-                })?;
+                chunk_rows(execution, &bases, (base, from, number), Purpose::Load, at)?;
             }
             let Some(mut table) = execution.current(id).cloned() else { return Ok(()) };
             table.phase = phase.clone();
@@ -207,10 +221,9 @@ impl Applier {
         let bases = self.bases.clone();
         let counts = self.in_transaction(&progress, |execution| {
             execution.evolve(&schema)?;
+            execution.supersede(id, "the table was read again", at.position)?;
             for chunk in &from.chunks {
-                chunk_rows(execution, &bases, base, from, chunk.number, |execution, rows| {
-                    execution.stage(id, rows)
-                })?;
+                chunk_rows(execution, &bases, (base, from, chunk.number), Purpose::Replace, at)?;
             }
             let counts = execution.replace(id, at)?;
             let Some(mut table) = execution.current(id).cloned() else { return Ok(counts) };

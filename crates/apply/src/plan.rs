@@ -22,6 +22,29 @@ pub struct RowChange {
     pub kind: RowChangeKind,
 }
 
+impl RowChange {
+    /// The row, or the one before where there is none behind.
+    pub fn row(&self) -> &Tuple {
+        match &self.kind {
+            RowChangeKind::Insert(row)
+            | RowChangeKind::Update { new: row, .. }
+            | RowChangeKind::Delete(OldTuple::Key(row) | OldTuple::Full(row))
+            | RowChangeKind::Copied { new: row, .. } => row,
+        }
+    }
+
+    /// Bytes of its rows.
+    pub fn bytes(&self) -> u64 {
+        let before = match &self.kind {
+            RowChangeKind::Update { old: Some(OldTuple::Key(old) | OldTuple::Full(old)), .. } => {
+                old.as_bytes().len()
+            }
+            _ => 0,
+        };
+        (before + self.row().as_bytes().len()) as u64
+    }
+}
+
 /// What happened to the row.
 #[derive(Debug, Clone)]
 pub enum RowChangeKind {
@@ -36,6 +59,15 @@ pub enum RowChangeKind {
     },
     /// It went.
     Delete(OldTuple),
+    /// It was found there by a copy.
+    Copied {
+        /// Tells it from the other rows of its copy, which all open at one position.
+        ordinal: u64,
+        /// Whether the warehouse holds an older version of it, which ends.
+        replaces: bool,
+        /// The row.
+        new: Tuple,
+    },
 }
 
 /// How a version ended within the run.
@@ -142,6 +174,12 @@ pub fn plan_keyed(schema: &Arc<TableSchema>, changes: Vec<RowChange>) -> Result<
             RowChangeKind::Insert(new) => {
                 plan.open_keyed(&mut keys, &columns, new, at, Operation::Insert, None)?;
             }
+            RowChangeKind::Copied { replaces, new, .. } => {
+                if replaces {
+                    plan.end_keyed(&mut keys, &columns, &new, End { at, deleted: false })?;
+                }
+                plan.open_keyed(&mut keys, &columns, new, at, Operation::Snapshot, None)?;
+            }
             RowChangeKind::Update { old, new } => {
                 let row = match &old {
                     Some(OldTuple::Key(row) | OldTuple::Full(row)) => row,
@@ -176,7 +214,7 @@ pub fn whole_row_probes(changes: &[RowChange]) -> Vec<Tuple> {
     let mut probes = Vec::new();
     for change in changes {
         let old = match &change.kind {
-            RowChangeKind::Insert(_) => None,
+            RowChangeKind::Insert(_) | RowChangeKind::Copied { .. } => None,
             RowChangeKind::Update { old, .. } => old.as_ref(),
             RowChangeKind::Delete(old) => Some(old),
         };
@@ -188,7 +226,7 @@ pub fn whole_row_probes(changes: &[RowChange]) -> Vec<Tuple> {
             }
         }
         match &change.kind {
-            RowChangeKind::Insert(new) => {
+            RowChangeKind::Insert(new) | RowChangeKind::Copied { new, .. } => {
                 opened.entry(&columns, new, || false);
             }
             RowChangeKind::Update { old: Some(OldTuple::Full(old)), new } => {
@@ -221,6 +259,8 @@ pub fn plan_whole_rows(
     for RowChange { at, kind } in changes {
         let (old, new, operation) = match kind {
             RowChangeKind::Insert(new) => (None, Some(new), Operation::Insert),
+            // Of a table matched whole no older version can be told.
+            RowChangeKind::Copied { new, .. } => (None, Some(new), Operation::Snapshot),
             RowChangeKind::Update { old: Some(OldTuple::Full(old)), new } => {
                 let new = if new.has_unchanged() { merge(&new, &old) } else { new };
                 (Some(old), Some(new), Operation::Update)
@@ -393,7 +433,7 @@ impl KeyColumns {
         schema.key.clone().map_or(KeyColumns::Whole, KeyColumns::Some)
     }
 
-    fn contains(&self, index: usize) -> bool {
+    pub(crate) fn contains(&self, index: usize) -> bool {
         match self {
             KeyColumns::Some(indexes) => indexes.contains(&index),
             KeyColumns::Whole => true,
@@ -401,8 +441,18 @@ impl KeyColumns {
     }
 }
 
+/// A tuple that carries the key which an update leaves its row with.
+pub(crate) fn row_key(columns: &KeyColumns, new: &Tuple, old: &OldTuple) -> Tuple {
+    match old {
+        _ if !new.has_unchanged() => new.clone(),
+        // A TOASTed key that did not change is sent with the old tuple alone.
+        OldTuple::Key(old) => merge_columns(new, old, |index| columns.contains(index)),
+        OldTuple::Full(old) => merge(new, old),
+    }
+}
+
 /// `new` with its unchanged values taken from `old`; what `old` does not hold either stays unchanged.
-fn merge(new: &Tuple, old: &Tuple) -> Tuple {
+pub(crate) fn merge(new: &Tuple, old: &Tuple) -> Tuple {
     merge_columns(new, old, |_| true)
 }
 
@@ -428,8 +478,13 @@ pub fn key_text(columns: &KeyColumns, row: &Tuple) -> String {
         match value {
             Value::Null => text.push_str("NULL"),
             Value::Unchanged => text.push_str("(unchanged)"),
-            Value::Text(bytes) => text.push_str(&String::from_utf8_lossy(bytes)),
-            Value::Binary(bytes) => text.push_str(&format!("\\x{bytes:02x?}")),
+            Value::Text(bytes) => {
+                // One byte more than is shown, so that the cut is seen; a value can be a gigabyte.
+                text.push_str(&String::from_utf8_lossy(&bytes[..bytes.len().min(KEY_TEXT_BYTES_MAX + 1)]));
+            }
+            Value::Binary(bytes) => {
+                text.push_str(&format!("\\x{:02x?}", &bytes[..bytes.len().min(KEY_TEXT_BYTES_MAX)]));
+            }
         }
         if text.len() > KEY_TEXT_BYTES_MAX {
             let mut end = KEY_TEXT_BYTES_MAX;

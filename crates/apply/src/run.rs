@@ -5,7 +5,8 @@
 //! transaction.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
+    path::Path,
     sync::{
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, Sender},
@@ -22,11 +23,12 @@ use millstream_core::{
 };
 
 use crate::{
-    command::{Alignment, Command},
+    command::{Alignment, Command, Discarded},
     error::ApplyError,
-    exec::{Execution, Hoist, Interrupt},
+    exec::{Committed, Execution, Hoist, Interrupt, Replayed},
     feed::Feed,
     layout::Selection,
+    quarantine::{Content, Holds, ValueFiles},
     status::{ApplyStatus, TableProgress},
     table::{Phase, Table},
 };
@@ -58,6 +60,10 @@ pub struct Applier {
     pub(crate) tables: HashMap<TableId, Table>,
     pub(crate) progress: Progress,
     pub(crate) status: Arc<ApplyStatus>,
+    /// What is held in quarantine.
+    holds: Holds,
+    /// Its large values.
+    values: ValueFiles,
     /// Whether the first load is done, so that bases need not be looked at again.
     pub(crate) is_loaded: bool,
     /// Commit LSN of the last transaction that changed each table.
@@ -71,13 +77,14 @@ pub struct Applier {
 
 impl Applier {
     /// Opens a warehouse where it stands. `source` identifies the source (system identifier and database): a warehouse that holds
-    /// another's data is refused.
+    /// another's data is refused. `quarantine` is the directory of large values in quarantine.
     pub fn open(
         mut warehouse: Box<dyn Warehouse>,
         log: Arc<dyn EventLog>,
         bases: Arc<dyn BaseStore>,
         selection: Selection,
         source: &str,
+        quarantine: &Path,
     ) -> Result<Self, ApplyError> {
         let mut progress = warehouse.progress()?;
         if progress.source.is_empty() {
@@ -90,6 +97,15 @@ impl Applier {
             let table = Table::from_state(state)?;
             tables.insert(table.layout.id, table);
         }
+        let values = ValueFiles::new(quarantine.to_owned());
+        let mut holds = Holds::default();
+        let mut files = HashSet::new();
+        for change in warehouse.reader()?.quarantined()? {
+            let content = Content::parse(&change)?;
+            holds.take(change.position, &content);
+            files.extend(content.files().map(|(name, ..)| name.to_owned()));
+        }
+        values.sweep(&files)?;
         let applier = Applier {
             warehouse,
             bases,
@@ -99,6 +115,8 @@ impl Applier {
             tables,
             progress,
             status: Arc::new(ApplyStatus::default()),
+            holds,
+            values,
             is_loaded: false,
             changed_at: HashMap::new(),
             recent: VecDeque::new(),
@@ -163,6 +181,16 @@ impl Applier {
                 answer(reply, self.replace(base, table).map_err(Into::into));
             }
             Command::Retire(table, reply) => answer(reply, self.retire(table).map_err(Into::into)),
+            Command::Replay(tables, reply) => {
+                let replayed: Result<Vec<_>, _> =
+                    tables.into_iter().map(|table| Ok((table, self.replay(table)?))).collect();
+                answer(reply, replayed.map_err(|error: ApplyError| error.into()));
+            }
+            Command::Discard(tables, reply) => {
+                let discarded: Result<Vec<_>, _> =
+                    tables.into_iter().map(|table| Ok((table, self.discard(table)?))).collect();
+                answer(reply, discarded.map_err(|error: ApplyError| error.into()));
+            }
             Command::Resume => self.paused = false,
         }
         self.status.update(|status| status.paused = self.paused);
@@ -196,6 +224,7 @@ impl Applier {
             &self.selection,
             &mut self.hoist,
             &self.tables,
+            (&self.values, &self.holds),
         )?;
         let mut progress = self.progress.clone();
         let (mut headers, mut changes, mut touched) = (Vec::new(), 0, Vec::new());
@@ -214,10 +243,9 @@ impl Applier {
             batch = self.feed.gather_rest(applied, &self.tables, &self.selection)?;
         }
         progress.applied_time = self.feed.time();
-        let changed = execution.commit(&progress)?;
+        let committed = execution.commit(&progress)?;
 
-        let mut is_changed = !changed.is_empty();
-        self.tables.extend(changed);
+        let mut is_changed = self.take(committed);
         self.progress = progress;
         is_changed |= self.pass_fences(self.progress.applied_lsn);
         for header in &headers {
@@ -320,6 +348,42 @@ impl Applier {
         Ok(())
     }
 
+    /// Brings a table's changes in quarantine back. They get the moments that were given to them when they came, so the progress stays.
+    fn replay(&mut self, id: TableId) -> Result<Replayed, ApplyError> {
+        let progress = self.progress.clone();
+        let replayed = self.in_transaction(&progress, |execution| execution.replay(id))?;
+        tracing::info!(
+            event = "quarantine_replayed",
+            table = %id,
+            replayed = replayed.replayed,
+            held = replayed.held,
+            "changes in quarantine were brought back"
+        );
+        Ok(replayed)
+    }
+
+    /// Gives up a table's changes in quarantine that hold nothing any more.
+    fn discard(&mut self, id: TableId) -> Result<Discarded, ApplyError> {
+        let progress = self.progress.clone();
+        let (dropped, held) = self.in_transaction(&progress, |execution| execution.discard(id, false))?;
+        tracing::info!(event = "quarantine_dropped", table = %id, dropped, held, "changes were given up");
+        Ok(Discarded { dropped, held })
+    }
+
+    /// Takes in what was committed; whether a table changed.
+    fn take(&mut self, committed: Committed) -> bool {
+        let is_changed = !committed.tables.is_empty();
+        self.tables.extend(committed.tables);
+        if let Some(holds) = committed.holds {
+            self.holds = holds;
+        }
+        if let Err(error) = self.values.remove(committed.files_gone.iter().map(String::as_str)) {
+            // Nothing refers to them: they go when the warehouse is opened again.
+            tracing::warn!(error = %error, "a file of the quarantine is left behind");
+        }
+        is_changed
+    }
+
     /// The moment behind what is applied and before what comes.
     pub(crate) fn between(&self) -> Moment {
         let position = Position { commit_lsn: self.progress.applied_lsn, ordinal: BEHIND_ORDINAL };
@@ -334,14 +398,16 @@ impl Applier {
     ) -> Result<T, ApplyError> {
         loop {
             let transaction = self.warehouse.begin()?;
-            let done = Execution::begin(transaction, &self.selection, &mut self.hoist, &self.tables)
-                .and_then(|mut execution| {
-                    let result = work(&mut execution)?;
-                    Ok((result, execution.commit(progress)?))
-                });
+            let quarantine = (&self.values, &self.holds);
+            let begun =
+                Execution::begin(transaction, &self.selection, &mut self.hoist, &self.tables, quarantine);
+            let done = begun.and_then(|mut execution| {
+                let result = work(&mut execution)?;
+                Ok((result, execution.commit(progress)?))
+            });
             match done {
-                Ok((result, changed)) => {
-                    self.tables.extend(changed);
+                Ok((result, committed)) => {
+                    self.take(committed);
                     self.progress = progress.clone();
                     self.publish();
                     return Ok(result);

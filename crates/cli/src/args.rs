@@ -124,6 +124,12 @@ pub enum Verb {
         #[arg(required = true)]
         tables: Vec<String>,
     },
+    /// Changes that were set aside because they can't be applied
+    Quarantine {
+        /// What to do with them.
+        #[command(subcommand)]
+        verb: QuarantineVerb,
+    },
     /// Print the JSON Schema of millstream.yml, for editors
     Schema,
     /// Print a shell's completions
@@ -133,6 +139,37 @@ pub enum Verb {
     },
     /// Print the version
     Version,
+}
+
+/// What can be done with the quarantine.
+#[derive(Debug, Subcommand)]
+pub enum QuarantineVerb {
+    /// Each change with its row's key and why it was set aside
+    List {
+        /// schema.table as at the source [default: all]
+        tables: Vec<String>,
+    },
+    /// One change with all its values
+    Show {
+        /// schema.table as at the source
+        table: String,
+        /// As `list` prints it, such as 0/16B3748+3
+        position: String,
+    },
+    /// Apply what can be applied now, in order, at the moments the changes had
+    Replay {
+        /// schema.table as at the source [default: all]
+        tables: Vec<String>,
+    },
+    /// Give changes up: the tables are read again instead. What is given up never comes into history
+    Drop {
+        /// schema.table as at the source
+        #[arg(required = true)]
+        tables: Vec<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// Parses the process's arguments. What is wrong with them is printed in the form that they ask for; the error is the exit status.

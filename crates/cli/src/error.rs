@@ -116,6 +116,20 @@ pub enum ProgramError {
         /// The nearest name, if one is near.
         nearest: Option<String>,
     },
+    /// No such change in quarantine.
+    #[error("table {table} has no change at {position} in quarantine")]
+    NotQuarantined {
+        /// The table.
+        table: String,
+        /// As typed.
+        position: String,
+    },
+    /// Something would be destroyed, and nobody can be asked.
+    #[error("{what} is asked for first, and there is nobody to ask")]
+    Unasked {
+        /// What.
+        what: &'static str,
+    },
     /// There is nothing to read events from.
     #[error("there is no log yet")]
     NoLog,
@@ -182,6 +196,8 @@ impl Diagnostic for ProgramError {
             ProgramError::WarehouseGone { .. } => "MS6209",
             ProgramError::NoSuchTable { .. } => "MS6203",
             ProgramError::NoLog => "MS6207",
+            ProgramError::NotQuarantined { .. } => "MS6210",
+            ProgramError::Unasked { .. } => "MS6211",
             ProgramError::From { .. } => "MS6208",
             ProgramError::NoCommonPosition { .. } => "MS6204",
             ProgramError::GoneFromSource { .. } => "MS6205",
@@ -212,6 +228,8 @@ impl Diagnostic for ProgramError {
             | ProgramError::ModelCollides { .. }
             | ProgramError::NoRoom { .. }
             | ProgramError::NoLog
+            | ProgramError::NotQuarantined { .. }
+            | ProgramError::Unasked { .. }
             | ProgramError::From { .. }
             | ProgramError::NoCommonPosition { .. }
             | ProgramError::GoneFromSource { .. }
@@ -255,6 +273,10 @@ impl Diagnostic for ProgramError {
                 "write schema.table as it is called at the source; `millstream status` lists them".into()
             }
             ProgramError::NoLog => "`millstream up` makes it and fills it".into(),
+            ProgramError::NotQuarantined { table, .. } => {
+                format!("`millstream quarantine list {table}` lists those it has")
+            }
+            ProgramError::Unasked { .. } => "look at it with `millstream quarantine list`, then pass --yes".into(),
             ProgramError::From { .. } => "write the commit LSN of a transaction, such as 0/16B3748".into(),
             ProgramError::NoCommonPosition { .. } => {
                 "try again; if it stays so, look whether changes arrive at all: `millstream status`".into()
@@ -276,6 +298,8 @@ impl Diagnostic for ProgramError {
             | ProgramError::NoRoom { .. }
             | ProgramError::AsOf { .. }
             | ProgramError::From { .. }
+            | ProgramError::NotQuarantined { .. }
+            | ProgramError::Unasked { .. }
             | ProgramError::NoSuchTable { .. }
             | ProgramError::Socket { .. } => Exit::Usage,
             ProgramError::OwnedByAnother { .. }

@@ -215,7 +215,7 @@ pub struct Progress {
     pub applied_time: Timestamp,
 }
 
-/// One change set aside, with its reason.
+/// One change set aside, with its reason. Position and table are its identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantinedChange {
     /// Where it stands.
@@ -230,7 +230,7 @@ pub struct QuarantinedChange {
     pub reason: String,
     /// The key, as text.
     pub key: String,
-    /// The change as JSON (Debezium's envelope), or the file that holds it.
+    /// The change, and what it holds, serialised by apply; large values are files beside the warehouse.
     pub content: String,
 }
 
@@ -362,6 +362,9 @@ pub trait WarehouseTransaction {
     /// Keeps changes that were set aside.
     fn quarantine(&mut self, changes: &[QuarantinedChange]) -> Result<()>;
 
+    /// Takes all of a table's changes out again, in the order of their positions; those kept by this transaction included.
+    fn release(&mut self, table: TableId) -> Result<Vec<QuarantinedChange>>;
+
     /// States how far this transaction comes.
     fn set_progress(&mut self, progress: &Progress) -> Result<()>;
 
@@ -382,6 +385,9 @@ pub trait WarehouseReader: Send {
 
     /// How far the warehouse has come, as this reader sees it.
     fn progress(&mut self) -> Result<Progress>;
+
+    /// The changes that were set aside, as this reader sees them, by table and position.
+    fn quarantined(&mut self) -> Result<Vec<QuarantinedChange>>;
 
     /// A table's counts.
     fn counts(&mut self, layout: &TableLayout) -> Result<TableCounts>;

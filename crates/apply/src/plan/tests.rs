@@ -6,6 +6,7 @@ use millstream_core::{ColumnSchema, Lsn, PgType, ReplicaIdentity, TableId, Table
 use proptest::prelude::*;
 
 use super::*;
+use crate::quarantine::{hold::part, Holds, Reason};
 
 fn schema(key: Option<Vec<usize>>) -> Arc<TableSchema> {
     let column = |attnum, name: &str| ColumnSchema {
@@ -289,5 +290,71 @@ proptest! {
         }
         execute(&mut planned, run);
         prop_assert_eq!(planned.sorted(), model.sorted());
+    }
+
+    /// Whatever is set aside, with what follows it, and brought back after any number of batches: it comes to what would have been without.
+    #[test]
+    fn what_was_set_aside_and_brought_back_comes_to_what_would_have_been(steps in steps(), keyed in any::<bool>()) {
+        let schema = schema(keyed.then(|| vec![0]));
+        let kinds = |step: Step, live: &mut Vec<(u8, u8, u64)>, number: u64| {
+            let full = |row: (u8, u8, u64)| text(&[&row.0.to_string(), &row.1.to_string(), &row.2.to_string()]);
+            let before = |row: (u8, u8, u64)| if keyed { key_of(&row.0.to_string()) } else { OldTuple::Full(full(row)) };
+            match step {
+                Step::Insert(id, a) if !(keyed && live.iter().any(|row| row.0 == id)) => {
+                    live.push((id, a, 0));
+                    Some(RowChangeKind::Insert(full((id, a, 0))))
+                }
+                Step::Update { which, to, a, touch_b } if !live.is_empty() => {
+                    let index = which as usize % live.len();
+                    let old = live[index];
+                    let to = if keyed && live.iter().any(|row| row.0 == to) { old.0 } else { to };
+                    let new = (to, a, if touch_b { number } else { old.2 });
+                    live[index] = new;
+                    let sent = if touch_b || !keyed { full(new) } else {
+                        row(&[Value::Text(to.to_string().as_bytes()), Value::Text(a.to_string().as_bytes()), Value::Unchanged])
+                    };
+                    let says_old = !keyed || old.0 != to;
+                    Some(RowChangeKind::Update { old: says_old.then(|| before(old)), new: sent })
+                }
+                Step::Delete(which) if !live.is_empty() => {
+                    let old = live.swap_remove(which as usize % live.len());
+                    Some(RowChangeKind::Delete(before(old)))
+                }
+                _ => None,
+            }
+        };
+        let bad = |change: &RowChange| {
+            let is_bad = change.row().values().nth(1) == Some(Value::Text(b"2"));
+            is_bad.then(|| Reason::Follows(Position::default()))
+        };
+        let execute = |model: &mut Model, run: Vec<RowChange>| {
+            if keyed {
+                return model.execute(plan_keyed(&schema, run).unwrap(), true);
+            }
+            let counts: Vec<_> = whole_row_probes(&run).into_iter().map(|row| {
+                let count = model.versions.iter().filter(|v| v.3.is_none() && v.0 == row).count() as u64;
+                (row, count)
+            }).collect();
+            model.execute(plan_whole_rows(&schema, run, &counts).unwrap(), false);
+        };
+        let (mut direct, mut aside, mut live, mut run) = (Model::default(), Model::default(), Vec::new(), Vec::new());
+        let (mut holds, mut held, mut all) = (Holds::default(), Vec::new(), Vec::new());
+        for (number, step) in steps.into_iter().enumerate() {
+            let number = number as u64 + 1;
+            if matches!(step, Step::Cut) {
+                let (go_on, set_aside) = part(&schema, std::mem::take(&mut run), &mut holds, bad);
+                execute(&mut aside, go_on);
+                held.extend(set_aside);
+            } else if let Some(kind) = kinds(step, &mut live, number) {
+                run.push(RowChange { at: at(number), kind });
+                all.extend(run.last().cloned());
+            }
+        }
+        let (go_on, set_aside) = part(&schema, run, &mut holds, bad);
+        execute(&mut aside, go_on);
+        held.extend(set_aside);
+        execute(&mut aside, held.into_iter().map(|held| held.change).collect());
+        execute(&mut direct, all);
+        prop_assert_eq!(aside.sorted(), direct.sorted());
     }
 }

@@ -11,9 +11,6 @@ use super::{
 /// The version of the file's format that this program reads.
 const VERSION: &str = "1";
 
-/// Values of the contract that this version lacks, by path.
-const NOT_BUILT_CHOICES: &[(&str, &str)] = &[("tables.*.on_unrepresentable", "quarantine")];
-
 /// All problems of the tree, in the order of the file.
 pub(super) fn check(root: &Node) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -205,6 +202,9 @@ fn describe(scalar: Scalar) -> String {
         Scalar::Boolean => "true or false".into(),
         Scalar::Version => VERSION.to_owned(),
         Scalar::Size => "a size such as 50GB".into(),
+        Scalar::SizeAtLeast(least) => {
+            format!("a size of at least {}, such as 64MB", units::print_size(least))
+        }
         Scalar::Duration => "a time span such as 7d or 12h".into(),
         Scalar::Choice(words) => format!("one of {}", words.join(", ")),
         Scalar::TablePattern => "a table pattern such as \"shop.*\"".into(),
@@ -246,6 +246,9 @@ fn value(scalar: Scalar, text: &str, quoted: bool, node: &Node, path: &str) -> O
         }
         Scalar::Name => (ProblemKind::BadValue, is_name(text)),
         Scalar::Size => (ProblemKind::BadValue, units::parse_size(text).is_some_and(|bytes| bytes > 0)),
+        Scalar::SizeAtLeast(least) => {
+            (ProblemKind::BadValue, units::parse_size(text).is_some_and(|bytes| bytes >= least))
+        }
         Scalar::Duration => (ProblemKind::BadValue, units::parse_duration(text).is_some()),
         Scalar::Choice(words) => (ProblemKind::BadValue, words.contains(&text)),
         Scalar::ColumnType => (ProblemKind::BadValue, units::parse_column_type(text).is_some()),
@@ -264,12 +267,6 @@ fn value(scalar: Scalar, text: &str, quoted: bool, node: &Node, path: &str) -> O
     let seen = if scalar == Scalar::Secret { "this".to_owned() } else { format!("`{}`", redact(text)) };
     let problem = Problem::new(kind, format!("`{path}` must be {}, not {seen}", describe(scalar)), place);
     Some(match scalar {
-        Scalar::Choice(_) if NOT_BUILT_CHOICES.contains(&(path, text)) => Problem {
-            kind: ProblemKind::NotBuilt,
-            message: format!("`{text}` is not built yet as a value of `{path}`"),
-            ..problem
-        }
-        .hint("choose another value: this version of millstream would not act on it"),
         Scalar::Choice(words) => match nearest(text, words.iter().copied()) {
             Some(near) => problem.hint(format!("did you mean `{near}`?")),
             None => problem,

@@ -55,7 +55,7 @@ fn of_scalar(scalar: Scalar) -> Value {
         Scalar::Text | Scalar::Path => json!({"type": ["string", "number", "boolean"], "minLength": 1}),
         Scalar::Secret => json!({"type": "string", "minLength": 1}),
         Scalar::Name => pattern("[a-z0-9_]{1,63}"),
-        Scalar::Size => {
+        Scalar::Size | Scalar::SizeAtLeast(_) => {
             json!({"anyOf": [{"type": "integer", "minimum": 1}, pattern("[0-9]+ *([kKmMgGtT]?[bB]|[kKmMgGtT][iI][bB])?")]})
         }
         Scalar::Duration => pattern("[0-9]+ *(ms|s|m|min|h|d|w)"),

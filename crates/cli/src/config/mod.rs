@@ -212,8 +212,10 @@ fn table_entry(node: &Node) -> TableEntry {
         history: text_at(node, &["history"]).map(|text| text == "true"),
         on_unrepresentable: text_at(node, &["on_unrepresentable"]).map(|text| match text {
             "stop" => OnUnrepresentable::Stop,
+            "quarantine" => OnUnrepresentable::Quarantine,
             _ => OnUnrepresentable::Widen,
         }),
+        value_bytes_max: text_at(node, &["value_max"]).and_then(units::parse_size),
         history_open_value: text_at(node, &["history_open_value"]).and_then(units::parse_instant),
         ..TableEntry::default()
     };

@@ -3,6 +3,8 @@
 //! [`PROJECT`] is what the parser checks against, what unknown keys are compared with, and what the JSON Schema is printed
 //! from, so the three can't disagree.
 
+use millstream_apply::layout::VALUE_BYTES_LEAST;
+
 /// What may stand at a place of the file.
 #[derive(Debug)]
 pub(super) enum Shape {
@@ -38,6 +40,8 @@ pub(super) enum Scalar {
     Version,
     /// Bytes, such as `50GB`.
     Size,
+    /// Bytes, at least so many.
+    SizeAtLeast(u64),
     /// A time span, such as `7d`.
     Duration,
     /// One of some words.
@@ -173,10 +177,18 @@ static TABLE: Shape = Shape::Map(&[
     default(
         key(
             "on_unrepresentable",
-            Shape::Scalar(Scalar::Choice(&["widen", "stop"])),
-            "What happens to a value that the column's type can't hold: the column becomes text, or replication stops.",
+            Shape::Scalar(Scalar::Choice(&["widen", "stop", "quarantine"])),
+            "What happens to a value that the column's type can't hold: the column becomes text, replication stops, or the change is set aside.",
         ),
         "widen",
+    ),
+    default(
+        key(
+            "value_max",
+            Shape::Scalar(Scalar::SizeAtLeast(VALUE_BYTES_LEAST)),
+            "A change with a larger value is set aside, and the value kept as a file.",
+        ),
+        "64MB",
     ),
     key("history_names", HISTORY_NAMES, "Names of the columns of the history view."),
     default(
@@ -220,7 +232,6 @@ pub(super) static PLANNED: &[Planned] = &[
     Planned { parent: "warehouse", name: "clickhouse" },
     Planned { parent: "warehouse", name: "postgres" },
     Planned { parent: "tables.*", name: "rules" },
-    Planned { parent: "tables.*", name: "value_max" },
     Planned { parent: "tables.*.columns", name: "exclude" },
     Planned { parent: "tables.*.columns", name: "mask" },
 ];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use millstream_apply::layout::VALUE_BYTES_MAX;
 use millstream_core::{warehouse::HistoryNames, ColumnType, TableName, Timestamp};
 
 use super::{
@@ -140,6 +141,8 @@ pub enum OnUnrepresentable {
     Widen,
     /// Replication stops.
     Stop,
+    /// The change is set aside.
+    Quarantine,
 }
 
 /// What one entry below `tables` says; what is `None` it leaves alone.
@@ -151,6 +154,8 @@ pub struct TableEntry {
     pub column_types: BTreeMap<String, ColumnType>,
     /// What happens to what can't be represented.
     pub on_unrepresentable: Option<OnUnrepresentable>,
+    /// Changes with a larger value are set aside, in bytes.
+    pub value_bytes_max: Option<u64>,
     /// Names of the history columns, by their default name.
     pub history_names: BTreeMap<&'static str, String>,
     /// What an open version's `valid_to` shows.
@@ -166,6 +171,8 @@ pub struct TableSettings {
     pub column_types: BTreeMap<String, ColumnType>,
     /// What happens to what can't be represented.
     pub on_unrepresentable: OnUnrepresentable,
+    /// Changes with a larger value are set aside, in bytes.
+    pub value_bytes_max: u64,
     /// How the history view names its columns.
     pub history_names: HistoryNames,
 }
@@ -188,6 +195,7 @@ impl TableRules {
             history: true,
             column_types: BTreeMap::new(),
             on_unrepresentable: OnUnrepresentable::Widen,
+            value_bytes_max: VALUE_BYTES_MAX,
             history_names: HistoryNames::default(),
         };
         for (_, entry) in matching {
@@ -197,6 +205,9 @@ impl TableRules {
             settings.column_types.extend(entry.column_types.clone());
             if let Some(choice) = entry.on_unrepresentable {
                 settings.on_unrepresentable = choice;
+            }
+            if let Some(bytes) = entry.value_bytes_max {
+                settings.value_bytes_max = bytes;
             }
             for (name, chosen) in &entry.history_names {
                 let names = &mut settings.history_names;
@@ -303,7 +314,8 @@ mod tests {
                     TableEntry {
                         history: Some(false),
                         column_types: types(&[("a", ColumnType::Double), ("b", ColumnType::Double)]),
-                        on_unrepresentable: Some(OnUnrepresentable::Stop),
+                        on_unrepresentable: Some(OnUnrepresentable::Quarantine),
+                        value_bytes_max: Some(5_000),
                         ..Default::default()
                     },
                 ),
@@ -316,8 +328,12 @@ mod tests {
         let orders = rules.settings(&table("shop.orders"));
         assert!(orders.history);
         assert_eq!(orders.column_types, types(&[("a", ColumnType::Double), ("b", ColumnType::Text)]));
-        assert_eq!(orders.on_unrepresentable, OnUnrepresentable::Stop);
+        assert_eq!(
+            (orders.on_unrepresentable, orders.value_bytes_max),
+            (OnUnrepresentable::Quarantine, 5_000)
+        );
         assert!(!rules.settings(&table("shop.items")).history);
-        assert_eq!(rules.settings(&table("other.t")).on_unrepresentable, OnUnrepresentable::Widen);
+        let other = rules.settings(&table("other.t"));
+        assert_eq!((other.on_unrepresentable, other.value_bytes_max), (OnUnrepresentable::Widen, 64_000_000));
     }
 }

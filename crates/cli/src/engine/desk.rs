@@ -9,8 +9,8 @@ use millstream_warehouse::{DuckDb, DuckHandle};
 use serde_json::value::to_raw_value;
 
 use super::{
-    catch_up, open, plan, provision::Remembered, query, report, resync, session::Live, tail, verify,
-    warehouse_file,
+    catch_up, open, plan, provision::Remembered, quarantine, query, report, resync, session::Live, tail,
+    verify, warehouse_file,
 };
 use crate::{
     config::{nearest, Project},
@@ -211,6 +211,10 @@ impl Handler for Desk {
             }
             Request::Verify { tables } => verify::run(self, &tables, emit, cancellation),
             Request::Resync { tables } => resync::run(self, &tables, emit, cancellation),
+            Request::QuarantineList { tables } => quarantine::list(self, &tables),
+            Request::QuarantineShow { table, position } => quarantine::show(self, &table, &position),
+            Request::QuarantineReplay { tables } => quarantine::replay(self, &tables, cancellation),
+            Request::QuarantineDrop { tables } => quarantine::discard(self, &tables, emit, cancellation),
             Request::Tail { table, from, limit, follow, text } => {
                 let wanted = tail::Wanted { table: &table, from: from.as_deref(), limit, follow, text };
                 tail::run(self, &wanted, emit, cancellation)

@@ -4,6 +4,7 @@
 //! - [`session`]: capture, apply and copying at work; [`provision`] is what comes before.
 //! - [`models`]: views kept beside the tables.
 //! - [`open`]: opens log and source settings; [`warehouse_file`] the warehouse, which may have to be built again.
+//! - [`quarantine`]: what was set aside, shown, brought back and given up.
 //! - [`tending`]: what becomes of tables that changed without an event.
 //! - [`query`], [`report`], [`plan`], [`tail`], [`catch_up`]: single answers; [`verify`] and [`resync`], which hold apply at a
 //!   snapshot ([`fenced`]).
@@ -15,6 +16,7 @@ mod models;
 mod open;
 mod plan;
 mod provision;
+mod quarantine;
 mod query;
 mod report;
 mod resync;

@@ -105,7 +105,9 @@ pub(super) fn selection(project: &Project) -> Selection {
                     on_unrepresentable: match settings.on_unrepresentable {
                         OnUnrepresentable::Widen => ApplyOnUnrepresentable::Widen,
                         OnUnrepresentable::Stop => ApplyOnUnrepresentable::Stop,
+                        OnUnrepresentable::Quarantine => ApplyOnUnrepresentable::Quarantine,
                     },
+                    value_bytes_max: settings.value_bytes_max,
                 }
             })
         }),

@@ -33,6 +33,7 @@ use super::{
     desk::Desk,
     open,
     provision::{prepare, selection, Prepared, Remembered},
+    quarantine::quarantine_dir,
     tending::{known_schemas, Told},
     warehouse_file::{self, Rebuild},
 };
@@ -231,8 +232,14 @@ impl Session {
         let bases: Arc<dyn BaseStore> = Arc::new(log.clone());
         let event_log: Arc<dyn EventLog> = Arc::new(log.clone());
         let identity = format!("{}/{}", prepared.identity.system_identifier, prepared.identity.database);
-        let applier =
-            Applier::open(Box::new(warehouse), event_log.clone(), bases, selection(project), &identity)?;
+        let applier = Applier::open(
+            Box::new(warehouse),
+            event_log.clone(),
+            bases,
+            selection(project),
+            &identity,
+            &quarantine_dir(project),
+        )?;
         let (commands, commanded) = mpsc::channel();
         let live = Arc::new(Live {
             apply: applier.status(),

@@ -1,6 +1,7 @@
 //! `verify`: every row, source against warehouse, at one position, while changes go on.
 
 use std::{
+    collections::BTreeSet,
     io::{self, Read},
     sync::PoisonError,
 };
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 use super::{
     desk::{done, Desk},
     fenced::hold,
+    quarantine,
     session::Live,
 };
 use crate::{
@@ -76,6 +78,7 @@ pub(super) fn run(
     layouts.sort_by(|a, b| a.source.cmp(&b.source));
     drop(held);
 
+    let aside = quarantine::held(&mut reader)?;
     let mut tables = Vec::new();
     let mut equal = true;
     for layout in &layouts {
@@ -84,7 +87,14 @@ pub(super) fn run(
         (snapshot, comparison) = table(live, snapshot, layout, &mut reader, emit, cancellation)
             .doing(format!("comparing {}", layout.source))?;
         equal &= comparison.is_equal();
-        tables.push(describe(layout, &comparison));
+        let mut described = describe(layout, &comparison);
+        if let Some(held) = aside.get(&layout.id) {
+            described["quarantined"] = json!({
+                "count": held.len(),
+                "keys": held.iter().map(|change| &change.key).collect::<BTreeSet<_>>().into_iter().take(KEYS_MAX).collect::<Vec<_>>(),
+            });
+        }
+        tables.push(described);
     }
     reader.end()?;
     live.runtime.block_on(snapshot.release());

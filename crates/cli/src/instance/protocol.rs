@@ -45,6 +45,28 @@ pub enum Request {
         /// `schema.table` at the source.
         tables: Vec<String>,
     },
+    /// What is in quarantine; no tables: of all.
+    QuarantineList {
+        /// `schema.table` at the source.
+        tables: Vec<String>,
+    },
+    /// One change in quarantine.
+    QuarantineShow {
+        /// `schema.table` at the source.
+        table: String,
+        /// Commit LSN and ordinal.
+        position: String,
+    },
+    /// Apply what is in quarantine; no tables: of all.
+    QuarantineReplay {
+        /// `schema.table` at the source.
+        tables: Vec<String>,
+    },
+    /// Give up what is in quarantine, and read the tables again.
+    QuarantineDrop {
+        /// `schema.table` at the source.
+        tables: Vec<String>,
+    },
     /// Wait until everything committed at the source by now is in the warehouse.
     WaitCaughtUp,
 }

@@ -73,7 +73,7 @@ pub(super) fn print(global: &Global, output: &Output, request: Request) -> Outco
     ask(global, output, request).map(|(exit, _)| exit)
 }
 
-fn pretty(value: &RawValue) -> String {
+pub(super) fn pretty(value: &RawValue) -> String {
     serde_json::from_str::<serde_json::Value>(value.get())
         .and_then(|value| serde_json::to_string_pretty(&value))
         .unwrap_or_else(|_| value.get().to_owned())
@@ -110,7 +110,7 @@ fn answer(
             running.on_cancel(cancellation)?;
             running.ask(request, presenter)
         }
-        Reached::Free(_lock) if matches!(request, Request::Verify { .. } | Request::Resync { .. }) => {
+        Reached::Free(_lock) if needs_session(request) => {
             // These need changes to flow: the project runs for as long as the answer takes.
             let desk = Desk::of_instance(project);
             let mut notes = Vec::new();
@@ -136,6 +136,17 @@ fn answer(
             desk.handle(request.clone(), presenter, cancellation).map(ending)
         }
     }
+}
+
+/// Whether the answer needs apply and the source at work.
+fn needs_session(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Verify { .. }
+            | Request::Resync { .. }
+            | Request::QuarantineReplay { .. }
+            | Request::QuarantineDrop { .. }
+    )
 }
 
 fn ending(event: Event) -> (u8, Option<Box<RawValue>>) {

@@ -4,6 +4,7 @@ mod ask;
 mod doctor;
 mod init;
 mod present;
+mod quarantine;
 mod report;
 mod up;
 
@@ -38,6 +39,7 @@ pub fn run(arguments: Arguments, output: &Output) -> Outcome {
         }
         Verb::Verify { tables } => ask::verify(&arguments.global, output, tables),
         Verb::Resync { tables } => ask::resync(&arguments.global, output, tables),
+        Verb::Quarantine { verb } => quarantine::run(&arguments.global, output, verb),
         Verb::Schema => output.json(&config::json_schema()).map(|()| 0),
         Verb::Completions { shell } => {
             let mut text = Vec::new();

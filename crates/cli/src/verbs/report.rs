@@ -31,6 +31,16 @@ pub(super) fn verify(output: &Output, found: &Value) -> Result<(), Failure> {
                 difference["keys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             output.line(&format!("  {} {kind}: {}", number(&difference["count"]), keys.join("; ")))?;
         }
+        let held = table["quarantined"]["count"].as_u64().unwrap_or(0);
+        if held > 0 {
+            let keys = table["quarantined"]["keys"].as_array().into_iter().flatten();
+            let keys: Vec<&str> = keys.filter_map(Value::as_str).collect();
+            output.line(&format!(
+                "  {} of its changes in quarantine, of {}: `millstream quarantine list {name}`",
+                group_digits(held),
+                keys.join("; ")
+            ))?;
+        }
     }
     let position = found["position"].as_str().unwrap_or_default();
     if found["equal"].as_bool().unwrap_or(false) {

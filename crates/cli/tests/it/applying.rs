@@ -136,7 +136,9 @@ impl Bench {
             Selection { target_schema: None, options: Box::new(|_| Some(TableOptions::default())) };
         let log: Arc<dyn EventLog> = self.log.clone();
         let bases: Arc<dyn BaseStore> = self.log.clone();
-        let mut applier = Applier::open(Box::new(warehouse), log, bases, selection, "test").unwrap();
+        let quarantine = self.dir.path().join("quarantine");
+        let mut applier =
+            Applier::open(Box::new(warehouse), log, bases, selection, "test", &quarantine).unwrap();
         let (commands, received) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let status = applier.status();
@@ -481,7 +483,8 @@ fn a_warehouse_of_another_source_is_refused() {
         let warehouse = DuckDb::open(path, &DuckDbOptions::default()).unwrap();
         let selection = Selection { target_schema: None, options: Box::new(|_| None) };
         let (log, bases): (Arc<dyn EventLog>, Arc<dyn BaseStore>) = (bench.log.clone(), bench.log.clone());
-        Applier::open(Box::new(warehouse), log, bases, selection, source).map(|_| ())
+        let quarantine = bench.dir.path().join("quarantine");
+        Applier::open(Box::new(warehouse), log, bases, selection, source, &quarantine).map(|_| ())
     };
     let error = open(&bench.warehouse_path(), "other").unwrap_err();
     assert!(error.to_string().contains("another source: test, not other"), "{error}");

@@ -32,8 +32,8 @@ const CASES: &[Case] = &[
     ("a bad size", "version: 1\nname: a\nsource: {postgres: {url: x}}\nlog: {max_bytes: 50 parsecs}\n", &[]),
     ("a duration without unit", "version: 1\nname: a\nsource: {postgres: {url: x}}\nlog: {retention: 7}\n", &[]),
     (
-        "a choice that is not built yet",
-        "version: 1\nname: a\nsource: {postgres: {url: x}}\ntables: {s.t: {on_unrepresentable: quarantine, value_max: 1MB}}\n",
+        "a value_max that is too small",
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\ntables: {s.t: {on_unrepresentable: quarantine, value_max: 999}}\n",
         &[],
     ),
     (

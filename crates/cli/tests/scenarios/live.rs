@@ -15,10 +15,17 @@ impl Live {
     /// Starts everything, with tables of the schema `shop` that `sql` makes and fills.
     #[track_caller]
     pub(crate) fn start(sql: &str) -> Self {
+        Self::start_with(sql, "")
+    }
+
+    /// The same, with settings of tables.
+    #[track_caller]
+    pub(crate) fn start_with(sql: &str, tables: &str) -> Self {
         // So that a transaction of some hundred rows is streamed already.
         let cluster = PgCluster::builder().setting("logical_decoding_work_mem", "64kB").start().unwrap();
         cluster.execute(&format!("CREATE SCHEMA shop; SET search_path = shop;\n{sql}")).unwrap();
         let project = Project::with_source(&cluster.url(), "tables: [\"shop.*\"]");
+        project.set_tables(tables);
         let mut process = project.up("");
         project.await_streaming(&mut process);
         Self { cluster, project, process }

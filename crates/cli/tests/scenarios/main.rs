@@ -15,6 +15,7 @@ mod faults;
 mod kills;
 mod live;
 mod project;
+mod quarantine;
 mod reader;
 mod rows;
 mod surroundings;

@@ -37,6 +37,15 @@ impl Project {
         self.directory.path()
     }
 
+    /// Replaces the settings of tables, a mapping as it stands below `tables:`; `""`: none. They hold from the next start on.
+    pub(crate) fn set_tables(&self, settings: &str) {
+        let path = self.directory.path().join("millstream.yml");
+        let text = fs::read_to_string(&path).unwrap();
+        let kept = text.split("\ntables:").next().unwrap_or_default().trim_end();
+        let settings = if settings.is_empty() { String::new() } else { format!("tables: {settings}\n") };
+        fs::write(&path, format!("{kept}\n{settings}")).unwrap();
+    }
+
     /// What the program writes.
     pub(crate) fn data(&self) -> PathBuf {
         self.directory.path().join("data")

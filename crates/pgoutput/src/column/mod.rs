@@ -283,6 +283,15 @@ impl ColumnBuilder {
         fault.explain(value, self.column_type.clone())
     }
 
+    /// A value in PostgreSQL's binary form as PostgreSQL's text.
+    pub fn text_of_binary(kind: &TypeKind, bytes: &[u8]) -> Result<Vec<u8>, ValueError> {
+        let mut text = Vec::new();
+        match write_as_text(kind, bytes, &mut text) {
+            Ok(()) => Ok(text),
+            Err(fault) => Err(fault.explain(Excerpt::binary(bytes), ColumnType::Text)),
+        }
+    }
+
     /// Appends NULL.
     #[inline]
     pub fn push_null(&mut self) {

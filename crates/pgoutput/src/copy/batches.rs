@@ -56,6 +56,7 @@ pub struct CopyBatches<R> {
     schema: SchemaRef,
     rows_max: usize,
     bytes_max: u64,
+    value_bytes_max: u64,
     /// Rows in the builders.
     rows: usize,
     /// Where in the stream the batch begins.
@@ -93,9 +94,16 @@ impl<R: Read> CopyBatches<R> {
             schema: Arc::new(Schema::new(fields)),
             rows_max: rows_max.max(1),
             bytes_max,
+            value_bytes_max: u64::MAX,
             rows: 0,
             batch_offset: 0,
         }
+    }
+
+    /// Hands rows back that have a value larger than this, in bytes of the stream.
+    pub fn with_value_bytes_max(mut self, value_bytes_max: u64) -> Self {
+        self.value_bytes_max = value_bytes_max;
+        self
     }
 
     /// The batches' schema.
@@ -150,6 +158,9 @@ impl<R: Read> CopyBatches<R> {
                 (None, _) => {
                     builder.push_null();
                     Ok(())
+                }
+                (Some(field), _) if field.len() as u64 > self.value_bytes_max => {
+                    Err(ValueError::TooLarge { bytes: field.len() as u64, max: self.value_bytes_max })
                 }
                 (Some(field), CopyEncoding::Binary) => builder.push_binary(field),
                 (Some(field), CopyEncoding::Text) => builder.push_text(field),

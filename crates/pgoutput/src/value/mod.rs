@@ -41,6 +41,13 @@ pub enum ValueError {
         /// What is wrong.
         why: &'static str,
     },
+    /// A value larger than the reader was told to take.
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The bound.
+        max: u64,
+    },
     /// A value that an update left unchanged and the source did not send: it must be taken from the row's previous version.
     Unchanged,
     /// Arrow's strings and lists have 31-bit offsets: the column's batch is full.
@@ -54,6 +61,7 @@ impl fmt::Display for ValueError {
                 write!(f, "{value} can't be represented as {to}: {why}")
             }
             ValueError::Malformed { value, to, why } => write!(f, "{value} can't be read as {to}: {why}"),
+            ValueError::TooLarge { bytes, max } => write!(f, "a value of {bytes} bytes, value_max is {max}"),
             ValueError::Unchanged => f.write_str("the source did not send the unchanged value"),
             ValueError::BatchFull => f.write_str("a batch holds at most 2 GiB of one column"),
         }
@@ -76,6 +84,7 @@ impl Diagnostic for ValueError {
             ValueError::Malformed { .. } => "MS2811",
             ValueError::Unchanged => "MS2812",
             ValueError::BatchFull => "MS2813",
+            ValueError::TooLarge { .. } => "MS2814",
         }
     }
 
@@ -91,7 +100,9 @@ impl Diagnostic for ValueError {
 
     fn action(&self) -> Action {
         match self {
-            ValueError::Unrepresentable { .. } | ValueError::Malformed { .. } => Action::Quarantine,
+            ValueError::Unrepresentable { .. }
+            | ValueError::Malformed { .. }
+            | ValueError::TooLarge { .. } => Action::Quarantine,
             ValueError::Unchanged | ValueError::BatchFull => Action::Stop,
         }
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use millstream_core::{
     log::Result,
-    warehouse::{AsOf, Comparison, Progress, QueryResult, TableCounts, TableLayout, WarehouseReader},
+    warehouse::{
+        AsOf, Comparison, Progress, QuarantinedChange, QueryResult, TableCounts, TableLayout, WarehouseReader,
+    },
     TableId,
 };
 
@@ -159,6 +161,10 @@ impl WarehouseReader for DuckReader {
 
     fn progress(&mut self) -> Result<Progress> {
         Ok(state::progress(&self.connection)?)
+    }
+
+    fn quarantined(&mut self) -> Result<Vec<QuarantinedChange>> {
+        Ok(state::quarantined(&self.connection, None)?)
     }
 
     fn counts(&mut self, layout: &TableLayout) -> Result<TableCounts> {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use arrow_array::{cast::AsArray, types, RecordBatch};
 use millstream_core::{
-    warehouse::{meta, physical_name, Progress, TableState},
-    Lsn, TableId, Timestamp,
+    warehouse::{meta, physical_name, Progress, QuarantinedChange, TableState},
+    Lsn, Position, TableId, TableName, Timestamp,
 };
 
 use super::{
@@ -124,6 +124,41 @@ pub(crate) fn put_table(connection: &Connection, table: &KeptTable) -> Result<()
         ))
         .map_err(failed("keeping a table's state"))?;
     Ok(())
+}
+
+/// Changes that were set aside, by table and position: all, or one table's.
+pub(crate) fn quarantined(
+    connection: &Connection,
+    table: Option<TableId>,
+) -> Result<Vec<QuarantinedChange>, WarehouseError> {
+    let condition = table.map_or("true".to_owned(), |table| format!("table_oid = {table}"));
+    let batches = connection
+        .query(&format!(
+            "SELECT commit_lsn, ordinal, table_oid, table_schema, table_name, code, reason, key, content \
+             FROM {HIDDEN_SCHEMA}.quarantine WHERE {condition} ORDER BY table_oid, commit_lsn, ordinal"
+        ))
+        .map_err(failed("reading the quarantine"))?;
+    let mut changes = Vec::new();
+    for batch in &batches {
+        let [lsn, ordinal] = [0, 1].map(|index| batch.column(index).as_primitive_opt::<types::UInt64Type>());
+        let oid = batch.column(2).as_primitive_opt::<types::UInt32Type>();
+        let (Some(lsn), Some(ordinal), Some(oid)) = (lsn, ordinal, oid) else {
+            return Err(altered("quarantine has columns of other types"));
+        };
+        for row in 0..batch.num_rows() {
+            let text = |index: usize| batch.column(index).as_string::<i32>().value(row).to_owned();
+            changes.push(QuarantinedChange {
+                position: Position { commit_lsn: Lsn(lsn.value(row)), ordinal: ordinal.value(row) },
+                table: TableId(oid.value(row)),
+                name: TableName::new(text(3), text(4)),
+                code: text(5),
+                reason: text(6),
+                key: text(7),
+                content: text(8),
+            });
+        }
+    }
+    Ok(changes)
 }
 
 /// Columns of the hidden tables: table name, then column name, then DuckDB's name of its type.

@@ -353,6 +353,17 @@ impl WarehouseTransaction for DuckTransaction<'_> {
         Ok(())
     }
 
+    fn release(&mut self, table: TableId) -> Result<Vec<QuarantinedChange>> {
+        let changes = state::quarantined(self.connection, Some(table))?;
+        if !changes.is_empty() {
+            self.run(
+                "taking changes out of quarantine",
+                &format!("DELETE FROM {HIDDEN_SCHEMA}.quarantine WHERE table_oid = {table}"),
+            )?;
+        }
+        Ok(changes)
+    }
+
     fn set_progress(&mut self, progress: &Progress) -> Result<()> {
         fail::fail_point!("warehouse::before_progress");
         Ok(state::set_progress(self.connection, progress)?)

@@ -84,8 +84,27 @@ fn changes_set_aside_are_kept(warehouse: &mut dyn Warehouse) {
     };
     let mut transaction = warehouse.begin().unwrap();
     transaction.quarantine(&[]).unwrap();
-    transaction.quarantine(&[change.clone(), change]).unwrap();
+    let at = |ordinal| Position { commit_lsn: Lsn(11), ordinal };
+    let first = QuarantinedChange { position: at(1), ..change.clone() };
+    let other = QuarantinedChange { table: TableId(16_385), position: at(0), ..change.clone() };
+    transaction.quarantine(&[change.clone(), first.clone(), other.clone()]).unwrap();
     transaction.commit().unwrap();
+    let kept = |warehouse: &dyn Warehouse| warehouse.reader().unwrap().quarantined().unwrap();
+    assert_eq!(kept(warehouse), [first.clone(), change.clone(), other.clone()]);
+
+    let again = QuarantinedChange { position: at(3), ..change.clone() };
+    let mut transaction = warehouse.begin().unwrap();
+    transaction.quarantine(std::slice::from_ref(&again)).unwrap();
+    assert_eq!(transaction.release(TableId(16_384)).unwrap(), [first.clone(), change.clone(), again.clone()]);
+    assert_eq!(transaction.release(TableId(16_384)).unwrap(), []);
+    drop(transaction);
+    assert_eq!(kept(warehouse).len(), 3, "what was not committed was not taken out");
+
+    let mut transaction = warehouse.begin().unwrap();
+    assert_eq!(transaction.release(TableId(16_384)).unwrap(), [first, change]);
+    transaction.quarantine(std::slice::from_ref(&again)).unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(kept(warehouse), [again, other]);
 }
 
 fn a_reader_sees_one_state_until_it_ends(warehouse: &mut dyn Warehouse) {
