@@ -23,7 +23,7 @@ use crate::{
     batch::{Batch, Segment},
     encode::{self, EncodeError},
     error::ApplyError,
-    layout::{evolve, writable, OnUnrepresentable, Selection},
+    layout::{evolve, key_of, writable, OnUnrepresentable, Selection},
     plan::{plan_keyed, plan_whole_rows, whole_row_probes, RowChange, TablePlan},
     quarantine::{Holds, ValueFiles},
     table::{Phase, Table},
@@ -150,9 +150,11 @@ impl<'a> Execution<'a> {
         };
         for (id, segments) in tables {
             for segment in segments {
-                let Some(layout) = self.write_layout(id).cloned() else { continue };
+                let Some(mut layout) = self.write_layout(id).cloned() else { continue };
                 match segment {
                     Segment::Rows { schema, changes } => {
+                        // What identified rows when these were sent, which the table may have changed since.
+                        layout.key = key_of(&schema);
                         let changes = self.set_aside(&layout, &schema, changes, xid)?;
                         if !changes.is_empty() {
                             self.rows(&layout, &schema, changes)?;

@@ -91,7 +91,8 @@ impl Selection {
     }
 }
 
-fn key_of(schema: &TableSchema) -> Option<Vec<i16>> {
+/// Attribute numbers of what identifies a row; `None`: the whole row does.
+pub(crate) fn key_of(schema: &TableSchema) -> Option<Vec<i16>> {
     schema.key_columns().map(|columns| columns.map(|column| column.attnum).collect())
 }
 

@@ -1,7 +1,8 @@
 //! Finding PostgreSQL's programs.
 //!
 //! Debian keeps the server's programs out of PATH, one directory per major version. `MILLSTREAM_PG_BIN` names another
-//! directory, which is how one machine tests against several versions.
+//! directory, which is how one machine tests against several versions. Packages that carry a server alone are welcome there: what
+//! they lack (`psql`, `pg_recvlogical`) is taken from where this machine has it, since clients speak to every version.
 
 use std::env;
 use std::fs;
@@ -28,6 +29,16 @@ pub(crate) fn directory() -> Result<PathBuf> {
     })
 }
 
+/// A program of the server's directory, or where that has none, the machine's own: as Debian keeps it, else by PATH.
+pub(crate) fn program(directory: &Path, name: &str) -> PathBuf {
+    let beside = directory.join(name);
+    if beside.is_file() {
+        return beside;
+    }
+    let own = newest_debian(Path::new(DEBIAN_ROOT)).map(|bin| bin.join(name));
+    own.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(name))
+}
+
 fn holds_server(directory: &Path) -> bool {
     directory.join("initdb").is_file() && directory.join("postgres").is_file()
 }
@@ -47,4 +58,19 @@ fn newest_debian(root: &Path) -> Option<PathBuf> {
 
 fn on_path() -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).find(|directory| holds_server(directory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_the_server_does_not_bring_along_is_the_machines_own() {
+        let bin = directory().unwrap();
+        assert_eq!(program(&bin, "initdb"), bin.join("initdb"));
+        let nowhere = Path::new("/nonexistent");
+        let psql = program(nowhere, "psql");
+        assert!(!psql.starts_with(nowhere), "{}", psql.display());
+        assert!(std::process::Command::new(&psql).arg("--version").output().unwrap().status.success());
+    }
 }

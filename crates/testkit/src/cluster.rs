@@ -194,10 +194,16 @@ impl PgCluster {
         self.directory.join("data")
     }
 
-    /// The directory of the server's programs: `psql`, `pgbench`, `pg_recvlogical`.
+    /// The directory of the server's programs. It need not hold the clients: [`program`](Self::program) finds those.
     #[must_use]
     pub fn bin_dir(&self) -> &Path {
         &self.bin
+    }
+
+    /// Where `psql`, `pgbench` or `pg_recvlogical` is: beside the server, or else this machine's own.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        binaries::program(&self.bin, name)
     }
 
     /// The postmaster's process id, or `None` while it is stopped.
@@ -265,7 +271,7 @@ impl PgCluster {
     /// A `psql` command for this cluster as the superuser, unaligned, that stops at the first error.
     #[must_use]
     pub fn psql(&self, database: &str) -> Command {
-        let mut command = Command::new(self.bin.join("psql"));
+        let mut command = Command::new(self.program("psql"));
         command.args([
             "-X",
             "-q",

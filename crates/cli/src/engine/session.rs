@@ -270,17 +270,13 @@ impl Session {
             interval: WATCH_INTERVAL,
         };
         // It ends by `stop`, or with the runtime: it holds nothing that must be put in order.
-        runtime.spawn(watcher::run(
-            watch,
-            known_schemas(held, &log)?,
-            observer.clone(),
-            events_in.clone(),
-            stop.clone(),
-        ));
+        let known = known_schemas(held, &log)?;
+        runtime.spawn(watcher::run(watch, known.clone(), observer.clone(), events_in.clone(), stop.clone()));
         let capture = {
             let config = CaptureConfig {
                 identity: Some(prepared.identity.clone()),
                 needed_from: needed_from(applied.applied_lsn, &log)?,
+                known,
                 ..CaptureConfig::new(source.connection.clone(), &source.slot, &source.publication)
             };
             let ended = ended.clone();

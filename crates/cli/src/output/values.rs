@@ -44,9 +44,13 @@ pub fn rows(batch: &RecordBatch, described: &[(String, String)]) -> Result<Vec<V
         .fields()
         .iter()
         .enumerate()
-        .map(|(index, field)| match described.get(index) {
-            Some((_, type_name)) if type_name == "JSON" => arrow_field(field.name(), &ColumnType::Json),
-            _ => field.as_ref().clone(),
+        .map(|(index, field)| {
+            let json = described.get(index).and_then(|(_, type_name)| match type_name.as_str() {
+                "JSON" => Some(ColumnType::Json),
+                "JSON[]" => Some(ColumnType::List(Box::new(ColumnType::Json))),
+                _ => None,
+            });
+            json.map_or_else(|| field.as_ref().clone(), |json| arrow_field(field.name(), &json))
         })
         .collect();
     let cell = |field: &Field, column: &dyn arrow_array::Array, row| {
@@ -121,5 +125,22 @@ mod tests {
         assert_eq!(printed[0], r#"{  "a\" \n" :   2.50}|"{\n \"a\\\" \\n\" :\r\n 2.50}"|1.00"#);
         assert_eq!(printed[1], r#""no json"|"no json"|-0.05"#);
         assert_eq!(printed[2], "null|null|0.00");
+    }
+
+    #[test]
+    fn the_elements_of_a_list_of_json_are_json_and_no_texts() {
+        let mut lists = arrow_array::builder::ListBuilder::new(arrow_array::builder::StringBuilder::new());
+        lists.append_value([Some("null"), Some("{\"a\": 1.50}"), None]);
+        let lists = Arc::new(lists.finish());
+        let schema = Schema::new(vec![
+            Field::new("j", lists.data_type().clone(), true),
+            Field::new("t", lists.data_type().clone(), true),
+        ]);
+        let batch = RecordBatch::try_new(Arc::new(schema), vec![lists.clone(), lists]).unwrap();
+        let described = [("j", "JSON[]"), ("t", "VARCHAR[]")]
+            .map(|(name, type_name)| (name.to_owned(), type_name.to_owned()));
+        let printed = rows(&batch, &described).unwrap();
+        assert_eq!(printed[0][0].get(), r#"[null, {"a": 1.50}, null]"#);
+        assert_eq!(printed[0][1].get(), r#"["null", "{\"a\": 1.50}", null]"#);
     }
 }

@@ -57,6 +57,32 @@ fn a_rewrite_of_values_without_an_event_is_noticed_and_read_again() {
     live.finish();
 }
 
+/// what is sent from before the change names a column as it was called then, and the catalogue has given the name to another since.
+#[test]
+fn a_name_that_another_column_took_while_nobody_listened_takes_no_values_along() {
+    let mut live = Live::start(
+        "CREATE TABLE parts (id int PRIMARY KEY, note text); INSERT INTO parts VALUES (1, 'one');",
+    );
+    live.kill();
+    live.write(
+        "INSERT INTO parts VALUES (2, 'two'); ALTER TABLE parts DROP note; ALTER TABLE parts ADD note text; INSERT INTO parts VALUES (3, 'three');",
+    );
+    live.start_again();
+    let rows = "SELECT * FROM shop.parts ORDER BY id";
+    await_equal(&live, rows, r#"[{"id":1,"note":null},{"id":2,"note":null},{"id":3,"note":"three"}]"#);
+    live.kill();
+    live.write(
+        "INSERT INTO parts VALUES (4, 'four'); ALTER TABLE parts RENAME note TO remark; ALTER TABLE parts ADD note text; INSERT INTO parts VALUES (5, 'five', 'V');",
+    );
+    live.start_again();
+    await_equal(
+        &live,
+        "SELECT * FROM shop.parts WHERE id > 2 ORDER BY id",
+        r#"[{"id":3,"remark":"three","note":null},{"id":4,"remark":"four","note":null},{"id":5,"remark":"five","note":"V"}]"#,
+    );
+    live.finish();
+}
+
 #[track_caller]
 fn await_equal(live: &Live, query: &str, expected: &str) {
     live.project.catch_up();

@@ -1,7 +1,7 @@
 //! Scenarios: the real program between a real PostgreSQL and a real warehouse, under what goes wrong.
 //!
 //! `kills` is the one that decides: a random workload, the program killed again and again, and every row at every position compared with what
-//! independent witnesses recorded at the source. The others inject one fault each, in seconds.
+//! independent witnesses recorded at the source. `variety` does the same without kills, for every type and form of table. The others inject one fault each, in seconds.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,8 +17,10 @@ mod live;
 mod project;
 mod quarantine;
 mod reader;
+mod record;
 mod rows;
 mod surroundings;
 mod tables;
+mod variety;
 mod verbs;
 mod warehouse_file;

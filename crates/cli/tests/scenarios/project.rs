@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
-use millstream_testkit::{wait_until, Json, Process};
+use millstream_testkit::{wait_until, Json, PgCluster, Process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -97,6 +97,15 @@ impl Project {
         let mut process = Process::spawn(self.command(&["up", "--until-caught-up"])).unwrap();
         let status = process.wait(CATCH_UP_WAIT_MAX).unwrap();
         assert!(status.success(), "{status}\n{}", process.tail());
+    }
+
+    /// Forgets everything, the slot too, as if the program had never run.
+    #[track_caller]
+    pub(crate) fn start_over(&self, cluster: &PgCluster) {
+        fs::remove_dir_all(self.data()).unwrap();
+        // The server notices a moment later that its reader is dead.
+        let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'millstream_scenario'";
+        wait_until("the slot to be free", CATCH_UP_WAIT_MAX, || cluster.execute(drop).ok()).unwrap();
     }
 
     /// Waits until the running instance streams.

@@ -60,6 +60,40 @@ fn equal_rows_of_a_table_without_a_key_are_counted() {
 }
 
 #[test]
+fn a_table_that_changes_its_identity_is_followed_through_every_form_of_it() {
+    let mut live = Live::start(
+        "CREATE TABLE desks (id int PRIMARY KEY, code text NOT NULL UNIQUE, n int); INSERT INTO desks SELECT g, 'c' || g, 0 FROM generate_series(1, 4) g;",
+    );
+    let forms = ["USING INDEX desks_code_key", "FULL", "DEFAULT", "USING INDEX desks_code_key"];
+    // While nobody applies, so that all of it comes in one batch; and then each in a batch of its own.
+    live.kill();
+    for round in 0..2 {
+        for form in forms {
+            let change = format!(
+                "ALTER TABLE desks REPLICA IDENTITY {form}; UPDATE desks SET n = n + 1; UPDATE desks SET id = id + 10 WHERE code = 'c3';
+                 UPDATE desks SET code = code || 'x' WHERE code LIKE 'c2%'; DELETE FROM desks WHERE id = 1; INSERT INTO desks VALUES (1, 'c1', 0);"
+            );
+            match round {
+                0 => drop(live.write(&change)),
+                _ => live.change(&change),
+            }
+        }
+        if round == 0 {
+            live.start_again();
+            live.project.catch_up();
+        }
+        live.project.verify();
+    }
+    let now = "SELECT id, code, n FROM shop.desks ORDER BY code";
+    live.project.expect(now,
+        r#"[{"id":1,"code":"c1","n":0},{"id":2,"code":"c2xxxxxxxx","n":8},{"id":83,"code":"c3","n":8},{"id":4,"code":"c4","n":8}]"#
+    );
+    let open = "SELECT count(*) AS n FROM shop.desks_history WHERE is_current";
+    live.project.expect(open, r#"[{"n":4}]"#);
+    live.finish();
+}
+
+#[test]
 fn a_truncate_closes_every_version() {
     let live = Live::start("CREATE TABLE parents (id int PRIMARY KEY); CREATE TABLE children (id int PRIMARY KEY, parent int REFERENCES parents); INSERT INTO parents VALUES (1), (2); INSERT INTO children VALUES (10, 1);");
     live.change("BEGIN; INSERT INTO parents VALUES (3); TRUNCATE parents CASCADE; INSERT INTO parents VALUES (4); COMMIT;");

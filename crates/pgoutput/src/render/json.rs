@@ -86,6 +86,11 @@ pub(super) fn write(
                 | DataType::FixedSizeList(item, _),
                 Some(items),
             ) => {
+                // The caller's field may say of the elements what the array itself does not know, such as that they are JSON.
+                let item = match field.data_type() {
+                    DataType::List(told) => told,
+                    _ => item,
+                };
                 out.push(b'[');
                 for row in 0..items.len() {
                     if row > 0 {

@@ -13,130 +13,13 @@ use millstream_pgoutput::{
     value::ValueError,
     ColumnBuilder,
 };
+use millstream_testkit::types::{odd_values, setup, table, SECTIONS, UNHELD};
 use millstream_testkit::PgCluster;
-
-const PAGE: &str = include_str!("../../../../docs/reference/types.md");
 
 /// The session's settings, as the source pins them.
 const PINNED: &str =
     "-c DateStyle=ISO,MDY -c IntervalStyle=postgres -c TimeZone=UTC -c extra_float_digits=3 \
                       -c bytea_output=hex -c lc_monetary=C";
-
-/// A line of one of the page's tables: type, warehouse type or value, example.
-struct Line {
-    cells: Vec<String>,
-}
-
-/// The code spans that begin each cell, line by line, of the section's table.
-fn table(section: &str) -> Vec<Line> {
-    let section = PAGE.split("\n## ").find(|text| text.starts_with(section)).expect("a section of the page");
-    let lines = section.lines().filter(|line| line.starts_with("| `"));
-    let lines: Vec<Line> = lines
-        .map(|line| {
-            let mut cells = Vec::new();
-            let mut rest = line;
-            while let Some(at) = rest.find("| `") {
-                let code = &rest[at + 3..];
-                let end = code.find("` |").expect("a closed code span");
-                cells.push(code[..end].to_owned());
-                rest = &code[end + 2..];
-            }
-            Line { cells }
-        })
-        .collect();
-    assert!(!lines.is_empty());
-    lines
-}
-
-/// Odd values by type, besides the page's examples.
-fn odd_values(pg_type: &str) -> Vec<String> {
-    let values: &[&str] = match pg_type {
-        "boolean" => &["f"],
-        "smallint" => &["0", "32767"],
-        "integer" => &["-2147483648"],
-        "bigint" => &["-9223372036854775808", "0"],
-        "oid" => &["0"],
-        "real" => {
-            &["NaN", "Infinity", "-Infinity", "-0", "3.4028235e38", "16777216", "1e6", "123456", "0.0001"]
-        }
-        "double precision" => &[
-            "NaN",
-            "Infinity",
-            "-Infinity",
-            "-0",
-            "5e-324",
-            "1.7976931348623157e308",
-            "1e15",
-            "123456789012345",
-            "1e-5",
-            "0.0001",
-            "-1.5e-300",
-            "100000000000000000000.5",
-        ],
-        "numeric(12,2)" => &["-0.01", "0", "-9999999999.99"],
-        "numeric(3,-2)" => &["-99900", "0"],
-        "numeric" => &["0", "-0.5", "1.50", "10000", "9999999999999999999999999999.9999999999", "1e27"],
-        "text" => &["", "a\tb\\n\"c\"{},'", "NULL", "\u{1}\u{7f}\u{1F600}"],
-        "bytea" => &["\\x", "\\x5c78", "abc\\\\\\000"],
-        "date" => &["infinity", "-infinity", "4714-11-24 BC", "5874897-12-31", "2000-02-29", "0001-01-01"],
-        "time" => &["00:00:00", "23:59:59.999999", "00:00:00.1"],
-        "timestamp" => &[
-            "infinity",
-            "-infinity",
-            "4714-11-24 00:00:00 BC",
-            "294247-01-10 04:00:54.775806",
-            "12024-01-02 03:04:05",
-            "1969-12-31 23:59:59.999999",
-        ],
-        "timestamptz" => &[
-            "infinity",
-            "-infinity",
-            "0044-03-15 12:00:00.5+00 BC",
-            "2024-01-02 03:04:05+05:30",
-            "294247-01-10 04:00:54.775806+00",
-        ],
-        "interval" => &[
-            "0",
-            "-1 year",
-            "1 mon -1 day",
-            "-00:00:00.000001",
-            "2562047:47:16.854775",
-            "-178000000 years",
-            "2147483647 days 2147483647 months",
-            "-1 days +00:00:01",
-        ],
-        "json" => &["null", "\"a\"", " [1,\n2 ] ", "1e400"],
-        "jsonb" => &["null", "\"\\u00e9\\n\"", "[1e3, {\"z\": null, \"a\": []}]", "1.000"],
-        "integer[]" => &["{}", "{NULL}", "{-2147483648,2147483647}"],
-        "text[]" => &["{}", "{\"a\\\"b\\\\c\",\"{}\",\"a,b\",\" x \",\"\t\",ü,\"null\",nullx}"],
-        "timestamptz[]" => &["{-infinity,\"0044-03-15 12:00:00 BC\"}"],
-        "bytea[]" => &["{\"\\\\x\",NULL}"],
-        "jsonb[]" => &["{\"null\",\"\\\"a b\\\"\"}"],
-        "mood[]" => &["{}"],
-        "inet[]" => &["{}", "[0:0]={10.0.0.1}"],
-        "pair" => &["(,)", "(,\"\")", "(1,\"a\"\"b\\\\,()\")"],
-        "pair[]" => &["{NULL,\"(,)\"}", "{{\"(1,a)\"},{\"(2,b)\"}}"],
-        "numeric(50,2)" => &["NaN", "0"],
-        "timetz" => &["00:00:00+00", "12:00:00.5+05:30:17"],
-        "int4range" => &["empty", "(,)", "(,5)"],
-        "money" => &["-0.01", "92233720368547758.07"],
-        "xml" => &["", "<a b=\"1\">&lt;</a><c/>"],
-        "inet" => &["::1", "192.168.0.0/16"],
-        "bit varying" => &["", "0"],
-        "point" => &["(NaN,Infinity)"],
-        "path" => &["[(0,0),(1,1)]"],
-        "tsvector" => &["", "'a b':1A 'c''d':2"],
-        "\"char\"" => &["", "\\377"],
-        "hstore" => &["", "\"a b\"=>\"c\\\"d\""],
-        "citext" => &[""],
-        _ => &[],
-    };
-    let mut values: Vec<String> = values.iter().map(|&value| value.to_owned()).collect();
-    if pg_type == "numeric(50,2)" || pg_type == "text" {
-        values.push("9".repeat(48));
-    }
-    values
-}
 
 /// A value as the server gives it.
 struct Served {
@@ -153,8 +36,7 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let cluster = PgCluster::start_default().unwrap();
-        let setup = PAGE.split("```sql").nth(1).unwrap().split("```").next().unwrap();
-        cluster.execute(setup).unwrap();
+        cluster.execute(setup()).unwrap();
         let rows = cluster
             .execute(
                 "SELECT oid, ascii(typtype::text), ascii(typcategory::text), typbasetype, typtypmod, typelem FROM pg_type",
@@ -260,9 +142,8 @@ fn widens_from_binary(kind: &TypeKind, value: &Served) {
 #[test]
 fn every_type_of_the_page_is_what_the_page_says_and_comes_back_as_it_was() {
     let server = Server::start();
-    let sections = ["Exact types", "Arrays", "Types that travel as text"];
-    for line in sections.iter().flat_map(|section| table(section)) {
-        let [pg_type, warehouse, example] = <[String; 3]>::try_from(line.cells).unwrap();
+    for line in SECTIONS.iter().flat_map(|section| table(section)) {
+        let [pg_type, warehouse, example] = <[String; 3]>::try_from(line).unwrap();
         let to = parse_column_type(&warehouse).unwrap();
         let mut values = vec![example.clone()];
         values.extend(odd_values(&pg_type));
@@ -301,8 +182,8 @@ fn every_type_of_the_page_is_what_the_page_says_and_comes_back_as_it_was() {
 #[test]
 fn every_value_that_the_page_says_a_column_cannot_hold_is_refused_in_both_forms() {
     let server = Server::start();
-    for line in table("Values a column can't hold") {
-        let [pg_type, value] = <[String; 2]>::try_from(line.cells).unwrap();
+    for line in table(UNHELD) {
+        let [pg_type, value] = <[String; 2]>::try_from(line).unwrap();
         let (kind, served) = server.serve(&pg_type, std::slice::from_ref(&value));
         let to = column_type_of(&kind);
         let [served] = &served[..] else { panic!("one row") };

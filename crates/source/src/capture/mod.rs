@@ -62,6 +62,9 @@ pub struct CaptureConfig {
     /// From where on changes are needed, for a log that holds nothing yet: the warehouse's position or the snapshot's. `None`:
     /// wherever the slot stands.
     pub needed_from: Option<Lsn>,
+    /// The tables as they were last seen before this run. The catalogue may have moved on since, and what is sent again must not be read
+    /// by it alone.
+    pub known: Vec<TableSchema>,
     /// How long a slot in use is waited for.
     pub slot_wait_max: Duration,
     /// How long the server may be silent; [`SILENCE_MAX`].
@@ -77,6 +80,7 @@ impl CaptureConfig {
             publication: publication.into(),
             identity: None,
             needed_from: None,
+            known: Vec::new(),
             slot_wait_max: SLOT_WAIT_MAX,
             silence_max: SILENCE_MAX,
         }
@@ -160,11 +164,12 @@ pub async fn run(
     mut stop: Stop,
 ) -> Result<()> {
     let mut writer = WriterThread::start(&log)?;
+    let known = config.known.iter().map(|schema| (schema.id, schema.clone())).collect();
     let mut capture = Capture {
         config,
         observer,
         events,
-        known: HashMap::new(),
+        known,
         doubted: HashMap::new(),
         connected: false,
         untold: Vec::new(),

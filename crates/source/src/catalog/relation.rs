@@ -21,6 +21,9 @@ pub enum Doubt {
     },
 }
 
+/// A file node that no table is ever seen with. Not 0, which every partitioned table has.
+const RELFILENODE_IN_DOUBT: u32 = u32::MAX;
+
 /// The schema that the message announces. `known` is the table as it was last.
 pub(crate) fn relation_schema(
     relation: &Relation,
@@ -55,10 +58,11 @@ pub(crate) fn relation_schema(
         key: key(relation, table, known, &columns),
         columns,
         replica_identity: relation.replica_identity,
-        relfilenode: table
-            .map(|table| table.relfilenode)
-            .or(known.map(|known| known.relfilenode))
-            .unwrap_or(0),
+        // Whoever follows the schema finds the table rewritten and has it read again, even where a kill takes whoever was told of the doubt.
+        relfilenode: match doubts[..] {
+            [] => table.map(|table| table.relfilenode).or(known.map(|known| known.relfilenode)).unwrap_or(0),
+            _ => RELFILENODE_IN_DOUBT,
+        },
         class_xmin: table.map(|table| table.class_xmin).or(known.map(|known| known.class_xmin)).unwrap_or(0),
     };
     (schema, doubts)
@@ -99,6 +103,7 @@ fn place(
     attributes: &[Attribute],
     known: Option<&TableSchema>,
 ) -> (Vec<i16>, Vec<Doubt>) {
+    let mut doubts = Vec::new();
     let mut placed: Vec<Option<i16>> = columns
         .iter()
         .map(|column| {
@@ -107,13 +112,14 @@ fn place(
             let before =
                 known.and_then(|known| known.columns.iter().find(|before| before.name == column.name));
             match (now, before) {
-                // The name has gone to another column since.
-                (Some(now), Some(before))
-                    if now.attnum != before.attnum
-                        && now.type_oid != column.type_oid
-                        && before.pg_type.oid == column.type_oid =>
-                {
-                    Some(before.attnum)
+                // The name has gone to another column, and the message may be from before that. The types tell, where they differ.
+                (Some(now), Some(before)) if now.attnum != before.attnum => {
+                    let is_now = now.type_oid == column.type_oid;
+                    let is_before = before.pg_type.oid == column.type_oid;
+                    if is_now == is_before {
+                        doubts.push(Doubt::ColumnUnclear { column: column.name.clone() });
+                    }
+                    Some(if is_before && !is_now { before.attnum } else { now.attnum })
                 }
                 (Some(now), _) => Some(now.attnum),
                 (None, Some(before)) => Some(before.attnum),
@@ -129,7 +135,6 @@ fn place(
             placed[index] = None;
         }
     }
-    let mut doubts = Vec::new();
     let mut index = 0;
     while index < columns.len() {
         if placed[index].is_some() {
@@ -265,6 +270,20 @@ mod tests {
         let (known, _) = relation_schema(&message, &before, None);
         let now = catalog(&[("id", 23), ("b", 20), ("a", 25)]);
         assert_eq!(attnums(&message, &now, Some(&known)), (vec![1, 2, 3], 0));
+    }
+
+    #[test]
+    fn a_name_that_went_to_a_column_of_the_same_type_is_a_doubt_once_and_marks_the_table_as_rewritten() {
+        let before = catalog(&[("id", 23), ("a", 25)]);
+        let message = relation(&[("id", 23), ("a", 25)]);
+        let (known, _) = relation_schema(&message, &before, None);
+        assert_eq!(known.relfilenode, 7);
+        let now = catalog(&[("id", 23), ("", 0), ("a", 25)]);
+        let (schema, doubts) = relation_schema(&message, &now, Some(&known));
+        assert_eq!((doubts.len(), schema.relfilenode), (1, RELFILENODE_IN_DOUBT));
+        assert_eq!(attnums(&message, &now, Some(&schema)), (vec![1, 3], 0));
+        let now = catalog(&[("id", 23), ("b", 25), ("a", 25)]);
+        assert_eq!(attnums(&message, &now, Some(&known)).1, 1);
     }
 
     #[test]

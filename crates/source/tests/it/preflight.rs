@@ -168,7 +168,7 @@ async fn slots_of_others_and_slots_in_use_are_refused() {
     cluster.execute_in("elsewhere", "SELECT pg_drop_replication_slot('s')").unwrap();
 
     cluster.execute("SELECT pg_create_logical_replication_slot('s', 'pgoutput')").unwrap();
-    let mut reader = std::process::Command::new(cluster.bin_dir().join("pg_recvlogical"))
+    let mut reader = std::process::Command::new(cluster.program("pg_recvlogical"))
         .args(["-h", "127.0.0.1", "-p", &cluster.port().to_string(), "-U", "postgres", "-d", "postgres"])
         .args([
             "--slot",

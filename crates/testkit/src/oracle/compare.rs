@@ -10,8 +10,6 @@ use super::json::{number, Json};
 use super::{Column, TableContent};
 use crate::{Error, Result};
 
-/// Composites are JSON objects to `to_jsonb` and PostgreSQL's text in the warehouse.
-const UNCOMPARED_TYPES: &[&str] = &["shop.point3"];
 /// As much of a row as helps in a message.
 const ROW_CHARACTERS_MAX: usize = 600;
 /// As many rows of each kind.
@@ -26,7 +24,6 @@ pub fn compare(then: &TableContent, now: &[Column], answer: &str) -> Result<()> 
     let shared: Vec<Shared> = then
         .columns
         .iter()
-        .filter(|column| !UNCOMPARED_TYPES.contains(&column.type_name.as_str()))
         .filter_map(|column| Some((column, now.iter().find(|other| other.attnum == column.attnum)?)))
         .map(|(then, now)| Shared {
             then: &then.name,
@@ -34,7 +31,7 @@ pub fn compare(then: &TableContent, now: &[Column], answer: &str) -> Result<()> 
             form: Form::of(&then.type_name, &now.type_name),
         })
         .collect();
-    let mut balance: BTreeMap<String, i64> = BTreeMap::new();
+    let mut balance: BTreeMap<Vec<Json>, i64> = BTreeMap::new();
     for (row, count) in &then.rows {
         let Json::Object(mut row) = Json::parse(row)? else { return Err(Error::new("a row is no object")) };
         let key = key(&shared, |shared| row.remove(shared.then))?;
@@ -49,22 +46,38 @@ pub fn compare(then: &TableContent, now: &[Column], answer: &str) -> Result<()> 
         let key = key(&shared, |shared| row.remove(shared.now))?;
         *balance.entry(key).or_default() -= 1;
     }
-    let side = |sign: i64| {
-        let rows: Vec<_> = balance.iter().filter(|(_, count)| **count * sign > 0).collect();
-        let shown: String = rows
-            .iter()
-            .take(ROWS_SHOWN_MAX)
-            .map(|(row, count)| format!("\n  {} × {}", count.abs(), short(row)))
-            .collect();
-        (rows.len(), shown)
-    };
-    let ((missing, missing_rows), (extra, extra_rows)) = (side(1), side(-1));
+    let side = |sign: i64| balance.iter().filter(move |(_, count)| **count * sign > 0);
+    let (missing, extra) = (side(1).count(), side(-1).count());
     if missing + extra == 0 {
         return Ok(());
     }
+    let shown = |sign: i64| -> String {
+        let rows = side(sign).take(ROWS_SHOWN_MAX);
+        rows.map(|(row, count)| format!("\n  {} × {}", count.abs(), told(&shared, row, side(-sign))))
+            .collect()
+    };
     Err(Error::new(format!(
-        "{missing} different rows are at the source only:{missing_rows}\n{extra} are in the warehouse only:{extra_rows}"
+        "{missing} different rows are at the source only:{}\n{extra} are in the warehouse only:{}",
+        shown(1),
+        shown(-1)
     )))
+}
+
+/// A row for people: against the row of the other side that is nearest to it, only what differs and the first column.
+fn told<'a>(
+    shared: &[Shared<'_>],
+    row: &[Json],
+    others: impl Iterator<Item = (&'a Vec<Json>, &'a i64)>,
+) -> String {
+    let differs = |other: &[Json]| (0..row.len()).filter(|&i| row[i] != other[i]).collect::<Vec<_>>();
+    let nearest = others.map(|(other, _)| differs(other)).min_by_key(Vec::len);
+    let columns = match nearest {
+        Some(columns) if columns.len() * 2 < row.len() => columns,
+        _ => (0..row.len()).collect(),
+    };
+    let first = columns.first().is_none_or(|first| *first > 0).then_some(0);
+    let values = first.into_iter().chain(columns);
+    short(&values.map(|i| format!("{}={:?} ", shared[i].now, row[i])).collect::<String>())
 }
 
 struct Shared<'a> {
@@ -73,58 +86,75 @@ struct Shared<'a> {
     form: Form,
 }
 
-/// How a column's values are brought to one form.
+/// How a column's values are brought to one form: widened to text, they are spelled as PostgreSQL's output has them.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+struct Form {
+    /// Arrays may be spelled as a literal.
+    array: bool,
+    scalar: Scalar,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scalar {
     AsIs,
     /// Numbers may be spelled as text.
-    Scalar,
-    /// Arrays may be spelled as PostgreSQL's literal.
-    Array,
+    Number,
+    /// Times may be spelled without the `T` and the minutes of their zone.
+    Moment,
 }
 
 impl Form {
     fn of(then: &str, now: &str) -> Self {
-        let numeric = |name: &str| {
-            ["smallint", "integer", "bigint", "numeric", "real", "double precision", "oid"]
-                .iter()
-                .any(|known| name.starts_with(known))
+        let begins = |names: &[&str]| names.iter().any(|known| then.starts_with(known));
+        let numbers =
+            ["smallint", "integer", "bigint", "numeric", "real", "double precision", "oid", "price"];
+        let scalar = match () {
+            () if begins(&["timestamp"]) => Scalar::Moment,
+            () if then != now || begins(&numbers) => Scalar::Number,
+            () => Scalar::AsIs,
         };
-        if then.ends_with("[]") {
-            Self::Array
-        } else if then != now || numeric(then) {
-            Self::Scalar
-        } else {
-            Self::AsIs
-        }
+        Self { array: then.ends_with("[]"), scalar }
     }
 
     fn apply(self, value: Json) -> Json {
-        match (self, value) {
-            (Self::AsIs, value) => value,
-            (_, Json::Text(text))
-                if self == Self::Array && (text.starts_with('{') || text.starts_with('[')) =>
-            {
+        match value {
+            Json::Text(text) if self.array && (text.starts_with('{') || text.starts_with('[')) => {
                 match literal(&text) {
-                    Some(array) => Self::Array.apply(array),
+                    Some(array) => self.apply(array),
                     None => Json::Text(text),
                 }
             }
-            (_, Json::Text(text)) => Json::Text(number(&text).unwrap_or(text)),
-            (_, Json::Number(text)) => Json::Text(text),
-            (_, Json::Array(items)) => Json::Array(items.into_iter().map(|item| self.apply(item)).collect()),
-            (_, value) => value,
+            Json::Array(items) if self.array || self.scalar != Scalar::AsIs => {
+                Json::Array(items.into_iter().map(|item| self.apply(item)).collect())
+            }
+            Json::Text(text) => match self.scalar {
+                Scalar::AsIs => Json::Text(text),
+                Scalar::Number => Json::Text(number(&text).unwrap_or(text)),
+                Scalar::Moment => Json::Text(moment(&text)),
+            },
+            Json::Number(text) if self.array || self.scalar != Scalar::AsIs => Json::Text(text),
+            Json::Bool(value) if self.array => Json::Text(if value { "t" } else { "f" }.into()),
+            value => value,
         }
     }
 }
 
-fn key<'a>(shared: &[Shared<'a>], mut take: impl FnMut(&Shared<'a>) -> Option<Json>) -> Result<String> {
-    let mut text = String::new();
-    for column in shared {
+/// `2024-01-02T03:04:05+00:00 BC` and `2024-01-02 03:04:05+00 BC` are one.
+fn moment(text: &str) -> String {
+    let (body, era) = text.strip_suffix(" BC").map_or((text, ""), |body| (body, " BC"));
+    let body = body.replacen('T', " ", 1);
+    let zone = body.len().checked_sub(6).and_then(|at| body.get(at..));
+    let whole_hour = zone.is_some_and(|zone| zone.starts_with(['+', '-']) && zone.ends_with(":00"));
+    let body = if whole_hour { &body[..body.len() - 3] } else { &body };
+    format!("{body}{era}")
+}
+
+fn key<'a>(shared: &[Shared<'a>], mut take: impl FnMut(&Shared<'a>) -> Option<Json>) -> Result<Vec<Json>> {
+    let value = |column: &Shared<'a>| {
         let value = take(column).ok_or_else(|| Error::new(format!("a row has no column {}", column.now)))?;
-        text += &format!("{}={:?} ", column.now, column.form.apply(value));
-    }
-    Ok(text)
+        Ok(column.form.apply(value))
+    };
+    shared.iter().map(value).collect()
 }
 
 /// PostgreSQL's array literal (documentation, "Array Input and Output Syntax"), lower bounds ignored as `to_jsonb` does.
@@ -260,6 +290,14 @@ mod tests {
         ]);
         compare(&then, &now(), r#"[{"id":2,"renamed":[null],"added":"z"},{"id":"1.0","renamed":"[0:0][1:2]={{1,2}}","added":null}]"#)
             .unwrap();
+    }
+
+    #[test]
+    fn moments_are_equal_however_they_are_spelled() {
+        assert_eq!(moment("0044-03-15T12:00:00+00:00 BC"), moment("0044-03-15 12:00:00+00 BC"));
+        assert_eq!(moment("2024-01-02T03:04:05.5"), moment("2024-01-02 03:04:05.5"));
+        assert_ne!(moment("2024-01-02T03:04:05+05:30"), moment("2024-01-02 03:04:05+05"));
+        assert_eq!(moment("infinity"), "infinity");
     }
 
     #[test]

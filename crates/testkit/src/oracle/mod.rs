@@ -126,6 +126,26 @@ impl Oracle {
         &self.commits
     }
 
+    /// Index of the first commit that ends behind this position.
+    #[must_use]
+    pub fn behind(&self, lsn: u64) -> usize {
+        self.commits.partition_point(|commit| commit.end_lsn <= lsn)
+    }
+
+    /// What happened to each table's rows in the commits from this one on, counted: `I`nserts, `U`pdates, `D`eletes, `T`runcates of the
+    /// table, `C`hanges of its columns.
+    #[must_use]
+    pub fn events(&self, from: usize) -> BTreeMap<String, BTreeMap<char, u64>> {
+        let mut events: BTreeMap<String, BTreeMap<char, u64>> = BTreeMap::new();
+        for commit in self.commits.iter().skip(from) {
+            for change in self.changes.get(&commit.xid).into_iter().flatten() {
+                let of_table = events.entry(change.relation.clone()).or_default();
+                *of_table.entry(change.operation.chars().next().unwrap_or('?')).or_default() += 1;
+            }
+        }
+        events
+    }
+
     /// Starts before the first commit.
     #[must_use]
     pub fn replay(&self) -> Replay<'_> {

@@ -10,7 +10,7 @@ fn a_cluster_is_ready_for_logical_replication() {
     assert_eq!(cluster.execute("SHOW wal_level").unwrap(), "logical");
     let slot = "SELECT slot_name FROM pg_create_logical_replication_slot('s', 'pgoutput')";
     assert_eq!(cluster.execute(slot).unwrap(), "s");
-    let over_tcp = Command::new(cluster.bin_dir().join("psql"))
+    let over_tcp = Command::new(cluster.program("psql"))
         .args(["-X", "-A", "-t", "-c", "SELECT 1", &cluster.url()])
         .output()
         .unwrap();
@@ -48,7 +48,7 @@ fn nothing_is_left_after_a_drop() {
 fn a_password_is_demanded_where_one_is_set() {
     let cluster = PgCluster::builder().password("let me: in").start().unwrap();
     let psql = |url: &str| {
-        let mut command = Command::new(cluster.bin_dir().join("psql"));
+        let mut command = Command::new(cluster.program("psql"));
         command
             .args(["-X", "-w", "-A", "-t", "-c", "SELECT 1", url])
             .env_remove("PGPASSWORD")
@@ -69,7 +69,7 @@ fn tls_can_be_verified_and_clients_can_be_known_by_their_certificate() {
         .unwrap();
     cluster.execute("CREATE ROLE certified LOGIN").unwrap();
     let psql = |url: String| {
-        let mut command = Command::new(cluster.bin_dir().join("psql"));
+        let mut command = Command::new(cluster.program("psql"));
         let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
         command.args(["-X", "-w", "-A", "-t", "-c", sql, &url]).output().unwrap()
     };
