@@ -1,6 +1,9 @@
 //! Rows copied from the source: the first load of a table, and the replacement of one that must be read again.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use millstream_core::{
     base::{BaseId, BaseManifest, BaseStore, BaseTable},
@@ -43,6 +46,24 @@ fn newest(manifests: &[BaseManifest]) -> HashMap<TableId, (BaseId, &BaseTable)> 
     newest
 }
 
+/// Rows of complete tables of the base that a warehouse which holds these tables has still to load.
+pub fn rows_waiting(manifests: &[BaseManifest], held: &[Table]) -> u64 {
+    let waiting = |(base, from): (BaseId, &BaseTable)| {
+        let held = held.iter().find(|table| table.layout.id == from.schema.id);
+        let loaded: HashSet<u32> = match held.map(|table| &table.phase) {
+            None => HashSet::new(),
+            Some(Phase::Loading { base: loading, fence, chunks }) => {
+                let same = *loading == base && *fence == from.fence;
+                chunks.iter().copied().filter(|_| same).collect()
+            }
+            Some(_) => return 0,
+        };
+        let rows = from.chunks.iter().filter(|chunk| !loaded.contains(&chunk.number)).map(|chunk| chunk.rows);
+        rows.sum()
+    };
+    newest(manifests).into_values().filter(|(_, from)| from.is_complete()).map(waiting).sum()
+}
+
 /// What becomes of a chunk's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
@@ -65,6 +86,7 @@ fn chunk_rows(
     (base, from, number): (BaseId, &BaseTable, u32),
     purpose: Purpose,
     at: Moment,
+    mut loaded: impl FnMut(u64),
 ) -> Result<(), Interrupt> {
     let id = from.schema.id;
     let Some(layout) = execution.current(id).map(|table| table.layout.clone()) else { return Ok(()) };
@@ -82,7 +104,10 @@ fn chunk_rows(
     for batch in batches {
         match batch {
             Ok(rows) if replace => execution.stage(id, &rows)?,
-            Ok(rows) => execution.load(from, &rows, at)?,
+            Ok(rows) => {
+                execution.load(from, &rows, at)?;
+                loaded(rows.num_rows() as u64);
+            }
             Err(CopyError::Value(row)) if execution.sets_aside(&layout, &row.error) => {
                 let name = from.schema.columns.get(row.column).map_or("", |column| &column.name);
                 let reason = Reason::of_value(name, &row.error);
@@ -150,10 +175,11 @@ impl Applier {
             if number.is_none() && !is_empty {
                 continue;
             }
-            self.load_chunk(base, from, chunks, number, phase == "again")?;
-            let rows = next.map_or(0, |chunk| chunk.rows);
-            self.status.update(|status| status.rows_loaded += rows);
-            return Ok(true);
+            let before = self.status.get().rows_loaded;
+            let loaded = self.load_chunk(base, from, chunks, number, phase == "again");
+            let rows = next.filter(|_| loaded.is_ok()).map_or(0, |chunk| chunk.rows);
+            self.status.update(|status| status.rows_loaded = before + rows);
+            return loaded.map(|()| true);
         }
         Ok(false)
     }
@@ -187,7 +213,10 @@ impl Applier {
         let progress =
             Progress { applied_time: self.progress.applied_time.max(at.time), ..self.progress.clone() };
         let bases = self.bases.clone();
+        let status = self.status.clone();
+        let before = status.get().rows_loaded;
         self.in_transaction(&progress, |execution| {
+            let mut rows_loaded = 0;
             match execution.current(id) {
                 None => execution.put(new.clone())?,
                 Some(held) if again => {
@@ -197,7 +226,11 @@ impl Applier {
                 Some(_) => {}
             }
             if let Some(number) = number {
-                chunk_rows(execution, &bases, (base, from, number), Purpose::Load, at)?;
+                chunk_rows(execution, &bases, (base, from, number), Purpose::Load, at, |rows| {
+                    // For those who watch; what counts is stated once the chunk is committed.
+                    rows_loaded += rows;
+                    status.update(|status| status.rows_loaded = before + rows_loaded);
+                })?;
             }
             let Some(mut table) = execution.current(id).cloned() else { return Ok(()) };
             table.phase = phase.clone();
@@ -223,7 +256,7 @@ impl Applier {
             execution.evolve(&schema)?;
             execution.supersede(id, "the table was read again", at.position)?;
             for chunk in &from.chunks {
-                chunk_rows(execution, &bases, (base, from, chunk.number), Purpose::Replace, at)?;
+                chunk_rows(execution, &bases, (base, from, chunk.number), Purpose::Replace, at, |_| {})?;
             }
             let counts = execution.replace(id, at)?;
             let Some(mut table) = execution.current(id).cloned() else { return Ok(counts) };

@@ -36,7 +36,7 @@ pub struct Snapshot {
     pub transactions: u64,
     /// Changes of rows applied since the start.
     pub changes: u64,
-    /// Rows loaded from the base since the start.
+    /// Rows loaded from the base since the start, those of a chunk that is not committed yet included.
     pub rows_loaded: u64,
     /// Whether it is held at a position.
     pub paused: bool,

@@ -34,10 +34,57 @@ pub enum CopyEncoding {
 pub struct ChunkInfo {
     /// Numbers the chunks of a table from 0; not always in the order they finish.
     pub number: u32,
+    /// How often the chunk was brought forward to a later snapshot by writing it anew: tells its files apart.
+    #[serde(default)]
+    pub generation: u32,
     /// Rows in it.
     pub rows: u64,
     /// Bytes of COPY output.
     pub bytes: u64,
+}
+
+/// Where the rows of a table's chunks were read, so that a copy that was cut off can go on under a later snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyOrigin {
+    /// All transactions with a lower id (64 bits, with epoch) had ended when the snapshot was taken.
+    pub horizon: u64,
+    /// Which rows of the table are published.
+    pub row_filter: Option<String>,
+    /// Fingerprint of all enums' labels, which change in rows that nobody touches.
+    pub enum_labels: String,
+    /// Where the rows are: the table itself or its partitions.
+    pub heaps: Vec<CopiedHeap>,
+    /// What each chunk holds, by its number.
+    pub ranges: Vec<PageRange>,
+}
+
+/// Storage with rows of a table. Its pages are others when the filenode is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedHeap {
+    /// The table itself, or a partition.
+    pub id: TableId,
+    /// `pg_relation_filenode`.
+    pub filenode: u32,
+}
+
+/// Pages of a heap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageRange {
+    /// Index into [`CopyOrigin::heaps`].
+    pub heap: u32,
+    /// The first page.
+    pub from: u64,
+    /// Behind the last page; `None`: the heap was read whole, because ranges of it can't be.
+    pub to: Option<u64>,
+}
+
+/// A chunk that was finished under an earlier snapshot than its table's: rows that changed since have to be replaced in it before it counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierChunk {
+    /// The chunk.
+    pub chunk: ChunkInfo,
+    /// The [`CopyOrigin::horizon`] of the snapshot whose rows it holds.
+    pub horizon: u64,
 }
 
 /// A table of a base.
@@ -55,12 +102,23 @@ pub struct BaseTable {
     pub chunks_planned: u32,
     /// The finished ones.
     pub chunks: Vec<ChunkInfo>,
+    /// Chunks of earlier snapshots, by numbers that `chunks` does not have yet.
+    #[serde(default)]
+    pub earlier: Vec<EarlierChunk>,
+    /// Where the rows come from; `None` where a copy that is cut off starts again.
+    #[serde(default)]
+    pub origin: Option<CopyOrigin>,
 }
 
 impl BaseTable {
     /// Whether all chunks are there.
     pub fn is_complete(&self) -> bool {
         self.chunks.len() as u64 == u64::from(self.chunks_planned)
+    }
+
+    /// The chunk of this number that an earlier snapshot left.
+    pub fn earlier(&self, number: u32) -> Option<&EarlierChunk> {
+        self.earlier.iter().find(|earlier| earlier.chunk.number == number)
     }
 
     /// Rows of the finished chunks.
@@ -99,13 +157,16 @@ pub trait BaseStore: Send + Sync {
     fn manifests(&self) -> Result<Vec<BaseManifest>>;
 
     /// Replaces a table's entry in an unfinished base (its rows start again under another fence, or its chunks
-    /// were planned anew); the chunks that the new entry does not name are deleted.
+    /// were planned anew); the chunks that the new entry names neither as its own nor as earlier ones are deleted.
     fn replace_table(&self, base: BaseId, table: BaseTable) -> Result<()>;
 
-    /// Starts a chunk; nothing is kept of it until it is finished.
+    /// States that an earlier chunk holds exactly what the table's present snapshot sees: it counts from now on.
+    fn keep_chunk(&self, base: BaseId, table: TableId, number: u32) -> Result<()>;
+
+    /// Starts a chunk; nothing is kept of it until it is finished. Then it takes the place of an earlier one of its number.
     fn write_chunk(&self, base: BaseId, table: TableId, number: u32) -> Result<Box<dyn ChunkWriter>>;
 
-    /// A finished chunk's bytes, checksums verified as they are read: one whole binary COPY stream, head and trailer included.
+    /// A finished or earlier chunk's bytes, checksums verified as they are read: one whole binary COPY stream, head and trailer included.
     /// A damaged chunk is an error of kind `InvalidData` that names file and offset.
     fn read_chunk(&self, base: BaseId, table: TableId, number: u32) -> Result<Box<dyn Read + Send>>;
 

@@ -9,13 +9,19 @@
 //!
 //! # Layout
 //!
-//! `base/<id>/manifest.json` is a `BaseManifest` beside the format's version. `base/<id>/<oid>-<number>.chunk` is a framed file (see
-//! `frame.rs`): data frames with COPY output, cut anywhere, then one end frame with the totals (rows, bytes: two u64).
+//! `base/<id>/manifest.json` is a `BaseManifest` beside the manifest's version. `base/<id>/<oid>-<number>.chunk` is a chunk (`chunk.rs`); one that
+//! was written anew for a later snapshot is called `<oid>-<number>-<generation>.chunk`, so that both are there until the manifest has changed
+//! from one to the other.
+//!
+//! # Versions
+//!
+//! Version 1 knew no chunks of earlier snapshots and not where chunks came from. It is read as it is: what it says is what version 2 says of a copy that
+//! starts again when it is cut off. It becomes version 2 when it is next replaced.
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::{
         atomic::{AtomicU64, Ordering},
@@ -31,18 +37,16 @@ use millstream_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    chunk::{Chunk, ChunkReader},
     directory::{self, Directory},
     error::{LogError, Result},
-    frame::{
-        self, FileKind, FrameHead, FrameKind, Preamble, FORMAT_VERSION, FRAME_HEAD_BYTES, PREAMBLE_BYTES,
-    },
 };
 
-/// COPY output in one frame: large enough that checksums and calls cost nothing, small enough to buffer per connection.
-const BLOCK_BYTES: usize = 256 << 10;
+/// The version of manifests that are written.
+const MANIFEST_VERSION: u32 = 2;
 
-/// Written bytes after which write-back is started, so that finishing a chunk doesn't wait for all of it.
-const WRITEBACK_BYTES: u64 = 8 << 20;
+/// The oldest version of manifests that is read.
+const MANIFEST_VERSION_MIN: u32 = 1;
 
 /// All bases of a log. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -151,29 +155,48 @@ impl Bases {
         Ok(())
     }
 
-    fn finish_chunk(&self, writer: &mut Chunk, rows: u64) -> Result<ChunkInfo> {
-        let info = ChunkInfo { number: writer.number, rows, bytes: writer.copy_bytes };
-        writer.end(rows)?;
+    /// Gives a chunk that is written whole its name, and the manifest its entry.
+    pub(crate) fn finish_chunk(
+        &self,
+        base: BaseId,
+        table: TableId,
+        info: &ChunkInfo,
+        written: &Path,
+        file_bytes: u64,
+    ) -> Result<()> {
         let mut manifests = self.manifests();
-        let manifest = unfinished_table(&mut manifests, writer.base, writer.table, writer.number)?;
-        let path = self.path(writer.base);
-        let chunk = chunk_path(&path, writer.table, writer.number);
-        fs::rename(&writer.path, &chunk).map_err(LogError::io("rename", &writer.path))?;
+        let manifest = unfinished_table(&mut manifests, base, table, info.number)?;
+        let path = self.path(base);
+        let chunk = chunk_path(&path, table, info);
+        fs::rename(written, &chunk).map_err(LogError::io("rename", written))?;
         directory::sync_dir(&path)?;
         fail::fail_point!("log::base_chunk_finish");
         let mut changed = manifest.clone();
-        let table = table_mut(&mut changed, writer.table)?;
-        table.chunks.push(info.clone());
+        let entry = table_mut(&mut changed, table)?;
+        let replaced = take_earlier(entry, info.number);
+        entry.chunks.push(info.clone());
         write_manifest(&path, &changed)?;
         *manifest = changed;
-        self.inner.bytes.fetch_add(writer.written, Ordering::Relaxed);
-        Ok(info)
+        self.inner.bytes.fetch_add(file_bytes, Ordering::Relaxed);
+        match replaced {
+            Some(replaced) => self.remove_chunk(&chunk_path(&path, table, &replaced)),
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes the file of a chunk that no manifest names any more.
+    fn remove_chunk(&self, chunk: &Path) -> Result<()> {
+        let bytes = fs::metadata(chunk).map_or(0, |metadata| metadata.len());
+        directory::remove(chunk)?;
+        self.inner.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        Ok(())
     }
 }
 
 impl BaseStore for Bases {
     fn create(&self, tables: Vec<BaseTable>) -> PortResult<BaseId> {
-        if let Some(table) = tables.iter().find(|table| !table.chunks.is_empty()) {
+        if let Some(table) = tables.iter().find(|table| !table.chunks.is_empty() || !table.earlier.is_empty())
+        {
             let what = format!("a new base can't have finished chunks of {} already", table.schema.name);
             return Err(LogError::Base { what }.into());
         }
@@ -201,65 +224,64 @@ impl BaseStore for Bases {
         }
         let mut changed = manifest.clone();
         let entry = table_mut(&mut changed, table.schema.id)?;
-        if let Some(chunk) = table.chunks.iter().find(|chunk| !entry.chunks.contains(chunk)) {
+        let there: Vec<ChunkInfo> = named(entry).cloned().collect();
+        let is_new = |chunk: &&ChunkInfo| !there.contains(chunk);
+        if let Some(chunk) = named(&table).find(is_new) {
             let what = format!("chunk {} of table {} was never written", chunk.number, table.schema.id);
             return Err(LogError::Base { what }.into());
         }
-        let dropped: Vec<u32> = entry
-            .chunks
-            .iter()
-            .filter(|chunk| !table.chunks.contains(chunk))
-            .map(|chunk| chunk.number)
-            .collect();
+        // An earlier one counts once it is said to, or written anew.
+        if let Some(chunk) = table.chunks.iter().find(|chunk| !entry.chunks.contains(chunk)) {
+            let what =
+                format!("chunk {} of table {} is of an earlier snapshot", chunk.number, table.schema.id);
+            return Err(LogError::Base { what }.into());
+        }
         let id = table.schema.id;
         *entry = table;
+        let dropped: Vec<ChunkInfo> =
+            there.into_iter().filter(|chunk| !named(entry).any(|named| named == chunk)).collect();
         let path = self.path(base);
         write_manifest(&path, &changed)?;
         *manifest = changed;
-        for number in dropped {
-            let chunk = chunk_path(&path, id, number);
-            let bytes = fs::metadata(&chunk).map_or(0, |metadata| metadata.len());
-            directory::remove(&chunk)?;
-            self.inner.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        for chunk in dropped {
+            self.remove_chunk(&chunk_path(&path, id, &chunk))?;
         }
         Ok(())
     }
 
+    fn keep_chunk(&self, base: BaseId, table: TableId, number: u32) -> PortResult<()> {
+        let mut manifests = Bases::manifests(self);
+        let manifest = unfinished_table(&mut manifests, base, table, number)?;
+        let mut changed = manifest.clone();
+        let entry = table_mut(&mut changed, table)?;
+        let kept = take_earlier(entry, number).ok_or_else(|| LogError::Base {
+            what: format!("base {} has no earlier chunk {number} of table {table}", base.0),
+        })?;
+        entry.chunks.push(kept);
+        write_manifest(&self.path(base), &changed)?;
+        *manifest = changed;
+        Ok(())
+    }
+
     fn write_chunk(&self, base: BaseId, table: TableId, number: u32) -> PortResult<Box<dyn ChunkWriter>> {
-        unfinished_table(&mut Bases::manifests(self), base, table, number)?;
-        let path = chunk_path(&self.path(base), table, number).with_extension("tmp");
-        let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let what = format!("chunk {number} of table {table} is being written already");
-                return Err(LogError::Base { what }.into());
-            }
-            file => file.map_err(LogError::io("create", &path))?,
-        };
-        Ok(Box::new(Chunk {
-            bases: self.clone(),
-            base,
-            table,
-            number,
-            path,
-            file,
-            pending: FileKind::Chunk.preamble().to_vec(),
-            frame_start: None,
-            written: 0,
-            writeback_from: 0,
-            copy_bytes: 0,
-            finished: false,
-        }))
+        let mut manifests = Bases::manifests(self);
+        let manifest = unfinished_table(&mut manifests, base, table, number)?;
+        let earlier = manifest.table(table).and_then(|entry| entry.earlier(number));
+        let generation = earlier.map_or(0, |earlier| earlier.chunk.generation + 1);
+        let info = ChunkInfo { number, generation, rows: 0, bytes: 0 };
+        let path = chunk_path(&self.path(base), table, &info).with_extension("tmp");
+        Ok(Box::new(Chunk::create(self, base, table, info, path)?))
     }
 
     fn read_chunk(&self, base: BaseId, table: TableId, number: u32) -> PortResult<Box<dyn Read + Send>> {
         let info = Bases::manifests(self)
             .get(&base)
             .and_then(|manifest| manifest.table(table))
-            .and_then(|table| table.chunks.iter().find(|chunk| chunk.number == number).cloned())
+            .and_then(|table| named(table).find(|chunk| chunk.number == number).cloned())
             .ok_or_else(|| LogError::Base {
                 what: format!("base {} has no finished chunk {number} of table {table}", base.0),
             })?;
-        Ok(Box::new(ChunkReader::open(chunk_path(&self.path(base), table, number), info)?))
+        Ok(Box::new(ChunkReader::open(chunk_path(&self.path(base), table, &info), info)?))
     }
 
     fn delete(&self, base: BaseId) -> PortResult<()> {
@@ -287,6 +309,17 @@ fn table_mut(manifest: &mut BaseManifest, table: TableId) -> Result<&mut BaseTab
         .iter_mut()
         .find(|entry| entry.schema.id == table)
         .ok_or_else(|| LogError::Base { what: format!("base {} has no table {table}", base.0) })
+}
+
+/// All chunks that have a file.
+fn named(table: &BaseTable) -> impl Iterator<Item = &ChunkInfo> {
+    table.chunks.iter().chain(table.earlier.iter().map(|earlier| &earlier.chunk))
+}
+
+/// Takes the chunk of this number off the earlier ones.
+fn take_earlier(table: &mut BaseTable, number: u32) -> Option<ChunkInfo> {
+    let index = table.earlier.iter().position(|earlier| earlier.chunk.number == number)?;
+    Some(table.earlier.remove(index).chunk)
 }
 
 /// The manifest of a base in which this chunk may still be written.
@@ -328,8 +361,12 @@ fn all_newer(manifests: &BTreeMap<BaseId, BaseManifest>, base: BaseId) -> bool {
     manifest.tables.iter().all(|table| has_newer(manifests, base, table.schema.id))
 }
 
-fn chunk_path(base: &Path, table: TableId, number: u32) -> PathBuf {
-    base.join(format!("{table}-{number}.chunk"))
+fn chunk_path(base: &Path, table: TableId, chunk: &ChunkInfo) -> PathBuf {
+    let number = chunk.number;
+    base.join(match chunk.generation {
+        0 => format!("{table}-{number}.chunk"),
+        generation => format!("{table}-{number}-{generation}.chunk"),
+    })
 }
 
 fn read_manifest(base: &Path) -> Result<Option<BaseManifest>> {
@@ -344,15 +381,15 @@ fn read_manifest(base: &Path) -> Result<Option<BaseManifest>> {
         version: u32,
     }
     let Version { version } = serde_json::from_slice(&content).map_err(damaged)?;
-    if version != FORMAT_VERSION {
-        return Err(LogError::Version { path, found: version, expected: FORMAT_VERSION });
+    if !(MANIFEST_VERSION_MIN..=MANIFEST_VERSION).contains(&version) {
+        return Err(LogError::Version { path, found: version, expected: MANIFEST_VERSION });
     }
     serde_json::from_slice::<ManifestFile>(&content).map(|file| Some(file.manifest)).map_err(damaged)
 }
 
 fn write_manifest(base: &Path, manifest: &BaseManifest) -> Result<()> {
     let path = base.join("manifest.json");
-    let file = ManifestFile { version: FORMAT_VERSION, manifest: manifest.clone() };
+    let file = ManifestFile { version: MANIFEST_VERSION, manifest: manifest.clone() };
     let content = serde_json::to_vec_pretty(&file).map_err(|error| LogError::Io {
         doing: "encode",
         path: path.clone(),
@@ -365,8 +402,8 @@ fn write_manifest(base: &Path, manifest: &BaseManifest) -> Result<()> {
 fn clean(base: &Path, manifest: &BaseManifest) -> Result<u64> {
     let mut named = BTreeMap::new();
     for table in &manifest.tables {
-        for chunk in &table.chunks {
-            named.insert(chunk_path(base, table.schema.id, chunk.number), ());
+        for chunk in self::named(table) {
+            named.insert(chunk_path(base, table.schema.id, chunk), ());
         }
     }
     for name in directory::names(base)? {
@@ -388,171 +425,4 @@ fn chunk_bytes(base: &Path) -> Result<u64> {
         bytes += fs::metadata(&path).map_err(LogError::io("inspect", &path))?.len();
     }
     Ok(bytes)
-}
-
-/// A chunk being written.
-#[derive(Debug)]
-struct Chunk {
-    bases: Bases,
-    base: BaseId,
-    table: TableId,
-    number: u32,
-    path: PathBuf,
-    file: File,
-    /// What isn't written yet.
-    pending: Vec<u8>,
-    /// Where in it the open frame begins.
-    frame_start: Option<usize>,
-    written: u64,
-    writeback_from: u64,
-    copy_bytes: u64,
-    finished: bool,
-}
-
-impl Chunk {
-    fn flush(&mut self) -> Result<()> {
-        if let Some(start) = self.frame_start.take() {
-            frame::seal(&mut self.pending, start, FrameKind::Data, self.written + start as u64, 0);
-        }
-        self.file.write_all(&self.pending).map_err(LogError::io("write", &self.path))?;
-        self.written += self.pending.len() as u64;
-        self.pending.clear();
-        if self.written - self.writeback_from >= WRITEBACK_BYTES {
-            directory::start_writeback(&self.file, self.writeback_from, self.written - self.writeback_from);
-            self.writeback_from = self.written;
-        }
-        Ok(())
-    }
-
-    fn end(&mut self, rows: u64) -> Result<()> {
-        self.flush()?;
-        let mut totals = [0; 16];
-        totals[..8].copy_from_slice(&rows.to_le_bytes());
-        totals[8..].copy_from_slice(&self.copy_bytes.to_le_bytes());
-        frame::push(&mut self.pending, FrameKind::End, self.written, 0, &totals);
-        self.flush()?;
-        directory::sync_data(&self.file, &self.path)
-    }
-}
-
-impl ChunkWriter for Chunk {
-    fn write(&mut self, mut copy_data: &[u8]) -> PortResult<()> {
-        self.copy_bytes += copy_data.len() as u64;
-        while !copy_data.is_empty() {
-            let start = *self.frame_start.get_or_insert_with(|| frame::begin(&mut self.pending));
-            let room = BLOCK_BYTES - (self.pending.len() - start - FRAME_HEAD_BYTES);
-            let (now, later) = copy_data.split_at(room.min(copy_data.len()));
-            self.pending.extend_from_slice(now);
-            copy_data = later;
-            if now.len() == room {
-                self.flush()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(mut self: Box<Self>, rows: u64) -> PortResult<ChunkInfo> {
-        let bases = self.bases.clone();
-        let info = bases.finish_chunk(&mut self, rows)?;
-        self.finished = true;
-        Ok(info)
-    }
-}
-
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        if !self.finished {
-            // A failure leaves a file that the next opening deletes.
-            let _ = directory::remove(&self.path);
-        }
-    }
-}
-
-/// A finished chunk's COPY output, checked block by block.
-struct ChunkReader {
-    path: PathBuf,
-    file: File,
-    info: ChunkInfo,
-    offset: u64,
-    /// The current frame; what of it is read.
-    block: Vec<u8>,
-    read: usize,
-    copy_bytes: u64,
-    ended: bool,
-}
-
-impl ChunkReader {
-    fn open(path: PathBuf, info: ChunkInfo) -> Result<Self> {
-        let mut file = File::open(&path).map_err(LogError::io("open", &path))?;
-        let mut preamble = [0; PREAMBLE_BYTES];
-        match file.read_exact(&mut preamble) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(LogError::damaged(path, 0, "it ends before its first frame"));
-            }
-            result => result.map_err(LogError::io("read", &path))?,
-        }
-        match FileKind::Chunk.check(&preamble) {
-            Preamble::Known => {}
-            Preamble::OtherVersion(found) => {
-                return Err(LogError::Version { path, found, expected: FORMAT_VERSION });
-            }
-            Preamble::Damaged => return Err(LogError::damaged(path, 0, "not a chunk")),
-        }
-        let offset = PREAMBLE_BYTES as u64;
-        Ok(ChunkReader { path, file, info, offset, block: Vec::new(), read: 0, copy_bytes: 0, ended: false })
-    }
-
-    fn next_block(&mut self) -> io::Result<()> {
-        self.block.resize(FRAME_HEAD_BYTES, 0);
-        self.read_exact_block(0)?;
-        let head = FrameHead::parse(&self.block).filter(|head| head.payload_bytes <= BLOCK_BYTES);
-        let head = head.ok_or_else(|| self.damaged("no frame begins here"))?;
-        self.block.resize(head.frame_bytes(), 0);
-        self.read_exact_block(FRAME_HEAD_BYTES)?;
-        if !head.verify(&self.block, self.offset) {
-            return Err(self.damaged("checksum does not match"));
-        }
-        match head.kind {
-            FrameKind::Data => {
-                self.copy_bytes += head.payload_bytes as u64;
-                self.read = FRAME_HEAD_BYTES;
-            }
-            FrameKind::End => {
-                let mut totals = self.info.rows.to_le_bytes().to_vec();
-                totals.extend_from_slice(&self.copy_bytes.to_le_bytes());
-                if self.block[FRAME_HEAD_BYTES..] != totals || self.copy_bytes != self.info.bytes {
-                    return Err(self.damaged("totals differ from the manifest"));
-                }
-                self.ended = true;
-                self.read = self.block.len();
-            }
-            _ => return Err(self.damaged("a frame that chunks don't have")),
-        }
-        self.offset += head.frame_bytes() as u64;
-        Ok(())
-    }
-
-    fn read_exact_block(&mut self, from: usize) -> io::Result<()> {
-        self.file.read_exact(&mut self.block[from..]).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => self.damaged("it ends here"),
-            _ => error,
-        })
-    }
-
-    fn damaged(&self, what: &str) -> io::Error {
-        io::Error::new(io::ErrorKind::InvalidData, LogError::damaged(&self.path, self.offset, what))
-    }
-}
-
-impl Read for ChunkReader {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        // Bounded by the file: every turn consumes a frame, and only empty ones go round.
-        while self.read == self.block.len() && !self.ended {
-            self.next_block()?;
-        }
-        let now = out.len().min(self.block.len() - self.read);
-        out[..now].copy_from_slice(&self.block[self.read..self.read + now]);
-        self.read += now;
-        Ok(now)
-    }
 }

@@ -322,6 +322,10 @@ impl BaseStore for EmbeddedLog {
         self.shared.bases.replace_table(base, table)
     }
 
+    fn keep_chunk(&self, base: BaseId, table: TableId, number: u32) -> PortResult<()> {
+        self.shared.bases.keep_chunk(base, table, number)
+    }
+
     fn write_chunk(&self, base: BaseId, table: TableId, number: u32) -> PortResult<Box<dyn ChunkWriter>> {
         self.shared.bases.write_chunk(base, table, number)
     }

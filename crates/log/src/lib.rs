@@ -19,7 +19,7 @@
 //! # Layout
 //!
 //! Files are cut into checked frames (`frame.rs`); which files there are is said in `directory.rs`, what stands in the frames of
-//! segments and spools in `record.rs`, of chunks in `base.rs`. A segment holds whole transactions only: small ones in a
+//! segments and spools in `record.rs`, of chunks in `chunk.rs`. A segment holds whole transactions only: small ones in a
 //! frame of their own, large ones as a frame that names a spool (`spool.rs`).
 //!
 //! # Code map
@@ -29,6 +29,7 @@
 
 mod appender;
 mod base;
+mod chunk;
 mod directory;
 mod embedded;
 pub mod envelope;

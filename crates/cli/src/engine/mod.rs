@@ -30,6 +30,6 @@ pub(crate) use desk::Desk;
 pub(crate) use models::{keep_models, model_files};
 pub(crate) use open::{check_room, free_bytes};
 pub(crate) use provision::{check_source, SLOT_IN_USE};
-pub(crate) use session::{Live, Session};
+pub(crate) use session::Session;
 pub(crate) use tending::{tend_once, Tending, Told};
 pub(crate) use warehouse_file::{is_damage, must_reopen, set_aside, Rebuild};

@@ -153,6 +153,8 @@ fn copy(
         taken_at: snapshot.taken_at,
         chunks_planned: 1,
         chunks: Vec::new(),
+        earlier: Vec::new(),
+        origin: None,
     }])?;
     let mut chunk = log.write_chunk(base, id, 0)?;
     let (mut input, copied) = stream(live, snapshot, id, encodings);

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use millstream_apply::{command::Command, status::ApplyStatus, Applier};
+use millstream_apply::{command::Command, load::rows_waiting, status::ApplyStatus, table::Table, Applier};
 use millstream_core::{
     base::BaseStore, log::EventLog, warehouse::Warehouse, Action, Diagnostic, Fence, Lsn, TableId,
 };
@@ -20,7 +20,8 @@ use millstream_source::{
     position::flushed_position,
     provision,
     snapshot::{
-        self, SlotUse, SnapshotConfig, SnapshotObserver, CONNECTIONS_DEFAULT, SLOT_CREATION_WAIT_MAX,
+        self, chunk_pages_default, SlotUse, SnapshotConfig, SnapshotObserver, TableProgress,
+        CONNECTIONS_DEFAULT, SLOT_CREATION_WAIT_MAX,
     },
     watcher::{self, WatchConfig, WATCH_INTERVAL},
     wire::Wire,
@@ -37,7 +38,10 @@ use super::{
     tending::{known_schemas, Told},
     warehouse_file::{self, Rebuild},
 };
-use crate::failure::{Doing, Failure};
+use crate::{
+    failure::{Doing, Failure},
+    output::Stages,
+};
 
 /// Threads for the connections: capture is one stream, a snapshot a few; the rest of the work has threads of its own.
 const RUNTIME_THREADS: usize = 2;
@@ -66,6 +70,8 @@ pub(crate) struct Live {
     pub(super) exclusive: Mutex<()>,
     /// What keeps apply waiting, while it does.
     trouble: Mutex<Option<Trouble>>,
+    /// Rows that were in the base at the start and had to be loaded yet.
+    rows_waiting: u64,
     /// Tables that have to be in the warehouse before it counts as loaded.
     expected: Vec<TableId>,
     /// Whether copying has ended.
@@ -99,10 +105,20 @@ impl Live {
         self.apply.get().rows_loaded
     }
 
-    /// How many rows the tables being copied have, by what is known so far.
-    pub(crate) fn rows_expected(&self) -> u64 {
+    /// How far copying and loading are.
+    pub(crate) fn stages(&self) -> Stages {
         let tables = self.snapshot.status().tables;
-        tables.values().map(|table| table.rows.max(table.rows_estimated.unwrap_or(0))).sum()
+        let copied = tables.values().map(|table| table.rows).sum();
+        let copied_of: u64 = tables.values().map(TableProgress::rows_expected).sum();
+        let apply = self.apply.get();
+        let loaded_of = self.rows_waiting + copied_of;
+        Stages { copied, copied_of, loaded: apply.rows_loaded, loaded_of }
+    }
+
+    /// Chunks that an earlier copy left and that were not copied again, and all chunks of their tables' copies.
+    pub(crate) fn chunks_kept(&self) -> (u32, u32) {
+        let status = self.snapshot.status();
+        (status.chunks_kept(), status.tables.values().map(|table| table.chunks_planned).sum())
     }
 
     /// How many tables there are.
@@ -220,6 +236,8 @@ impl Session {
         let (stopper, stop) = Stopper::new();
         let (snapshot_stopper, snapshot_stop) = Stopper::new();
         let (ended, ends) = mpsc::channel();
+        let tables = held.iter().cloned().map(Table::from_state).collect::<Result<Vec<_>, _>>()?;
+        let rows_waiting = rows_waiting(&log.manifests()?, &tables);
         let snapshot_observer = Arc::new(SnapshotObserver::default());
         let copying = {
             let held: HashSet<TableId> = held.iter().map(|table| table.layout.id).collect();
@@ -250,6 +268,7 @@ impl Session {
             runtime: runtime.handle().clone(),
             exclusive: Mutex::default(),
             trouble: Mutex::default(),
+            rows_waiting,
             expected: prepared.layouts.iter().map(|layout| layout.id).collect(),
             copied: AtomicBool::new(copying.is_none()),
             ready: AtomicBool::new(false),
@@ -406,6 +425,7 @@ fn snapshot_config(desk: &Desk, source: &SourceConfig, prepared: &Prepared) -> S
         publication: Some(source.publication.clone()),
         tables: prepared.layouts.iter().map(|layout| layout.id).collect(),
         connections: CONNECTIONS_DEFAULT,
+        chunk_pages: chunk_pages_default(),
         column_types: Arc::new(move |schema| {
             let layout = selection.layout(schema);
             Ok(layout

@@ -298,7 +298,9 @@ mod tests {
                 fence: Fence::ConsistentPoint(Lsn(end)),
                 taken_at: Timestamp(0),
                 chunks_planned: 1,
-                chunks: vec![ChunkInfo { number: 0, rows: 1, bytes: 1000 }],
+                chunks: vec![ChunkInfo { number: 0, generation: 0, rows: 1, bytes: 1000 }],
+                earlier: vec![],
+                origin: None,
             }],
         };
         let manifests = [base(1, 100), base(2, 900)];

@@ -10,7 +10,7 @@ use serde_json::{json, Value};
 
 use crate::{error::ProgramError, failure::Failure};
 
-pub use progress::{group_digits, Progress};
+pub use progress::{group_digits, Progress, Stages};
 pub use rows::{Column, RowsWriter};
 
 /// Prints what the rooms log to standard error: nothing (warnings are told in words of their own), what they do, or all of it.

@@ -45,17 +45,32 @@ impl Progress {
     /// States how many rows are done, of how many (an estimate; 0 if unknown).
     pub fn update(&mut self, done: u64, total: u64) {
         let first = *self.first_done.get_or_insert(done);
+        if self.is_due() {
+            let text = describe(&self.label, done, total, done - first.min(done), self.started.elapsed());
+            self.print(done, total, &text);
+        }
+    }
+
+    /// States how far rows are that pass two stages.
+    pub fn update_stages(&mut self, stages: &Stages) {
+        if self.is_due() {
+            let text = stages.describe(&self.label, self.started.elapsed());
+            self.print(stages.done(), stages.total(), &text);
+        }
+    }
+
+    /// Whether something is to be printed now.
+    fn is_due(&mut self) -> bool {
         let interval = if self.terminal { REDRAW_INTERVAL } else { LINE_INTERVAL };
         if self.quiet || self.printed.is_some_and(|at| at.elapsed() < interval) {
-            return;
+            return false;
         }
         // The first line off a terminal waits too: what is done within the interval needs only its last line.
         if !self.terminal && self.started.elapsed() < interval {
-            return;
+            return false;
         }
         self.printed = Some(Instant::now());
-        let text = describe(&self.label, done, total, done - first.min(done), self.started.elapsed());
-        self.print(done, total, &text);
+        true
     }
 
     fn print(&mut self, done: u64, total: u64, text: &str) {
@@ -87,6 +102,59 @@ impl Progress {
     /// How long it has taken.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+}
+
+/// Rows that are copied from the source and loaded into the warehouse, both at once. Totals are estimates, 0 where nothing is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// Copied so far.
+    pub copied: u64,
+    /// To be copied, `copied` included.
+    pub copied_of: u64,
+    /// Loaded so far.
+    pub loaded: u64,
+    /// To be loaded, `loaded` included.
+    pub loaded_of: u64,
+}
+
+impl Stages {
+    fn done(&self) -> u64 {
+        self.copied + self.loaded
+    }
+
+    fn total(&self) -> u64 {
+        self.copied_of.max(self.copied) + self.loaded_of.max(self.loaded)
+    }
+
+    /// `snapshot: 50%, 3,100,000 of 5,000,000 rows copied, 1,900,000 loaded, 620,000 rows/s, 4 s left`. A row counts half when it is copied and half when it is
+    /// loaded, in the share and in the rate.
+    fn describe(&self, label: &str, elapsed: Duration) -> String {
+        let (done, total) = (self.done(), self.total());
+        let mut text = format!("{label}: ");
+        if let Some(percent) = (done * 100).checked_div(total) {
+            text.push_str(&format!("{percent}%, "));
+        }
+        let of =
+            |done: u64, of: u64| format!("{} of {} rows", group_digits(done), group_digits(of.max(done)));
+        if self.copied_of.max(self.copied) > 0 {
+            text.push_str(&format!(
+                "{} copied, {} loaded",
+                of(self.copied, self.copied_of),
+                group_digits(self.loaded)
+            ));
+        } else {
+            text.push_str(&format!("{} loaded", of(self.loaded, self.loaded_of)));
+        }
+        let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
+        if done > 0 {
+            let rows = rate * self.loaded_of.max(self.loaded) as f64 / total as f64;
+            text.push_str(&format!(", {} rows/s", group_digits(rows as u64)));
+            if total > done {
+                text.push_str(&format!(", {} left", left((total - done) as f64 / rate)));
+            }
+        }
+        text
     }
 }
 
@@ -160,6 +228,27 @@ mod tests {
         assert_eq!(beyond, "snapshot: 100%, 11 of 11 rows");
         assert_eq!(describe("copy", 0, 0, 0, Duration::ZERO), "copy: 0 rows");
         assert_eq!(left(3725.0), "1 h 2 min");
+    }
+
+    #[test]
+    fn a_row_counts_half_when_it_is_copied_and_half_when_it_is_loaded() {
+        let stages =
+            Stages { copied: 3_100_000, copied_of: 5_000_000, loaded: 1_900_000, loaded_of: 5_000_000 };
+        assert_eq!(
+            stages.describe("snapshot", Duration::from_secs(4)),
+            "snapshot: 50%, 3,100,000 of 5,000,000 rows copied, 1,900,000 loaded, 625,000 rows/s, 4 s left"
+        );
+        let loading = Stages { loaded: 10, loaded_of: 40, ..Stages::default() };
+        assert_eq!(
+            loading.describe("snapshot", Duration::from_secs(1)),
+            "snapshot: 25%, 10 of 40 rows loaded, 10 rows/s, 3 s left"
+        );
+        let more_than_thought = Stages { copied: 12, copied_of: 10, loaded: 12, loaded_of: 10 };
+        assert_eq!(
+            more_than_thought.describe("snapshot", Duration::from_secs(1)),
+            "snapshot: 100%, 12 of 12 rows copied, 12 loaded, 12 rows/s"
+        );
+        assert_eq!(Stages::default().describe("snapshot", Duration::ZERO), "snapshot: 0 of 0 rows loaded");
     }
 
     #[test]

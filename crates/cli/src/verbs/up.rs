@@ -12,11 +12,11 @@ use super::ask;
 use crate::{
     args::Global,
     config::Project,
-    engine::{self, Desk, Live, Rebuild, Session, Tending, Told},
+    engine::{self, Desk, Rebuild, Session, Tending, Told},
     error::ProgramError,
     failure::{Failure, Outcome},
     instance::{reach, serve, Lock, Reached, Request, Server},
-    output::{group_digits, Output, Progress, Style},
+    output::{group_digits, Output, Progress, Stages, Style},
     signals::Signals,
 };
 
@@ -154,9 +154,9 @@ impl Up<'_> {
         let started = Instant::now();
         let mut progress: Option<Progress> = None;
         session.wait_loaded(|live| {
-            let (done, total) = rows(live);
-            if total > 0 || done > 0 {
-                progress.get_or_insert_with(|| self.output.progress("snapshot")).update(done, total);
+            let stages = live.stages();
+            if stages != Stages::default() {
+                progress.get_or_insert_with(|| self.output.progress("snapshot")).update_stages(&stages);
             }
             self.signals.cancellation().check()
         })?;
@@ -173,6 +173,11 @@ impl Up<'_> {
             match progress {
                 Some(progress) => progress.finish(&text),
                 None => self.output.note(&text),
+            }
+            let (kept, chunks) = session.live.chunks_kept();
+            if kept > 0 {
+                self.output
+                    .note(&format!("{kept} of {chunks} chunks were kept from a copy that was cut off"));
             }
         }
         Ok(())
@@ -241,11 +246,6 @@ impl Up<'_> {
 
 fn close(server: Server) {
     drop(server);
-}
-
-/// Rows that can be queried, of how many.
-fn rows(live: &Live) -> (u64, u64) {
-    (live.rows_loaded(), live.rows_expected())
 }
 
 /// The models' files as they were last read.

@@ -116,6 +116,8 @@ impl Bench {
             taken_at: Timestamp(0),
             chunks_planned: 0,
             chunks: vec![],
+            earlier: vec![],
+            origin: None,
         };
         log.create(vec![base]).unwrap();
         let writer = log.writer().unwrap();

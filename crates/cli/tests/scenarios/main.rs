@@ -19,6 +19,7 @@ mod quarantine;
 mod reader;
 mod record;
 mod rows;
+mod snapshots;
 mod surroundings;
 mod tables;
 mod variety;

@@ -35,6 +35,16 @@ impl CopyWriter {
         self
     }
 
+    /// Bytes of the stream that were not taken yet.
+    pub fn pending(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Forgets what is pending, once it was written elsewhere: so a stream of any length needs little memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     /// The stream with its trailer.
     pub fn finish(mut self) -> Vec<u8> {
         self.bytes.extend_from_slice(&(-1i16).to_be_bytes());

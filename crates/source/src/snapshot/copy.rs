@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    io::{self, Read},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -14,7 +15,10 @@ use tokio::{
     task::{spawn_blocking, JoinSet},
 };
 
-use super::{SnapshotConfig, SnapshotObserver};
+use super::{
+    forward::{blocking, Forward, Used},
+    SnapshotConfig, SnapshotObserver,
+};
 use crate::{
     error::{Result, SourceError},
     sql,
@@ -22,10 +26,10 @@ use crate::{
     wire::Wire,
 };
 
-const DOING: &str = "copying rows";
+pub(super) const DOING: &str = "copying rows";
 
 /// Handed to the disk in pieces of this size.
-const PIECE_BYTES: usize = 256 * 1024;
+pub(super) const PIECE_BYTES: usize = 256 * 1024;
 
 /// Pieces between socket and disk: enough that neither waits for the other's hiccups.
 const PIECES_MAX: usize = 4;
@@ -39,16 +43,19 @@ pub(super) struct Job {
     pub(super) table: TableId,
     pub(super) number: u32,
     pub(super) statement: String,
+    /// What an earlier snapshot left of it.
+    pub(super) forward: Option<Forward>,
 }
 
+/// One of the connections at work.
 #[derive(Clone)]
-struct Copier {
+pub(super) struct Copier {
     config: SnapshotConfig,
     snapshot: String,
     jobs: Arc<Mutex<VecDeque<Job>>>,
-    base: BaseId,
-    store: Arc<dyn BaseStore>,
-    observer: Arc<SnapshotObserver>,
+    pub(super) base: BaseId,
+    pub(super) store: Arc<dyn BaseStore>,
+    pub(super) observer: Arc<SnapshotObserver>,
     stop: Stop,
 }
 
@@ -110,7 +117,6 @@ impl Copier {
                     Err(error) => return Err(error),
                 }
             }
-            self.observer.finished(job.table);
             fail::fail_point!("source::snapshot_chunk");
         }
         if let Some(wire) = wire {
@@ -124,37 +130,38 @@ impl Copier {
             Some(wire) => wire,
             None => connection.insert(self.connect().await?),
         };
-        wire.copy_out(DOING, &job.statement).await?;
-        // The disk's side, on a thread where it may block. Emptied pieces come back, so that memory is used again.
-        let (full, mut filled) = mpsc::channel::<Vec<u8>>(PIECES_MAX);
-        let (emptied, mut empty) = mpsc::unbounded_channel::<Vec<u8>>();
+        if let Some(forward) = &job.forward {
+            if self.forward(wire, job, forward).await? != Used::NotAtAll {
+                return Ok(());
+            }
+        }
         let (store, base, table, number) = (self.store.clone(), self.base, job.table, job.number);
-        let disk = spawn_blocking(move || {
-            let mut writer = store.write_chunk(base, table, number).map_err(SourceError::from_port)?;
-            while let Some(piece) = filled.blocking_recv() {
-                writer.write(&piece).map_err(SourceError::from_port)?;
-                // Nobody wants it back behind the last piece.
-                let _ = emptied.send(piece);
-            }
-            Ok::<_, SourceError>(writer)
-        });
         let mut copied = (0i64, 0i64);
-        let pumped = self.pump(wire, job.table, &full, &mut empty, &mut copied).await;
-        drop(full);
-        let disk = disk.await.unwrap_or_else(|error| Err(SourceError::lost("writing a chunk", error)));
-        let finished = match (pumped, disk) {
-            (Ok(rows), Ok(writer)) => {
-                spawn_blocking(move || writer.finish(rows).map_err(SourceError::from_port))
+        let moved = |rows, bytes| {
+            copied = (copied.0 + rows, copied.1 + bytes);
+            self.observer.moved(table, rows, bytes);
+        };
+        let written = self
+            .stream(wire, &job.statement, moved, move |mut pieces| {
+                let mut writer = store.write_chunk(base, table, number).map_err(SourceError::from_port)?;
+                while pieces.advance() {
+                    writer.write(&pieces.current).map_err(SourceError::from_port)?;
+                }
+                Ok(writer)
+            })
+            .await;
+        let finished = match written {
+            Ok((rows, writer)) => {
+                blocking("finishing a chunk", move || writer.finish(rows).map_err(SourceError::from_port))
                     .await
-                    .unwrap_or_else(|error| Err(SourceError::lost("finishing a chunk", error)))
             }
-            // The disk's error is the reason why the pump could not go on.
-            (_, Err(error)) | (Err(error), _) => Err(error),
+            Err(error) => Err(error),
         };
         match finished {
             Ok(info) => {
                 // The head and the trailer of the COPY came as messages too.
                 self.observer.moved(job.table, info.rows as i64 - copied.0, 0);
+                self.observer.finished(job.table, false);
                 Ok(())
             }
             Err(error) => {
@@ -164,30 +171,31 @@ impl Copier {
         }
     }
 
-    /// From the socket to the disk's side, to the end of the COPY. Returns its rows.
-    async fn pump(
+    /// Runs a COPY, handing its output to `consume` on a thread where it may block. `moved` hears of messages and bytes. Returns the rows, as
+    /// the server counts them.
+    pub(super) async fn stream<T: Send + 'static>(
         &self,
         wire: &mut Wire,
-        table: TableId,
-        full: &mpsc::Sender<Vec<u8>>,
-        empty: &mut mpsc::UnboundedReceiver<Vec<u8>>,
-        copied: &mut (i64, i64),
-    ) -> Result<u64> {
-        loop {
-            let mut piece = empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE_BYTES * 2));
-            piece.clear();
-            let mut messages = 0;
-            let rows = wire.copy_read(DOING, &mut piece, PIECE_BYTES, &mut messages).await?;
-            let moved = (messages as i64, piece.len() as i64);
-            *copied = (copied.0 + moved.0, copied.1 + moved.1);
-            self.observer.moved(table, moved.0, moved.1);
-            if !piece.is_empty() {
-                // Closed: the disk's side has failed and says why.
-                full.send(piece).await.map_err(|_| SourceError::Cancelled)?;
-            }
-            if let Some(rows) = rows {
-                return Ok(rows);
-            }
+        statement: &str,
+        moved: impl FnMut(i64, i64),
+        consume: impl FnOnce(Pieces) -> Result<T> + Send + 'static,
+    ) -> Result<(u64, T)> {
+        wire.copy_out(DOING, statement).await?;
+        // Emptied pieces come back, so that memory is used again.
+        let (full, filled) = mpsc::channel::<Vec<u8>>(PIECES_MAX);
+        let (emptied, mut empty) = mpsc::unbounded_channel::<Vec<u8>>();
+        let consumer =
+            spawn_blocking(move || consume(Pieces { filled, emptied, current: Vec::new(), taken: 0 }));
+        let pumped = pump(wire, &full, &mut empty, moved).await;
+        drop(full);
+        let consumed =
+            consumer.await.unwrap_or_else(|error| Err(SourceError::lost("writing a chunk", error)));
+        match (pumped, consumed) {
+            (Ok(rows), Ok(consumed)) => Ok((rows, consumed)),
+            // Nobody took the pieces: the consumer's error is the reason.
+            (Err(SourceError::Cancelled), Err(error)) => Err(error),
+            // What ended early made the consumer fail.
+            (Err(error), _) | (_, Err(error)) => Err(error),
         }
     }
 
@@ -200,5 +208,69 @@ impl Copier {
         );
         wire.query("importing the snapshot", &statement).await?;
         Ok(wire)
+    }
+}
+
+/// From the socket to the consumer's side, to the end of the COPY. Returns its rows.
+async fn pump(
+    wire: &mut Wire,
+    full: &mpsc::Sender<Vec<u8>>,
+    empty: &mut mpsc::UnboundedReceiver<Vec<u8>>,
+    mut moved: impl FnMut(i64, i64),
+) -> Result<u64> {
+    loop {
+        let mut piece = empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE_BYTES * 2));
+        piece.clear();
+        let mut messages = 0;
+        let rows = wire.copy_read(DOING, &mut piece, PIECE_BYTES, &mut messages).await?;
+        moved(messages as i64, piece.len() as i64);
+        if !piece.is_empty() {
+            full.send(piece).await.map_err(|_| SourceError::Cancelled)?;
+        }
+        if let Some(rows) = rows {
+            return Ok(rows);
+        }
+    }
+}
+
+/// COPY output as it comes, on the consumer's side.
+pub(super) struct Pieces {
+    filled: mpsc::Receiver<Vec<u8>>,
+    emptied: mpsc::UnboundedSender<Vec<u8>>,
+    /// The piece at hand.
+    current: Vec<u8>,
+    /// What of it was read.
+    taken: usize,
+}
+
+impl Pieces {
+    /// Gives the piece at hand back and waits for the next one; false at the end, or where the other side has failed.
+    fn advance(&mut self) -> bool {
+        let before = std::mem::take(&mut self.current);
+        if before.capacity() > 0 {
+            // Nobody wants it back behind the last piece.
+            let _ = self.emptied.send(before);
+        }
+        self.taken = 0;
+        match self.filled.blocking_recv() {
+            Some(piece) => {
+                self.current = piece;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        // Pieces are not empty.
+        if self.taken == self.current.len() && !self.advance() {
+            return Ok(0);
+        }
+        let now = out.len().min(self.current.len() - self.taken);
+        out[..now].copy_from_slice(&self.current[self.taken..self.taken + now]);
+        self.taken += now;
+        Ok(now)
     }
 }

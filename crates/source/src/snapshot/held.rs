@@ -5,7 +5,10 @@
 //! writes go on, DDL waits. Where the snapshot had to come first (a slot exports its own), tables that changed before the lock are found and
 //! left to another snapshot.
 
-use millstream_core::{base::CopyEncoding, Fence, TableId, TableName, TableSchema, Timestamp, XidSnapshot};
+use millstream_core::{
+    base::{CopyEncoding, PageRange},
+    Fence, TableId, TableName, TableSchema, Timestamp, XidSnapshot,
+};
 
 use crate::{
     blockers::open_transactions,
@@ -31,6 +34,10 @@ pub struct HeldSnapshot {
     pub(crate) exported: String,
     /// What it sees.
     pub fence: Fence,
+    /// All transactions with a lower id had ended when it was taken; 64 bits.
+    pub(crate) horizon: u64,
+    /// All transactions from this id on had not begun.
+    pub(crate) next_xid: u64,
     /// The source's clock, read before it was taken.
     pub taken_at: Timestamp,
     /// Its tables.
@@ -42,17 +49,21 @@ pub struct HeldSnapshot {
 pub struct HeldTable {
     /// As it is in the snapshot.
     pub schema: TableSchema,
-    /// Rows as of the last ANALYZE, if there was one.
+    /// Rows as of the last ANALYZE, if there was one, as far as the table has grown since.
     pub rows_estimated: Option<u64>,
     /// Where its rows are: itself, or its partitions.
     pub(crate) heaps: Vec<Heap>,
-    row_filter: Option<String>,
+    pub(crate) row_filter: Option<String>,
+    /// Fingerprint of all enums' labels.
+    pub(crate) enum_labels: String,
     partitioned: bool,
 }
 
 /// Something with rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Heap {
+    pub(crate) id: TableId,
+    pub(crate) filenode: u32,
     pub(crate) name: TableName,
     pub(crate) pages: u64,
     /// Whether ranges of pages can be read without reading the rest.
@@ -66,13 +77,40 @@ impl HeldTable {
         self.heaps.iter().map(|heap| heap.pages * PAGE_BYTES).sum()
     }
 
-    /// The statement that copies pages `from..to` of one of its heaps; `None`: all its rows.
-    pub(crate) fn copy_statement(
-        &self,
-        encodings: &[CopyEncoding],
-        range: Option<(&Heap, u64, Option<u64>)>,
-    ) -> String {
-        let columns = self.schema.columns.iter().zip(encodings).map(|(column, encoding)| {
+    /// The statement that copies all rows.
+    fn copy_whole(&self, encodings: &[CopyEncoding]) -> String {
+        let from = match self.partitioned {
+            true => sql::table(&self.schema.name),
+            false => format!("ONLY {}", sql::table(&self.schema.name)),
+        };
+        let filter = self.row_filter.as_ref().map_or(String::new(), |filter| format!(" WHERE ({filter})"));
+        copy_binary(&format!("SELECT {} FROM {from}{filter}", self.columns(encodings, |_| true)))
+    }
+
+    /// The statement that copies a part of a heap.
+    pub(crate) fn copy_part(&self, encodings: &[CopyEncoding], part: &Part<'_>) -> String {
+        copy_binary(&format!("SELECT {} {}", self.columns(encodings, |_| true), self.from_part(part)))
+    }
+
+    /// The same with nothing but the key's columns, in the table's order.
+    pub(crate) fn copy_keys(&self, encodings: &[CopyEncoding], key: &[usize], part: &Part<'_>) -> String {
+        let columns = self.columns(encodings, |index| key.contains(&index));
+        copy_binary(&format!("SELECT {columns} {}", self.from_part(part)))
+    }
+
+    /// The statement that counts a part's rows, separately those written before the horizon and those written since.
+    pub(crate) fn count_by_age(&self, part: &Part<'_>, horizon: u64) -> String {
+        format!(
+            "SELECT count(*) FILTER (WHERE {}), count(*) FILTER (WHERE {}) {}",
+            Written::Before(horizon).condition().unwrap_or_default(),
+            Written::Since(horizon).condition().unwrap_or_default(),
+            self.from_part(part)
+        )
+    }
+
+    fn columns(&self, encodings: &[CopyEncoding], wanted: impl Fn(usize) -> bool) -> String {
+        let columns = self.schema.columns.iter().zip(encodings).enumerate();
+        let columns = columns.filter(|(index, _)| wanted(*index)).map(|(_, (column, encoding))| {
             let name = sql::identifier(&column.name);
             match encoding {
                 CopyEncoding::Binary => name,
@@ -83,21 +121,18 @@ impl HeldTable {
                 }
             }
         });
-        let columns: Vec<String> = columns.collect();
+        columns.collect::<Vec<_>>().join(", ")
+    }
+
+    fn from_part(&self, part: &Part<'_>) -> String {
         let mut conditions = Vec::new();
-        let from = match range {
-            Some((heap, from, to)) => {
-                if from > 0 {
-                    conditions.push(format!("ctid >= '({from},0)'::tid"));
-                }
-                if let Some(to) = to {
-                    conditions.push(format!("ctid < '({to},0)'::tid"));
-                }
-                format!("ONLY {}", sql::table(&heap.name))
-            }
-            None if self.partitioned => sql::table(&self.schema.name),
-            None => format!("ONLY {}", sql::table(&self.schema.name)),
-        };
+        if part.pages.from > 0 {
+            conditions.push(format!("ctid >= '({},0)'::tid", part.pages.from));
+        }
+        if let Some(to) = part.pages.to {
+            conditions.push(format!("ctid < '({to},0)'::tid"));
+        }
+        conditions.extend(part.written.condition());
         if let Some(filter) = &self.row_filter {
             conditions.push(format!("({filter})"));
         }
@@ -105,7 +140,45 @@ impl HeldTable {
             true => String::new(),
             false => format!(" WHERE {}", conditions.join(" AND ")),
         };
-        format!("COPY (SELECT {} FROM {from}{filter}) TO STDOUT (FORMAT binary)", columns.join(", "))
+        format!("FROM ONLY {}{filter}", sql::table(&part.heap.name))
+    }
+}
+
+fn copy_binary(select: &str) -> String {
+    format!("COPY ({select}) TO STDOUT (FORMAT binary)")
+}
+
+/// Some rows of a heap.
+#[derive(Debug, Clone)]
+pub(crate) struct Part<'a> {
+    pub(crate) heap: &'a Heap,
+    pub(crate) pages: PageRange,
+    pub(crate) written: Written,
+}
+
+/// When the version of a row that is visible was written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Written {
+    Whenever,
+    /// By a transaction below this id.
+    Before(u64),
+    /// By any other.
+    Since(u64),
+}
+
+impl Written {
+    /// `xmin` has 32 bits and stays in a row that was frozen long ago; `age` measures around the circle from now, so a row written since the horizon
+    /// is always taken for one while fewer than 2^31 transactions have begun since. One that is ancient can be taken for new, which costs a row and
+    /// harms nothing.
+    fn condition(self) -> Option<String> {
+        let compare = |comparison: &str, horizon: u64| {
+            Some(format!("age(xmin) {comparison} age('{}'::xid)", horizon as u32))
+        };
+        match self {
+            Written::Whenever => None,
+            Written::Before(horizon) => compare(">", horizon),
+            Written::Since(horizon) => compare("<=", horizon),
+        }
     }
 }
 
@@ -125,18 +198,14 @@ impl HeldSnapshot {
         // Locks first: this statement does not fix the transaction's snapshot yet, the next one does.
         let names = names(connection, tables).await?;
         lock(&mut wire, &names).await?;
-        let current =
-            if wire.version().major >= 13 { "pg_current_snapshot" } else { "txid_current_snapshot" };
-        let statement = format!("SELECT pg_export_snapshot(), {current}()");
-        let row = wire.query_one(doing, &statement).await?;
-        let exported = row.text(0)?.to_owned();
-        let seen = parse_snapshot(row.text(1)?)?;
+        let (exported, seen) = export(&mut wire, doing).await?;
+        let (horizon, next_xid) = (seen.xmin, seen.xmax);
         // Read after the snapshot was taken. Not the insert position: what an idle server has written but not flushed is no commit
         // (a pruned page, for one), and it says nothing of it to the stream until a checkpoint or its next standby snapshot, 15 s later.
         let fence = Fence::Snapshot { snapshot: seen, read_after: flushed_position(&mut wire).await? };
         let catalog = read_tables(&mut wire, publication, tables, &[]).await?;
         let tables = describe(&mut wire, publication, tables, &catalog).await?;
-        Ok(HeldSnapshot { wire, exported, fence, taken_at, tables })
+        Ok(HeldSnapshot { wire, exported, fence, horizon, next_xid, taken_at, tables })
     }
 
     /// Holds on to the snapshot that a slot's creation exported. Also returns the tables that changed between the two in a way that the
@@ -154,13 +223,16 @@ impl HeldSnapshot {
         wire.query(doing, &format!("SET TRANSACTION SNAPSHOT {}", sql::literal(&slot.snapshot))).await?;
         lock(&mut wire, &names(connection, tables).await?).await?;
         // Exported again, so that it can be imported for as long as this connection lives.
-        let exported = wire.query_one(doing, "SELECT pg_export_snapshot()").await?.text(0)?.to_owned();
+        let (exported, seen) = export(&mut wire, doing).await?;
+        // What the snapshot sees must be durable: a server that crashed would give the ids of transactions that it lost to others.
+        flushed_position(&mut wire).await?;
         let then = read_tables(&mut wire, publication, tables, &[]).await?;
         let moved = moved(&mut wire, connection, publication, tables, &then).await?;
         let kept: Vec<TableId> = tables.iter().copied().filter(|table| !moved.contains(table)).collect();
         let tables = describe(&mut wire, publication, &kept, &then).await?;
         let fence = Fence::ConsistentPoint(slot.consistent_point);
-        Ok((HeldSnapshot { wire, exported, fence, taken_at, tables }, moved))
+        let (horizon, next_xid) = (seen.xmin, seen.xmax);
+        Ok((HeldSnapshot { wire, exported, fence, horizon, next_xid, taken_at, tables }, moved))
     }
 
     /// A table of the snapshot.
@@ -172,7 +244,7 @@ impl HeldSnapshot {
     pub async fn copy(&mut self, table: TableId, encodings: &[CopyEncoding]) -> Result<TableCopy<'_>> {
         let doing = "copying a table";
         let statement = match self.table(table) {
-            Some(table) => table.copy_statement(encodings, None),
+            Some(table) => table.copy_whole(encodings),
             None => {
                 return Err(SourceError::protocol(doing, format!("table {table} is not in the snapshot")))
             }
@@ -212,6 +284,13 @@ impl TableCopy<'_> {
     pub fn rows(&self) -> Option<u64> {
         self.rows
     }
+}
+
+/// Exports the transaction's snapshot, and says what it sees.
+async fn export(wire: &mut Wire, doing: &str) -> Result<(String, XidSnapshot)> {
+    let current = if wire.version().major >= 13 { "pg_current_snapshot" } else { "txid_current_snapshot" };
+    let row = wire.query_one(doing, &format!("SELECT pg_export_snapshot(), {current}()")).await?;
+    Ok((row.text(0)?.to_owned(), parse_snapshot(row.text(1)?)?))
 }
 
 /// Current names. Asked on another connection, so that the snapshot's own transaction is not fixed by it.
@@ -281,12 +360,16 @@ async fn describe(
         Some(name) => publication(wire, name).await?,
         None => None,
     };
+    // Renaming a label changes rows without touching them.
+    let labels = "SELECT coalesce(md5(string_agg(e::text, ' ' ORDER BY e.oid)), '') FROM pg_enum e";
+    let enum_labels = wire.query_one(doing, labels).await?.text(0)?.to_owned();
     let mut described = Vec::new();
     for table in tables.iter().filter_map(|table| catalog.tables.get(table)) {
         // Tid Range Scan came with 14; other access methods than heap have no pages to speak of.
         let statement = format!(
             "SELECT n.nspname, c.relname, coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::bigint, \
-             coalesce(a.amname = 'heap', false), c.reltuples, c.oid <> {id} FROM pg_class c \
+             coalesce(a.amname = 'heap', false), c.reltuples, c.oid <> {id}, c.oid, coalesce(pg_relation_filenode(c.oid), 0), \
+             c.relpages FROM pg_class c \
              JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am a ON a.oid = c.relam \
              WHERE c.relkind = 'r' AND (c.oid = {id} OR c.oid IN (SELECT relid FROM pg_partition_tree({id}) WHERE isleaf)) \
              ORDER BY c.oid",
@@ -297,19 +380,24 @@ async fn describe(
         let mut rows_estimated = Some(0.0);
         for row in &rows {
             heaps.push(Heap {
+                id: TableId(row.parse(6)?),
+                filenode: row.parse(7)?,
                 name: TableName::new(row.text(0)?, row.text(1)?),
                 pages: row.parse(2)?,
                 by_range: row.flag(3) && wire.version().major >= 14,
             });
-            let (rows, pages): (f64, u64) = (row.parse(4)?, row.parse(2)?);
+            let (rows, pages, pages_then): (f64, u64, i64) = (row.parse(4)?, row.parse(2)?, row.parse(8)?);
             // Never analysed: -1, and 0 up to version 13.
             let known = rows > 0.0 || (rows == 0.0 && pages == 0);
+            // As many on a page as there were then, which is how the planner estimates it too.
+            let rows = if pages_then > 0 { rows / pages_then as f64 * pages as f64 } else { rows };
             rows_estimated = rows_estimated.filter(|_| known).map(|sum| sum + rows);
         }
         described.push(HeldTable {
             schema: catalog.schema(table),
             rows_estimated: rows_estimated.map(|rows| rows as u64),
             heaps,
+            enum_labels: enum_labels.clone(),
             row_filter: publication
                 .as_ref()
                 .and_then(|p| p.table(table.id))

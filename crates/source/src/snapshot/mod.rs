@@ -3,18 +3,21 @@
 //! A new slot exports a snapshot that meets the stream exactly (PostgreSQL documentation, "Exported Snapshots and Replication Slots"). A slot that
 //! exists exports none: a snapshot fenced by transaction id is taken instead, and the stream skips what it holds.
 //!
-//! **Resuming.** An exported snapshot dies with the process that held it, and rows move between pages, so chunks of two snapshots of one
-//! table can't be put together. After a kill, [`resume`] keeps every table that is complete under the fence it was copied with, and copies
-//! the others again from their beginning under a new one. Within one run, a lost connection costs only the chunk at hand.
+//! **Resuming.** An exported snapshot dies with the process that held it, and another one sees other rows. After a kill, [`resume`] leaves every
+//! table alone that is complete, and takes one new snapshot for the others. Their finished chunks are brought forward to it (`forward.rs`): what
+//! changed in their pages since is replaced in them, so that all chunks of a table hold what one snapshot sees. What was not finished is copied. Which
+//! chunks can be brought forward is decided in `carry.rs`. Within one run, a lost connection costs only the chunk at hand.
 
+mod carry;
 mod copy;
+mod forward;
 mod held;
 mod observer;
 
 use std::{sync::Arc, time::Duration};
 
 use millstream_core::{
-    base::{BaseId, BaseManifest, BaseStore, BaseTable, CopyEncoding},
+    base::{BaseId, BaseManifest, BaseStore, BaseTable, CopiedHeap, CopyEncoding, CopyOrigin, PageRange},
     log::Result as PortResult,
     ColumnType, TableId, TableSchema,
 };
@@ -33,6 +36,8 @@ use crate::{
     wire::Wire,
 };
 use copy::Job;
+use forward::Forward;
+use held::{Part, Written};
 
 /// Connections that copy, unless chosen otherwise. Measured on two cores: one more hardly helps, and every one costs the source
 /// a core while it copies.
@@ -45,8 +50,8 @@ pub const SLOT_CREATION_WAIT_MAX: Duration = Duration::from_secs(60);
 /// file's own costs don't show.
 const CHUNK_PAGES: u64 = 8192;
 
-/// [`CHUNK_PAGES`], or what a test says, whose tables would fit into one chunk.
-fn chunk_pages() -> u64 {
+/// Pages of a chunk, unless chosen otherwise: 64 MiB of rows, or what a test says, whose tables would fit into one chunk.
+pub fn chunk_pages_default() -> u64 {
     fail::fail_point!("source::chunk_pages", |pages| pages
         .and_then(|pages| pages.parse().ok())
         .unwrap_or(CHUNK_PAGES));
@@ -67,6 +72,8 @@ pub struct SnapshotConfig {
     pub tables: Vec<TableId>,
     /// How many connections copy at once, at least 1.
     pub connections: usize,
+    /// Pages of a chunk, at least 1.
+    pub chunk_pages: u64,
     /// What their columns become.
     pub column_types: Arc<ColumnTypes>,
 }
@@ -111,21 +118,23 @@ pub async fn copy(
         snapshots.push(HeldSnapshot::take(&config.connection, config.publication.as_deref(), &tables).await?);
     }
     let mut planned = Vec::new();
-    for held in &snapshots {
-        planned.extend(plan(config, held)?);
-    }
-    let base = store
-        .create(planned.iter().map(|(table, _)| table.clone()).collect())
-        .map_err(SourceError::from_port)?;
-    observer.plan(&planned.iter().map(|(table, rows)| (table, *rows)).collect::<Vec<_>>());
     for held in snapshots {
-        run(config, held, base, &store, &observer, &stop).await?;
+        let tables = plan(config, &held)?;
+        planned.push((held, tables));
+    }
+    let tables = planned.iter().flat_map(|(_, tables)| tables.iter().cloned());
+    let base = store.create(tables.collect()).map_err(SourceError::from_port)?;
+    for (held, tables) in &planned {
+        observer.plan(held, tables);
+    }
+    for (held, tables) in planned {
+        run(config, held, &tables, base, &store, &observer, &stop).await?;
     }
     done();
     Ok(base)
 }
 
-/// Completes a base that was interrupted: its finished tables stay, the others are copied again under a new snapshot. Tables that are gone
+/// Completes a base that was interrupted: its finished tables stay, the others are completed under a new snapshot. Tables that are gone
 /// from the source meanwhile are left as they are, without rows to come.
 pub async fn resume(
     config: &SnapshotConfig,
@@ -140,16 +149,35 @@ pub async fn resume(
     }
     let tables: Vec<TableId> = left.iter().map(|table| table.schema.id).collect();
     let held = HeldSnapshot::take(&config.connection, config.publication.as_deref(), &tables).await?;
-    let planned = plan(config, &held)?;
-    for (table, _) in &planned {
+    let mut planned = plan(config, &held)?;
+    for table in &mut planned {
+        let before = left.iter().find(|before| before.schema.id == table.schema.id);
+        match before.map(|before| carry::carry(before, table, held.next_xid, config.chunk_pages)) {
+            None | Some(Ok(None)) => {}
+            Some(Ok(Some(carried))) => *table = carried,
+            Some(Err(reason)) => {
+                tracing::info!(
+                    event = "table_starts_again",
+                    table = %table.schema.name,
+                    %reason,
+                    "what was copied of the table before can't be used"
+                );
+            }
+        }
         store.replace_table(manifest.id, table.clone()).map_err(SourceError::from_port)?;
     }
     for gone in left.iter().filter(|table| held.table(table.schema.id).is_none()) {
-        let nothing = BaseTable { chunks_planned: 0, chunks: Vec::new(), ..(*gone).clone() };
+        let nothing = BaseTable {
+            chunks_planned: 0,
+            chunks: Vec::new(),
+            earlier: Vec::new(),
+            origin: None,
+            ..(*gone).clone()
+        };
         store.replace_table(manifest.id, nothing).map_err(SourceError::from_port)?;
     }
-    observer.plan(&planned.iter().map(|(table, rows)| (table, *rows)).collect::<Vec<_>>());
-    run(config, held, manifest.id, &store, &observer, &stop).await?;
+    observer.plan(&held, &planned);
+    run(config, held, &planned, manifest.id, &store, &observer, &stop).await?;
     done();
     Ok(())
 }
@@ -177,58 +205,95 @@ pub async fn create_slot(
     }
 }
 
-/// The base's entries of a snapshot's tables, with the rows that each is thought to have.
-fn plan(config: &SnapshotConfig, held: &HeldSnapshot) -> Result<Vec<(BaseTable, Option<u64>)>> {
+/// The base's entries of a snapshot's tables.
+fn plan(config: &SnapshotConfig, held: &HeldSnapshot) -> Result<Vec<BaseTable>> {
     held.tables
         .iter()
         .map(|table| {
             let types = (config.column_types)(&table.schema).map_err(SourceError::from_port)?;
-            let entry = BaseTable {
+            let heaps = table.heaps.iter().map(|heap| CopiedHeap { id: heap.id, filenode: heap.filenode });
+            let ranges = ranges(table, config.chunk_pages);
+            Ok(BaseTable {
                 encodings: encodings(&table.schema, &types),
                 schema: table.schema.clone(),
                 fence: held.fence.clone(),
                 taken_at: held.taken_at,
-                chunks_planned: ranges(table).len() as u32,
+                chunks_planned: ranges.len() as u32,
                 chunks: Vec::new(),
-            };
-            Ok((entry, table.rows_estimated))
+                earlier: Vec::new(),
+                origin: Some(CopyOrigin {
+                    horizon: held.horizon,
+                    row_filter: table.row_filter.clone(),
+                    enum_labels: table.enum_labels.clone(),
+                    heaps: heaps.collect(),
+                    ranges,
+                }),
+            })
         })
         .collect()
 }
 
-/// A table's chunks: heap, first page, and the page behind the last (`None`: to the end).
-fn ranges(table: &HeldTable) -> Vec<(usize, u64, Option<u64>)> {
+/// A table's chunks. A heap's size was read after the snapshot was taken, so none of its rows lies behind it.
+fn ranges(table: &HeldTable, chunk_pages: u64) -> Vec<PageRange> {
     let mut ranges = Vec::new();
-    for (index, heap) in table.heaps.iter().enumerate() {
-        let chunk_pages = chunk_pages();
-        let chunks = if heap.by_range { heap.pages.div_ceil(chunk_pages).max(1) } else { 1 };
-        for chunk in 0..chunks {
-            let end = (chunk + 1 < chunks).then_some((chunk + 1) * chunk_pages);
-            ranges.push((index, chunk * chunk_pages, end));
+    for (heap, index) in table.heaps.iter().zip(0..) {
+        if heap.by_range {
+            cut(index, 0, heap.pages.max(1), chunk_pages, &mut ranges);
+        } else {
+            ranges.push(PageRange { heap: index, from: 0, to: None });
         }
     }
     ranges
+}
+
+/// Cuts pages into chunks.
+fn cut(heap: u32, from: u64, to: u64, chunk_pages: u64, ranges: &mut Vec<PageRange>) {
+    let mut start = from;
+    // Bounded by the heap's size.
+    while start < to {
+        let end = (start + chunk_pages.max(1)).min(to);
+        ranges.push(PageRange { heap, from: start, to: Some(end) });
+        start = end;
+    }
 }
 
 /// Copies all tables of a snapshot, then lets go of it.
 async fn run(
     config: &SnapshotConfig,
     held: HeldSnapshot,
+    planned: &[BaseTable],
     base: BaseId,
     store: &Arc<dyn BaseStore>,
     observer: &Arc<SnapshotObserver>,
     stop: &Stop,
 ) -> Result<()> {
-    let mut jobs = Vec::new();
-    for (table, (entry, _)) in held.tables.iter().zip(plan(config, &held)?) {
-        for (number, (heap, from, to)) in (0..).zip(ranges(table)) {
-            let statement = table.copy_statement(&entry.encodings, Some((&table.heaps[heap], from, to)));
-            jobs.push(Job { table: table.schema.id, number, statement });
-        }
-    }
-    let copied = copy::run(config, &held.exported, jobs, base, store, observer, stop).await;
+    let jobs = planned.iter().filter_map(|entry| Some(jobs(held.table(entry.schema.id)?, entry))).flatten();
+    let copied = copy::run(config, &held.exported, jobs.collect(), base, store, observer, stop).await;
     held.release().await;
     copied
+}
+
+/// What is to be done for each chunk of a table.
+fn jobs(table: &HeldTable, entry: &BaseTable) -> Vec<Job> {
+    let Some(origin) = &entry.origin else { return Vec::new() };
+    let job = |(&pages, number): (&PageRange, u32)| {
+        let copied = origin.heaps.get(pages.heap as usize)?;
+        let heap = table.heaps.iter().find(|heap| heap.id == copied.id)?;
+        let part = |written| Part { heap, pages, written };
+        let whole = part(Written::Whenever);
+        let forward = entry.earlier(number).map(|earlier| Forward {
+            chunk: earlier.chunk.clone(),
+            count: table.count_by_age(&whole, earlier.horizon),
+            newer: table.copy_part(&entry.encodings, &part(Written::Since(earlier.horizon))),
+            keys: table.schema.key.clone().map(|key| {
+                let part = part(Written::Before(earlier.horizon));
+                (table.copy_keys(&entry.encodings, &key, &part), key)
+            }),
+        });
+        let statement = table.copy_part(&entry.encodings, &whole);
+        Some(Job { table: table.schema.id, number, statement, forward })
+    };
+    origin.ranges.iter().zip(0..).filter_map(job).collect()
 }
 
 /// Encodings of a table's columns: how its rows stand in a COPY whose columns become `types`.

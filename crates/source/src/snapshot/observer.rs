@@ -7,6 +7,8 @@ use std::{
 
 use millstream_core::{base::BaseTable, TableId, TableName};
 
+use super::held::{HeldSnapshot, HeldTable};
+
 /// A table's progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableProgress {
@@ -16,12 +18,35 @@ pub struct TableProgress {
     pub rows: u64,
     /// The same in bytes.
     pub bytes: u64,
-    /// Rows as of the last ANALYZE, if there was one: an estimate.
+    /// Rows as of the last ANALYZE, if there was one, as far as the table has grown since: an estimate.
     pub rows_estimated: Option<u64>,
+    /// Size of the table's pages, in bytes.
+    pub heap_bytes: u64,
     /// Chunks that are finished.
     pub chunks: u32,
+    /// Of those, the ones that an earlier copy left, whose rows were not copied again.
+    pub chunks_kept: u32,
     /// Chunks there will be.
     pub chunks_planned: u32,
+}
+
+impl TableProgress {
+    /// How many rows there will be, by what is known so far: certain once all is copied, never fewer than are there.
+    pub fn rows_expected(&self) -> u64 {
+        if self.chunks == self.chunks_planned {
+            return self.rows;
+        }
+        // Never analysed: as wide as those that came. COPY output is about as long as the pages it comes from.
+        let by_bytes = || {
+            let share = self.bytes as f64 / (self.heap_bytes.max(1)) as f64;
+            if share > 0.0 {
+                (self.rows as f64 / share) as u64
+            } else {
+                0
+            }
+        };
+        self.rows_estimated.unwrap_or_else(by_bytes).max(self.rows)
+    }
 }
 
 /// All tables' progress.
@@ -40,6 +65,11 @@ impl SnapshotStatus {
     /// Bytes copied so far.
     pub fn bytes(&self) -> u64 {
         self.tables.values().map(|table| table.bytes).sum()
+    }
+
+    /// Chunks whose rows were not copied again.
+    pub fn chunks_kept(&self) -> u32 {
+        self.tables.values().map(|table| table.chunks_kept).sum()
     }
 
     /// How much is done, from 0 to 1, by chunks: they are of equal size, and estimates of rows can be years old.
@@ -68,15 +98,18 @@ impl SnapshotObserver {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn plan(&self, tables: &[(&BaseTable, Option<u64>)]) {
+    pub(super) fn plan(&self, held: &HeldSnapshot, tables: &[BaseTable]) {
         let mut status = self.lock();
-        for (table, rows_estimated) in tables {
+        for table in tables {
+            let known = held.table(table.schema.id);
             let progress = TableProgress {
                 name: table.schema.name.clone(),
                 rows: 0,
                 bytes: 0,
-                rows_estimated: *rows_estimated,
+                rows_estimated: known.and_then(|table| table.rows_estimated),
+                heap_bytes: known.map_or(0, HeldTable::bytes),
                 chunks: 0,
+                chunks_kept: 0,
                 chunks_planned: table.chunks_planned,
             };
             status.tables.insert(table.schema.id, progress);
@@ -91,9 +124,11 @@ impl SnapshotObserver {
         }
     }
 
-    pub(super) fn finished(&self, table: TableId) {
+    /// A chunk is there.
+    pub(super) fn finished(&self, table: TableId, kept: bool) {
         if let Some(progress) = self.lock().tables.get_mut(&table) {
             progress.chunks += 1;
+            progress.chunks_kept += u32::from(kept);
         }
     }
 }

@@ -9,6 +9,7 @@ mod memory_base;
 mod memory_log;
 mod preflight;
 mod provision;
+mod resume;
 mod snapshot;
 mod watcher;
 

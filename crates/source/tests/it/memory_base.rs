@@ -11,7 +11,7 @@ use millstream_core::{
     log::Result,
     BoxedDiagnostic, Diagnostic, TableId,
 };
-use millstream_pgoutput::copy::CopyReader;
+use millstream_pgoutput::copy::{CopyReader, CopyWriter};
 
 #[derive(Debug, thiserror::Error)]
 #[error("the disk is full")]
@@ -30,6 +30,7 @@ struct State {
     /// Chunks that can still be finished.
     room: Option<usize>,
     written: usize,
+    kept: usize,
 }
 
 #[derive(Clone, Default)]
@@ -47,6 +48,25 @@ impl MemoryBase {
     /// How many chunks were ever finished.
     pub(crate) fn written(&self) -> usize {
         self.0.lock().unwrap().written
+    }
+
+    /// How many chunks of earlier snapshots were kept as they were.
+    pub(crate) fn kept(&self) -> usize {
+        self.0.lock().unwrap().kept
+    }
+
+    /// Takes the first row out of a finished chunk.
+    pub(crate) fn forget_a_row(&self, name: &str, number: u32) {
+        let id = self.table(name).schema.id;
+        let mut state = self.0.lock().unwrap();
+        let bytes = state.chunks.get_mut(&(id, number)).unwrap();
+        let mut reader = CopyReader::new(Cursor::new(bytes.clone()));
+        let mut writer = CopyWriter::new();
+        reader.next_row().unwrap().unwrap();
+        while let Some(row) = reader.next_row().unwrap() {
+            writer.row(row.fields());
+        }
+        *bytes = writer.finish();
     }
 
     pub(crate) fn manifest(&self) -> BaseManifest {
@@ -96,6 +116,17 @@ impl BaseStore for MemoryBase {
         Ok(())
     }
 
+    fn keep_chunk(&self, base: BaseId, table: TableId, number: u32) -> Result<()> {
+        let mut state = self.0.lock().unwrap();
+        state.kept += 1;
+        let manifest = state.manifests.iter_mut().find(|manifest| manifest.id == base).unwrap();
+        let entry = manifest.tables.iter_mut().find(|entry| entry.schema.id == table).unwrap();
+        let kept = entry.earlier.iter().position(|earlier| earlier.chunk.number == number).unwrap();
+        let kept = entry.earlier.remove(kept);
+        entry.chunks.push(kept.chunk);
+        Ok(())
+    }
+
     fn write_chunk(&self, base: BaseId, table: TableId, number: u32) -> Result<Box<dyn ChunkWriter>> {
         Ok(Box::new(Chunk { store: self.clone(), base, table, number, bytes: Vec::new() }))
     }
@@ -128,9 +159,10 @@ impl ChunkWriter for Chunk {
         if let Some(room) = &mut state.room {
             *room = room.checked_sub(1).ok_or_else(|| BoxedDiagnostic::from(Full))?;
         }
-        let info = ChunkInfo { number: self.number, rows, bytes: self.bytes.len() as u64 };
+        let info = ChunkInfo { number: self.number, generation: 0, rows, bytes: self.bytes.len() as u64 };
         let manifest = state.manifests.iter_mut().find(|manifest| manifest.id == self.base).unwrap();
         let entry = manifest.tables.iter_mut().find(|entry| entry.schema.id == self.table).unwrap();
+        entry.earlier.retain(|earlier| earlier.chunk.number != self.number);
         entry.chunks.push(info.clone());
         state.chunks.insert((self.table, self.number), self.bytes);
         state.written += 1;

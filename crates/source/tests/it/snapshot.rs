@@ -30,7 +30,7 @@ use crate::{
     superuser,
 };
 
-async fn config(cluster: &PgCluster) -> SnapshotConfig {
+pub(crate) async fn config(cluster: &PgCluster) -> SnapshotConfig {
     let mut wire = Wire::connect(&superuser(cluster)).await.unwrap();
     let tables = catalog::tables(&mut wire).await.unwrap();
     SnapshotConfig {
@@ -38,18 +38,23 @@ async fn config(cluster: &PgCluster) -> SnapshotConfig {
         publication: None,
         tables: tables.iter().filter(|table| table.partition_root.is_none()).map(|table| table.id).collect(),
         connections: 2,
+        chunk_pages: snapshot::chunk_pages_default(),
         column_types: Arc::new(|schema| Ok(schema.columns.iter().map(|c| column_type(&c.pg_type)).collect())),
     }
 }
 
-async fn copy(config: &SnapshotConfig, slot: SlotUse, base: &MemoryBase) -> Result<Arc<SnapshotObserver>> {
+pub(crate) async fn copy(
+    config: &SnapshotConfig,
+    slot: SlotUse,
+    base: &MemoryBase,
+) -> Result<Arc<SnapshotObserver>> {
     let (_stopper, stop) = Stopper::new();
     let observer = Arc::new(SnapshotObserver::default());
     snapshot::copy(config, &slot, base.port(), observer.clone(), stop).await?;
     Ok(observer)
 }
 
-fn create(slot: &str) -> SlotUse {
+pub(crate) fn create(slot: &str) -> SlotUse {
     SlotUse::Create { slot: slot.into(), wait_max: Duration::from_secs(30) }
 }
 
@@ -127,44 +132,6 @@ async fn a_new_slots_snapshot_meets_the_stream_exactly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_existing_slots_stream_is_fenced_exactly() {
     copied_and_streamed_once(true).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_large_table_is_copied_in_chunks_and_an_interrupted_copy_resumes() {
-    let cluster = PgCluster::start_default().unwrap();
-    cluster
-        .execute(
-            "CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a SELECT generate_series(1, 1000); \
-             CREATE TABLE b (id int PRIMARY KEY, filler text); ALTER TABLE b ALTER filler SET STORAGE PLAIN; \
-             INSERT INTO b SELECT i, repeat('x', 1500) FROM generate_series(1, 100000) i",
-        )
-        .unwrap();
-    let config = config(&cluster).await;
-    let base = MemoryBase::default();
-    base.set_room(Some(2));
-    let error = copy(&config, create("s"), &base).await.unwrap_err();
-    assert_eq!(error.code(), "MS3999", "the store's own error comes through");
-    let manifest = base.manifest();
-    assert!(base.table("a").is_complete() && !manifest.is_complete());
-    assert!(base.table("b").chunks_planned > 2);
-
-    // Rows move meanwhile.
-    cluster.execute("UPDATE b SET filler = 'y' WHERE id <= 50000; DELETE FROM b WHERE id > 90000").unwrap();
-    base.set_room(None);
-    let before = base.written();
-    let (_stopper, stop) = Stopper::new();
-    let observer = Arc::new(SnapshotObserver::default());
-    snapshot::resume(&config, &manifest, base.port(), observer.clone(), stop).await.unwrap();
-    assert!(base.manifest().is_complete());
-    assert_eq!(base.written() - before, base.table("b").chunks.len(), "the finished table was copied again");
-    assert!(matches!(base.table("a").fence, Fence::ConsistentPoint(_)));
-    assert!(matches!(base.table("b").fence, Fence::Snapshot { .. }));
-    let rows = base.rows("b");
-    assert_eq!(rows.len(), 90_000);
-    assert_eq!(rows.iter().filter(|row| row[1].as_deref() == Some(b"y")).count(), 50_000);
-    let status = observer.status();
-    assert_eq!((status.rows(), status.fraction()), (90_000, 1.0));
-    assert_eq!(status.bytes(), base.table("b").chunks.iter().map(|chunk| chunk.bytes).sum::<u64>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
