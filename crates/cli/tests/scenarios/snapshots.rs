@@ -47,6 +47,8 @@ const TABLES: &str = "
 /// Changes of every kind, others in each round.
 fn changes(round: u32) -> String {
     let mut sql = String::from("SET search_path = shop;\n");
+    // It is renamed in round 4.
+    let n = if round > 4 { "number" } else { "n" };
     for (table, key) in [("orders", "id"), ("emptied", "id"), ("wider", "id")] {
         sql.push_str(&format!(
             "UPDATE {table} SET note = 'round {round}' WHERE id % 53 = {round};
@@ -63,7 +65,7 @@ fn changes(round: u32) -> String {
          UPDATE lines SET n = -n WHERE a % 41 = {round};
          UPDATE loose SET note = 'round {round}' WHERE n % 211 = {round}; DELETE FROM loose WHERE n % 223 = {round};
          INSERT INTO loose SELECT n, note FROM loose WHERE n % 227 = {round};
-         UPDATE tagged SET tag = tag || '-{round}' WHERE n % 37 = {round}; DELETE FROM tagged WHERE n % 41 = {round};\n"
+         UPDATE tagged SET tag = tag || '-{round}' WHERE {n} % 37 = {round}; DELETE FROM tagged WHERE {n} % 41 = {round};\n"
     ));
     match round {
         2 => sql.push_str(
