@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    mem::MaybeUninit,
     time::{Duration, Instant},
 };
 
@@ -13,6 +14,9 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Cells of the bar.
 const BAR_WIDTH: usize = 24;
+
+/// What a terminal that does not say its width is taken for.
+const COLUMNS_DEFAULT: usize = 80;
 
 /// What has been done of something that takes long.
 #[derive(Debug)]
@@ -77,6 +81,8 @@ impl Progress {
         let mut stderr = io::stderr().lock();
         let _ = if self.terminal {
             self.drawn = true;
+            // A line that wraps can't be drawn over.
+            let text = cut(text, terminal_columns().saturating_sub(BAR_WIDTH + 2));
             write!(stderr, "\r\x1b[2K{} {text}", bar(done, total, self.color)).and_then(|()| stderr.flush())
         } else {
             writeln!(stderr, "{text}")
@@ -127,7 +133,7 @@ impl Stages {
         self.copied_of.max(self.copied) + self.loaded_of.max(self.loaded)
     }
 
-    /// `snapshot: 50%, 3,100,000 of 5,000,000 rows copied, 1,900,000 loaded, 620,000 rows/s, 4 s left`. A row counts half when it is copied and half when it is
+    /// `snapshot: 50%, 4 s left, 620,000 rows/s, 3,100,000 copied, 1,900,000 loaded of 5,000,000`. A row counts half when it is copied and half when it is
     /// loaded, in the share and in the rate.
     fn describe(&self, label: &str, elapsed: Duration) -> String {
         let (done, total) = (self.done(), self.total());
@@ -135,25 +141,19 @@ impl Stages {
         if let Some(percent) = (done * 100).checked_div(total) {
             text.push_str(&format!("{percent}%, "));
         }
-        let of =
-            |done: u64, of: u64| format!("{} of {} rows", group_digits(done), group_digits(of.max(done)));
-        if self.copied_of.max(self.copied) > 0 {
-            text.push_str(&format!(
-                "{} copied, {} loaded",
-                of(self.copied, self.copied_of),
-                group_digits(self.loaded)
-            ));
-        } else {
-            text.push_str(&format!("{} loaded", of(self.loaded, self.loaded_of)));
-        }
-        let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
         if done > 0 {
-            let rows = rate * self.loaded_of.max(self.loaded) as f64 / total as f64;
-            text.push_str(&format!(", {} rows/s", group_digits(rows as u64)));
+            let per_second = done as f64 / elapsed.as_secs_f64().max(0.001);
             if total > done {
-                text.push_str(&format!(", {} left", left((total - done) as f64 / rate)));
+                text.push_str(&format!("{} left, ", left((total - done) as f64 / per_second)));
             }
+            let rows = per_second * self.loaded_of.max(self.loaded) as f64 / total as f64;
+            text.push_str(&format!("{} rows/s, ", group_digits(rows as u64)));
         }
+        if self.copied_of.max(self.copied) > 0 {
+            text.push_str(&format!("{} copied, ", group_digits(self.copied)));
+        }
+        let rows = self.loaded_of.max(self.loaded);
+        text.push_str(&format!("{} loaded of {}", group_digits(self.loaded), group_digits(rows)));
         text
     }
 }
@@ -162,6 +162,28 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+/// How many columns the terminal behind standard error has, as it is now.
+fn terminal_columns() -> usize {
+    let mut size = MaybeUninit::<libc::winsize>::zeroed();
+    // SAFETY: the call fills a winsize or fails; all of its bytes are zero before, which is a valid one.
+    let size = unsafe {
+        libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, size.as_mut_ptr());
+        size.assume_init()
+    };
+    match usize::from(size.ws_col) {
+        0 => COLUMNS_DEFAULT,
+        columns => columns,
+    }
+}
+
+/// The text, at most so many characters of it.
+fn cut(text: &str, characters_max: usize) -> String {
+    if text.chars().count() <= characters_max {
+        return text.to_owned();
+    }
+    text.chars().take(characters_max.saturating_sub(1)).chain(['…']).collect()
 }
 
 fn bar(done: u64, total: u64, color: bool) -> String {
@@ -236,19 +258,25 @@ mod tests {
             Stages { copied: 3_100_000, copied_of: 5_000_000, loaded: 1_900_000, loaded_of: 5_000_000 };
         assert_eq!(
             stages.describe("snapshot", Duration::from_secs(4)),
-            "snapshot: 50%, 3,100,000 of 5,000,000 rows copied, 1,900,000 loaded, 625,000 rows/s, 4 s left"
+            "snapshot: 50%, 4 s left, 625,000 rows/s, 3,100,000 copied, 1,900,000 loaded of 5,000,000"
         );
         let loading = Stages { loaded: 10, loaded_of: 40, ..Stages::default() };
         assert_eq!(
             loading.describe("snapshot", Duration::from_secs(1)),
-            "snapshot: 25%, 10 of 40 rows loaded, 10 rows/s, 3 s left"
+            "snapshot: 25%, 3 s left, 10 rows/s, 10 loaded of 40"
         );
         let more_than_thought = Stages { copied: 12, copied_of: 10, loaded: 12, loaded_of: 10 };
         assert_eq!(
             more_than_thought.describe("snapshot", Duration::from_secs(1)),
-            "snapshot: 100%, 12 of 12 rows copied, 12 loaded, 12 rows/s"
+            "snapshot: 100%, 12 rows/s, 12 copied, 12 loaded of 12"
         );
-        assert_eq!(Stages::default().describe("snapshot", Duration::ZERO), "snapshot: 0 of 0 rows loaded");
+        assert_eq!(Stages::default().describe("snapshot", Duration::ZERO), "snapshot: 0 loaded of 0");
+    }
+
+    #[test]
+    fn a_text_is_cut_where_the_terminal_ends() {
+        assert_eq!((cut("50 %", 4), cut("50 %, 3 s", 4)), ("50 %".to_owned(), "50 …".to_owned()));
+        assert_eq!(cut("50", 0), "…");
     }
 
     #[test]

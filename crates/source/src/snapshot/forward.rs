@@ -91,7 +91,7 @@ impl Copier {
             return Ok(Used::Whole);
         }
         let Some((keys, key)) = &forward.keys else { return Ok(Used::NotAtAll) };
-        let (_, keys) = self.stream(wire, keys, |_, _| {}, |pieces| Keys::read(pieces)).await?;
+        let (_, keys) = self.stream(wire, keys, |_, _| {}, Keys::read).await?;
         let merge = Merge {
             store: self.store.clone(),
             base: self.base,

@@ -89,13 +89,13 @@ impl HeldTable {
 
     /// The statement that copies a part of a heap.
     pub(crate) fn copy_part(&self, encodings: &[CopyEncoding], part: &Part<'_>) -> String {
-        copy_binary(&format!("SELECT {} {}", self.columns(encodings, |_| true), self.from_part(part)))
+        copy_binary(&format!("SELECT {} {}", self.columns(encodings, |_| true), self.rows_of(part)))
     }
 
     /// The same with nothing but the key's columns, in the table's order.
     pub(crate) fn copy_keys(&self, encodings: &[CopyEncoding], key: &[usize], part: &Part<'_>) -> String {
         let columns = self.columns(encodings, |index| key.contains(&index));
-        copy_binary(&format!("SELECT {columns} {}", self.from_part(part)))
+        copy_binary(&format!("SELECT {columns} {}", self.rows_of(part)))
     }
 
     /// The statement that counts a part's rows, separately those written before the horizon and those written since.
@@ -104,7 +104,7 @@ impl HeldTable {
             "SELECT count(*) FILTER (WHERE {}), count(*) FILTER (WHERE {}) {}",
             Written::Before(horizon).condition().unwrap_or_default(),
             Written::Since(horizon).condition().unwrap_or_default(),
-            self.from_part(part)
+            self.rows_of(part)
         )
     }
 
@@ -124,7 +124,7 @@ impl HeldTable {
         columns.collect::<Vec<_>>().join(", ")
     }
 
-    fn from_part(&self, part: &Part<'_>) -> String {
+    fn rows_of(&self, part: &Part<'_>) -> String {
         let mut conditions = Vec::new();
         if part.pages.from > 0 {
             conditions.push(format!("ctid >= '({},0)'::tid", part.pages.from));
