@@ -129,7 +129,7 @@ pub fn evolve(
 ) -> Option<Evolution> {
     debug_assert_eq!(old.id, new.id, "a table's identity is its OID");
     let options = (selection.options)(&new.name).unwrap_or_default();
-    let rewritten = old.relfilenode != new.relfilenode;
+    let rewritten = new.may_be_rewritten_since(old);
     let mut alterations = Vec::new();
     let mut resync = None;
     let mut columns: Vec<LayoutColumn> = Vec::with_capacity(new.columns.len());
@@ -175,10 +175,11 @@ pub fn evolve(
         }
     }
 
-    // A rewrite whose cause shows nowhere: `USING` with the type kept, or harmless maintenance. They can't be told apart.
+    // A rewrite whose cause shows nowhere, and that nothing proves to be harmless.
     if rewritten && resync.is_none() {
         resync = Some("the table was rewritten".to_owned());
     }
+    resync = resync.or_else(|| new.partitions_changed_since(old).map(str::to_owned));
     let layout = TableLayout {
         id: held.id,
         source: new.name.clone(),
@@ -227,6 +228,7 @@ mod tests {
             replica_identity: ReplicaIdentity::Default,
             relfilenode: 1,
             class_xmin: 1,
+            storage: Default::default(),
         }
     }
 

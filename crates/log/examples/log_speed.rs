@@ -128,5 +128,6 @@ fn table() -> TableSchema {
         replica_identity: ReplicaIdentity::Default,
         relfilenode: 1,
         class_xmin: 1,
+        storage: Default::default(),
     }
 }

@@ -211,7 +211,8 @@ fn changes(known: &TableSchema, now: Option<&TableSchema>) -> Vec<TableChange> {
     if form(known) != form(now) {
         found.push(TableChange::Columns { schema: Box::new(now.clone()) });
     }
-    if known.relfilenode != now.relfilenode {
+    // Partitions that were detached or rewritten while nobody watched; while somebody does, they are looked at by name.
+    if now.may_be_rewritten_since(known) || now.partitions_changed_since(known).is_some() {
         found.push(TableChange::Rewritten { class_xmin: now.class_xmin });
     }
     found

@@ -293,6 +293,7 @@ mod tests {
                     replica_identity: ReplicaIdentity::Full,
                     relfilenode: 1,
                     class_xmin: 1,
+                    storage: Default::default(),
                 },
                 encodings: vec![],
                 fence: Fence::ConsistentPoint(Lsn(end)),

@@ -237,6 +237,7 @@ mod tests {
             replica_identity,
             relfilenode: 1,
             class_xmin: 1,
+            storage: Default::default(),
         })
     }
 

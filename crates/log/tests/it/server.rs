@@ -75,6 +75,7 @@ fn schema_of(message: &Message) -> Option<TableSchema> {
         replica_identity: relation.replica_identity,
         relfilenode: 0,
         class_xmin: 0,
+        storage: Default::default(),
     })
 }
 

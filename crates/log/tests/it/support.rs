@@ -47,6 +47,7 @@ pub(crate) fn table(id: u32, columns: usize) -> TableSchema {
         replica_identity: ReplicaIdentity::Default,
         relfilenode: id,
         class_xmin: 3,
+        storage: Default::default(),
     }
 }
 

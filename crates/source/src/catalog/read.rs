@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use millstream_core::{ReplicaIdentity, TableId, TableName};
+use millstream_core::{Leaf, ReplicaIdentity, StorageMark, TableId, TableName};
 use millstream_pgoutput::types::CatalogType;
 
 use super::replica_identity;
@@ -33,6 +33,7 @@ pub(crate) struct CatalogTable {
     pub(crate) replica_identity: ReplicaIdentity,
     pub(crate) relfilenode: u32,
     pub(crate) class_xmin: u32,
+    pub(crate) storage: StorageMark,
     /// By number.
     pub(crate) attributes: Vec<Attribute>,
     /// Attribute numbers of a primary key that is not deferrable.
@@ -64,9 +65,10 @@ pub(crate) async fn read_tables(
     }
     let oids = array(tables.iter().map(|table| table.0));
     let statement = format!(
-        "SELECT c.oid, n.nspname, c.relname, c.relreplident, coalesce(pg_relation_filenode(c.oid), 0), c.xmin \
+        "SELECT c.oid, n.nspname, c.relname, c.relreplident, c.relfilenode, c.xmin, {FORM_DIGEST}, c.relkind = 'p' \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ({oids})"
     );
+    let mut partitioned = false;
     for row in wire.query(DOING, &statement).await? {
         let table = CatalogTable {
             id: TableId(row.parse(0)?),
@@ -74,16 +76,49 @@ pub(crate) async fn read_tables(
             replica_identity: replica_identity(row.text(3)?)?,
             relfilenode: row.parse(4)?,
             class_xmin: row.parse(5)?,
+            storage: StorageMark { form: row.parse::<i64>(6)? as u64, leaves: Vec::new() },
             attributes: Vec::new(),
             primary_key: None,
             identity_index: None,
         };
+        partitioned |= row.flag(7);
         catalog.tables.insert(table.id, table);
+    }
+    if partitioned {
+        read_leaves(wire, &oids, &mut catalog).await?;
     }
     read_attributes(wire, publication, &oids, &mut catalog).await?;
     read_keys(wire, &oids, &mut catalog).await?;
     read_types(wire, more_types, &mut catalog).await?;
     Ok(catalog)
+}
+
+/// [`StorageMark::form`], read with the file node under one snapshot: read apart, an old digest could come with a new file node. Transaction ids of
+/// catalogue rows change with every write of them and with nothing else (freezing keeps them). Where no publication names the table there is none,
+/// as it could have been unlogged in between.
+const FORM_DIGEST: &str = "coalesce((SELECT ('x' || left(md5(c.relpersistence::text || string_agg(concat_ws(':', r.oid, r.xmin), ',' ORDER BY r.oid) || \
+     (SELECT string_agg(concat_ws(':', p.oid, p.xmin), ',' ORDER BY p.oid) FROM pg_publication p) || \
+     (SELECT string_agg(concat_ws(':', a.attnum, a.xmin), ',' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)), \
+     16))::bit(64)::bigint FROM pg_publication_rel r WHERE r.prrelid = c.oid), 0)";
+
+/// The partitions of those tables that have some.
+async fn read_leaves(wire: &mut Wire, oids: &str, catalog: &mut CatalogTables) -> Result<()> {
+    // Rows of system columns are written once, by the transaction that creates the table.
+    const TABLEOID_ATTRIBUTE: i16 = -6;
+    let statement = format!(
+        "SELECT p.oid, c.oid, c.relfilenode, h.xmin::text = \
+         (SELECT a.xmin::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = {TABLEOID_ATTRIBUTE}) \
+         FROM pg_class p, LATERAL pg_partition_tree(p.oid) t JOIN pg_class c ON c.oid = t.relid \
+         JOIN pg_inherits h ON h.inhrelid = c.oid \
+         WHERE p.relkind = 'p' AND t.isleaf AND c.relkind = 'r' AND p.oid = ANY ({oids}) ORDER BY 2"
+    );
+    for row in wire.query(DOING, &statement).await? {
+        let leaf = Leaf { id: TableId(row.parse(1)?), relfilenode: row.parse(2)?, born_here: row.flag(3) };
+        if let Some(table) = catalog.tables.get_mut(&TableId(row.parse(0)?)) {
+            table.storage.leaves.push(leaf);
+        }
+    }
+    Ok(())
 }
 
 async fn read_attributes(

@@ -64,6 +64,10 @@ pub(crate) fn relation_schema(
             _ => RELFILENODE_IN_DOUBT,
         },
         class_xmin: table.map(|table| table.class_xmin).or(known.map(|known| known.class_xmin)).unwrap_or(0),
+        storage: table
+            .map(|table| table.storage.clone())
+            .or(known.map(|known| known.storage.clone()))
+            .unwrap_or_default(),
     };
     (schema, doubts)
 }
@@ -210,6 +214,7 @@ mod tests {
             replica_identity: ReplicaIdentity::Default,
             relfilenode: 7,
             class_xmin: 8,
+            storage: Default::default(),
             attributes: attributes.collect(),
             primary_key: Some(vec![1]),
             identity_index: None,

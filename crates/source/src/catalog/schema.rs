@@ -30,6 +30,7 @@ impl CatalogTables {
             replica_identity: table.replica_identity,
             relfilenode: table.relfilenode,
             class_xmin: table.class_xmin,
+            storage: table.storage.clone(),
         }
     }
 

@@ -157,3 +157,76 @@ async fn rows_that_come_and_go_with_partitions_are_told() {
     assert_eq!(gone, ["r1", "r2", "r3"]);
     watching.stop().await;
 }
+
+/// Another file node alone says nothing. What does is whether a statement ran that can change rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_file_node_without_a_changed_row_is_not_told() {
+    let cluster = PgCluster::start_default().unwrap();
+    cluster
+        .execute(
+            "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t SELECT g, g FROM generate_series(1, 100) g; \
+             CREATE TABLE unnamed (id int PRIMARY KEY); CREATE PUBLICATION p FOR ALL TABLES; CREATE PUBLICATION named FOR TABLE t",
+        )
+        .unwrap();
+    let mut watching = watch(&cluster, known(&cluster).await);
+    watching.silent().await;
+    for harmless in [
+        "TRUNCATE t",
+        "INSERT INTO t SELECT g, g FROM generate_series(1, 100) g",
+        "VACUUM FULL t",
+        "CLUSTER t USING t_pkey",
+        "BEGIN; TRUNCATE t; INSERT INTO t VALUES (1, 1); COMMIT",
+        "VACUUM (FREEZE, ANALYZE) t",
+    ] {
+        cluster.execute(harmless).unwrap();
+        watching.silent().await;
+    }
+    for touching in [
+        "ALTER TABLE t ALTER n TYPE int USING n + 1",
+        "BEGIN; TRUNCATE t; INSERT INTO t VALUES (1, 1); ALTER TABLE t ALTER n TYPE int USING n + 1; COMMIT",
+        // Removed and put back, it could have been unlogged meanwhile.
+        "BEGIN; ALTER PUBLICATION named DROP TABLE t; ALTER TABLE t SET UNLOGGED; UPDATE t SET n = 5; ALTER TABLE t SET LOGGED; \
+         ALTER PUBLICATION named ADD TABLE t; COMMIT",
+    ] {
+        cluster.execute(touching).unwrap();
+        let (name, change) = watching.next().await;
+        assert!(name == "t" && matches!(change, TableChange::Rewritten { .. }), "{touching}: {change:?}");
+    }
+    // Which no publication names could be unlogged under FOR ALL TABLES, so nothing is proven of it.
+    cluster.execute("VACUUM FULL unnamed").unwrap();
+    let (name, change) = watching.next().await;
+    assert!(name == "unnamed" && matches!(change, TableChange::Rewritten { .. }), "{change:?}");
+    watching.silent().await;
+    watching.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_changed_while_nobody_watched_are_told_at_the_first_look() {
+    let cluster = PgCluster::start_default().unwrap();
+    cluster
+        .execute(
+            "CREATE TABLE r (id int PRIMARY KEY) PARTITION BY RANGE (id); \
+             CREATE TABLE r1 PARTITION OF r FOR VALUES FROM (0) TO (10); INSERT INTO r VALUES (1); \
+             CREATE PUBLICATION p FOR TABLE r WITH (publish_via_partition_root = true)",
+        )
+        .unwrap();
+    for (meanwhile, told) in [
+        ("CREATE TABLE r2 PARTITION OF r FOR VALUES FROM (10) TO (20)", false),
+        ("TRUNCATE r1", true),
+        ("ALTER TABLE r DETACH PARTITION r1", true),
+        ("ALTER TABLE r ATTACH PARTITION r1 FOR VALUES FROM (0) TO (10)", true),
+    ] {
+        let before = known(&cluster).await;
+        cluster.execute(meanwhile).unwrap();
+        let mut watching = watch(&cluster, before);
+        if told {
+            let (name, change) = watching.next().await;
+            assert!(
+                name == "r" && matches!(change, TableChange::Rewritten { .. }),
+                "{meanwhile}: {change:?}"
+            );
+        }
+        watching.silent().await;
+        watching.stop().await;
+    }
+}
