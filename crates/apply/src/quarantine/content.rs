@@ -290,6 +290,7 @@ mod tests {
             replica_identity: ReplicaIdentity::Default,
             relfilenode: 1,
             class_xmin: 1,
+            storage: Default::default(),
         };
         let large = vec![b'x'; INLINE_BYTES_MAX + 1];
         let mut builder = TupleBuilder::new();

@@ -22,6 +22,7 @@ fn schema(key: Option<Vec<usize>>) -> Arc<TableSchema> {
         key,
         relfilenode: 1,
         class_xmin: 1,
+        storage: Default::default(),
     })
 }
 
