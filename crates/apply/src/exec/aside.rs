@@ -19,7 +19,7 @@ use crate::{
     encode,
     error::ApplyError,
     key::KeyColumns,
-    layout::{OnUnrepresentable, VALUE_BYTES_LEAST},
+    layout::{key_of, OnUnrepresentable, VALUE_BYTES_LEAST},
     plan::{key_text, RowChange, RowChangeKind},
     quarantine::{
         content::identity,
@@ -320,6 +320,7 @@ impl Execution<'_> {
     ) -> Result<(), Interrupt> {
         let Some(schema) = piece.schema else { return Ok(()) };
         let mut layout = layout.clone();
+        layout.key = key_of(&schema);
         // A column that was dropped since keeps what these rows held in it.
         for column in &mut layout.columns {
             column.live |= schema.column_by_attnum(column.attnum).is_some();

@@ -62,7 +62,7 @@ impl ValueFiles {
         let (path, unfinished) = (self.path(&name), folder.join(format!("{stem}.{UNFINISHED}")));
         let mut file = File::create(&unfinished).map_err(failed("write", &unfinished))?;
         file.write_all(value).and_then(|()| file.sync_all()).map_err(failed("write", &unfinished))?;
-        fail::fail_point!("quarantine::before_rename");
+        fail::fail_point!("apply::value_file");
         fs::rename(&unfinished, &path).map_err(failed("rename", &path))?;
         sync_directory(&folder)?;
         Ok(name)

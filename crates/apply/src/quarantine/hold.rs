@@ -10,6 +10,7 @@ use millstream_pgoutput::{column::ColumnBuilder, value::ValueError};
 use super::content::{identity, Content};
 use crate::{
     key::KeyColumns,
+    layout::key_of,
     plan::{merge, row_key, RowChange, RowChangeKind},
 };
 
@@ -104,7 +105,7 @@ pub struct TableHolds {
 
 impl TableHolds {
     fn add(&mut self, schema: &TableSchema, hashes: impl Iterator<Item = KeyHash>, position: Position) {
-        let key = key_attnums(schema);
+        let key = key_of(schema);
         if self.changes == 0 {
             self.key = key;
         } else {
@@ -184,16 +185,12 @@ impl Holds {
     /// What holds a change, if something does.
     fn holder(&self, schema: &TableSchema, hashes: &[KeyHash]) -> Option<Position> {
         let table = self.tables.get(&schema.id)?;
-        if table.mixed || table.key != key_attnums(schema) {
+        if table.mixed || table.key != key_of(schema) {
             // Rows are found by another key than the one the held ones are known by: which are theirs can't be told.
             return table.keys.values().min().copied();
         }
         hashes.iter().filter_map(|hash| table.keys.get(hash)).min().copied()
     }
-}
-
-fn key_attnums(schema: &TableSchema) -> Option<Vec<i16>> {
-    schema.key_columns().map(|columns| columns.map(|column| column.attnum).collect())
 }
 
 /// A change to be set aside.

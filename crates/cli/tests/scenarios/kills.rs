@@ -271,5 +271,7 @@ fn every_fail_point_of_the_program_is_killed_at() {
     }
     let named: BTreeSet<String> =
         SNAPSHOT_POINTS.iter().chain(STREAM_POINTS).map(|(point, _)| (*point).to_owned()).collect();
-    assert_eq!(found, named);
+    // Values of a size that this workload has none of; the scenario `quarantine` kills there.
+    let elsewhere = BTreeSet::from(["apply::value_file".to_owned()]);
+    assert_eq!(&found - &elsewhere, named);
 }

@@ -149,7 +149,7 @@ fn a_value_over_value_max_is_a_file_and_survives_a_kill_at_the_commit() {
     live.kill();
     live.write("INSERT INTO papers VALUES (3, 0, repeat('b', 150000)), (4, 0, 'short');");
     live.write("UPDATE papers SET n = n + 1;");
-    for point in ["quarantine::before_rename", "apply::before_commit", "apply::after_commit"] {
+    for point in ["apply::value_file", "apply::before_commit", "apply::after_commit"] {
         let mut process = live.project.up(&format!("{point}=panic"));
         let status = process.wait(END_WAIT_MAX).unwrap();
         assert!(!status.success(), "{point}: {}", process.tail());
@@ -246,4 +246,77 @@ fn a_value_that_does_not_fit_stops_where_that_is_chosen() {
     live.start_again();
     live.project.verify();
     stop(live.process);
+}
+
+/// Which rows are whose can't be told once rows are known by other columns, so nothing of the table goes on; and everything comes back.
+#[test]
+fn a_table_whose_identity_changes_while_rows_are_held_is_held_whole() {
+    let mut live = Live::start_with(
+        "CREATE TABLE prices (id int PRIMARY KEY, code text NOT NULL UNIQUE, amount numeric(10,2)); INSERT INTO prices VALUES (1, 'a', 1), (2, 'b', 2);",
+        "{\"*\": {on_unrepresentable: quarantine}}",
+    );
+    live.change("UPDATE prices SET amount = 'NaN' WHERE id = 1; UPDATE prices SET amount = 20 WHERE id = 2;");
+    live.change(
+        "ALTER TABLE prices REPLICA IDENTITY USING INDEX prices_code_key; UPDATE prices SET amount = amount + 1; INSERT INTO prices VALUES (3, 'c', 3);
+         UPDATE prices SET code = 'B' WHERE id = 2; DELETE FROM prices WHERE id = 1;",
+    );
+    let held = [
+        "update 1 MS4201",
+        "update a MS4204",
+        "update b MS4204",
+        "insert c MS4204",
+        "update B MS4204",
+        "delete a MS4204",
+    ];
+    assert_eq!(listed(&live), held);
+    live.project.expect(
+        "SELECT id, code, amount::varchar AS amount FROM shop.prices ORDER BY id",
+        r#"[{"id":1,"code":"a","amount":"1.00"},{"id":2,"code":"b","amount":"20.00"}]"#,
+    );
+    live.kill();
+    live.project.set_tables("");
+    live.start_again();
+    let (exit, replayed) = ask(&live, &["quarantine", "replay"]);
+    assert_eq!((exit, &replayed["tables"][0]["replayed"]), (0, &6.into()), "{replayed:#}");
+    live.project.expect(
+        "SELECT id, amount, operation_type AS op, valid_to IS NULL AS open FROM shop.prices_history ORDER BY id, _lsn, _seq, valid_to NULLS LAST",
+        r#"[{"id":1,"amount":"1.00","op":"SNAPSHOT","open":false},{"id":1,"amount":"NaN","op":"UPDATE","open":false},
+            {"id":1,"amount":"NaN","op":"UPDATE","open":false},{"id":1,"amount":"NaN","op":"DELETE","open":false},
+            {"id":2,"amount":"2.00","op":"SNAPSHOT","open":false},{"id":2,"amount":"20.00","op":"UPDATE","open":false},
+            {"id":2,"amount":"21.00","op":"UPDATE","open":false},{"id":2,"amount":"21.00","op":"UPDATE","open":true},
+            {"id":3,"amount":"3.00","op":"INSERT","open":true}]"#,
+    );
+    live.finish();
+}
+
+/// Rows without a key are held by all their values; a large transaction comes in pieces and is held in pieces.
+#[test]
+fn rows_without_a_key_and_transactions_in_pieces_are_held_and_come_back() {
+    let mut live = Live::start_with(
+        "CREATE TABLE clicks (page text, n numeric(10,2)); ALTER TABLE clicks REPLICA IDENTITY FULL; INSERT INTO clicks VALUES ('a', 1), ('a', 1), ('b', 2);",
+        "{\"*\": {on_unrepresentable: quarantine}}",
+    );
+    live.change("UPDATE clicks SET n = 'NaN' WHERE page = 'b'; UPDATE clicks SET n = 3 WHERE page = 'b'; DELETE FROM clicks WHERE page = 'b';");
+    live.change(
+        "BEGIN; INSERT INTO clicks SELECT 'c', g FROM generate_series(1, 3000) g; UPDATE clicks SET n = 'NaN' WHERE page = 'c' AND n % 1000 = 0;
+         DELETE FROM clicks WHERE page = 'c' AND n <= 10; UPDATE clicks SET page = 'd' WHERE n = 'NaN'; COMMIT;",
+    );
+    assert_eq!(listed(&live).len(), 9);
+    live.project.expect(
+        "SELECT page, count(*) AS n FROM shop.clicks GROUP BY page ORDER BY page",
+        r#"[{"page":"a","n":2},{"page":"b","n":1},{"page":"c","n":2990}]"#,
+    );
+    live.kill();
+    live.project.set_tables("");
+    live.start_again();
+    assert_eq!(ask(&live, &["quarantine", "replay"]).0, 0);
+    live.project.expect(
+        "SELECT page, count(*) AS n FROM shop.clicks GROUP BY page ORDER BY page",
+        r#"[{"page":"a","n":2},{"page":"c","n":2987},{"page":"d","n":3}]"#,
+    );
+    live.project.expect(
+        "SELECT n, operation_type AS op FROM shop.clicks_history WHERE page = 'b' ORDER BY _lsn, _seq, valid_to",
+        r#"[{"n":"2.00","op":"SNAPSHOT"},{"n":"NaN","op":"UPDATE"},{"n":"3.00","op":"UPDATE"},{"n":"3.00","op":"DELETE"}]"#,
+    );
+    live.finish();
 }
