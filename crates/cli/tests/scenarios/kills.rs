@@ -43,7 +43,7 @@ const STREAM_POINTS: &[(&str, u64)] = &[
 
 /// Small segments and spools, in bytes, so that a test passes what takes gigabytes in life.
 const SMALL: &str =
-    "log::segment_bytes=return(1048576);log::transaction_bytes=return(65536);source::chunk_pages=return(8)";
+    "log::segment_bytes=return(262144);log::transaction_bytes=return(65536);source::chunk_pages=return(8)";
 
 /// Writers: so many that several transactions are open at any moment, on a machine of two processors too.
 const WRITERS: u64 = 8;

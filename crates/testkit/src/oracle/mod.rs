@@ -100,8 +100,9 @@ impl Oracle {
                 new: new.clone(),
             });
         }
+        // All in memory: PostgreSQL 18.4's test_decoding crashes over transactions that it had to spill.
         let text = cluster.execute(
-            "SELECT lsn, substr(data, 8) FROM pg_logical_slot_peek_changes('oracle', NULL, NULL, 'include-xids', '1', 'skip-empty-xacts', '1')
+            "SET logical_decoding_work_mem = '2GB'; SELECT lsn, substr(data, 8) FROM pg_logical_slot_peek_changes('oracle', NULL, NULL, 'include-xids', '1', 'skip-empty-xacts', '1')
              WHERE data LIKE 'COMMIT %'",
         )?;
         for line in text.lines() {
