@@ -14,6 +14,9 @@ use crate::{
     project::{stop, Project},
 };
 
+/// What is done to the file's bytes.
+type Damage = fn(&mut Vec<u8>);
+
 const END_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Two versions of each row, of which the first is the snapshot's.
@@ -83,7 +86,7 @@ fn a_damaged_warehouse_is_kept_aside_and_built_again() {
     let mut live = stopped();
     let since = status(&live.project)["tables"][0]["history_since"].clone();
     let path = file(&live.project);
-    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+    let damages: [(&str, Damage); 4] = [
         ("flipped header", |bytes| bytes[8..40].iter_mut().for_each(|byte| *byte ^= 0xFF)),
         ("flipped database headers", |bytes| bytes[4096..12_288].iter_mut().for_each(|byte| *byte ^= 0xFF)),
         ("no length", Vec::clear),

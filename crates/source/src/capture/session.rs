@@ -264,6 +264,7 @@ impl<'a> Session<'a> {
             }
         };
         let advance = self.idle_through.take_if(|_| !self.open);
+        let schema = schema.map(Box::new);
         let work = Work { frames: batch.frames, commits: batch.commits, schema, advance };
         self.writer.write(work, room)?;
         if batch.reply {

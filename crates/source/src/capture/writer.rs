@@ -48,7 +48,7 @@ pub(super) struct Work {
     /// Whether a transaction ends in them.
     pub(super) commits: bool,
     /// The table that the last of the frames announced.
-    pub(super) schema: Option<TableSchema>,
+    pub(super) schema: Option<Box<TableSchema>>,
     /// The source has nothing before this position, and no transaction is open behind the frames.
     pub(super) advance: Option<Lsn>,
 }
