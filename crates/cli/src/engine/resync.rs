@@ -1,8 +1,12 @@
 //! `resync`: tables read again. What differs becomes new versions; history is never erased.
 
 use std::{
+    collections::HashMap,
+    future::Future,
     io::Read,
+    pin::pin,
     sync::{mpsc, Arc, PoisonError},
+    time::Duration,
 };
 
 use millstream_apply::command::Command;
@@ -11,14 +15,19 @@ use millstream_core::{
     warehouse::ReplaceCounts,
     TableId, TableName,
 };
-use millstream_source::snapshot::{encodings, HeldSnapshot};
+use millstream_log::EmbeddedLog;
+use millstream_source::{
+    snapshot::{self, encodings, HeldSnapshot},
+    SourceError, Stop, Stopper,
+};
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{
     desk::{done, Desk},
     fenced::{hold, receive, send},
     provision::selection,
-    session::Live,
+    session::{snapshot_config, Live},
     verify::stream,
 };
 use crate::{
@@ -26,6 +35,9 @@ use crate::{
     failure::{Doing, Failure},
     instance::{Cancellation, Emit, Event},
 };
+
+/// How often copying looks whether it is still wanted.
+const CANCELLED_LOOK: Duration = Duration::from_millis(100);
 
 /// COPY output is handed to the log in pieces of this size.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -50,7 +62,8 @@ pub(super) fn run(
     done(0, &json!({ "tables": tables }))
 }
 
-/// Makes the tables' current rows what the source has, at one position. Apply waits meanwhile, capture does not.
+/// Makes the tables' current rows what the source has, at one position. Apply waits while what changed during the copy
+/// is read and all of it loaded; capture does not.
 pub(super) fn tables_again(
     desk: &Desk,
     wanted: &[TableName],
@@ -87,6 +100,7 @@ pub(super) fn again(
 ) -> Result<Vec<(TableName, ReplaceCounts)>, Failure> {
     let live = desk.live()?;
     let _one_at_a_time = live.exclusive.lock().unwrap_or_else(PoisonError::into_inner);
+    let ahead = ahead(desk, live, ids, rows, emit, cancellation)?;
     let (mut snapshot, held) = hold(live, ids, cancellation)?;
     let mut replaced = Vec::new();
     for &id in ids {
@@ -106,7 +120,7 @@ pub(super) fn again(
         emit.emit(Event::Note(format!("reading {name} again, as of {}", held.position)))?;
         let counts;
         (snapshot, counts) =
-            table(desk, live, snapshot, id, cancellation).doing(format!("reading {name} again"))?;
+            table(desk, live, snapshot, id, &ahead, cancellation).doing(format!("reading {name} again"))?;
         replaced.push((name, counts));
     }
     drop(held);
@@ -114,15 +128,100 @@ pub(super) fn again(
     Ok(replaced)
 }
 
-/// Copies a table of the snapshot, and replaces the warehouse's rows with it.
+/// Copies the larger ones of the tables that will be read, while changes go on being applied. Once apply is held, only what changed meanwhile is
+/// left to be read.
+fn ahead(
+    desk: &Desk,
+    live: &Live,
+    ids: &[TableId],
+    rows: Rows,
+    emit: &mut dyn Emit,
+    cancellation: &Cancellation,
+) -> Result<Ahead, Failure> {
+    let log = desk.log.get().ok_or(ProgramError::StillStarting)?;
+    let status = live.apply.get();
+    let is_marked =
+        |id: TableId| status.tables.iter().any(|table| table.id == id && table.phase == "needs_resync");
+    let mut ahead = Ahead { log: log.clone(), bases: HashMap::new() };
+    for &id in ids.iter().filter(|&&id| rows == Rows::Read || is_marked(id)) {
+        let config = snapshot_config(desk, &live.source, vec![id]);
+        let store: Arc<dyn BaseStore> = Arc::new(log.clone());
+        let copied = cancellable(live, cancellation, |stop| async move {
+            snapshot::copy_ahead(&config, id, store, stop).await
+        });
+        if let Some(base) = copied.doing("copying a table that is to be read again")? {
+            ahead.bases.insert(id, base);
+        }
+    }
+    if !ahead.bases.is_empty() {
+        let tables = ahead.bases.len();
+        emit.emit(Event::Note(format!(
+            "{tables} of {} tables copied; changes wait from here on",
+            ids.len()
+        )))?;
+    }
+    Ok(ahead)
+}
+
+/// Bases that were copied ahead. Those that were not used are deleted in the end.
+struct Ahead {
+    log: EmbeddedLog,
+    bases: HashMap<TableId, BaseId>,
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        for &base in self.bases.values() {
+            let manifests = self.log.manifests().unwrap_or_default();
+            if manifests.iter().any(|manifest| manifest.id == base && !manifest.is_complete()) {
+                // If it can't be deleted, the next start completes it.
+                let _ = self.log.delete(base);
+            }
+        }
+    }
+}
+
+/// Runs work of the source until it is done or no longer wanted.
+fn cancellable<T, F: Future<Output = Result<T, SourceError>>>(
+    live: &Live,
+    cancellation: &Cancellation,
+    work: impl FnOnce(Stop) -> F,
+) -> Result<T, Failure> {
+    let (stopper, stop) = Stopper::new();
+    live.runtime.block_on(async {
+        let mut work = pin!(work(stop));
+        loop {
+            match timeout(CANCELLED_LOOK, &mut work).await {
+                Ok(done) => return Ok(done?),
+                // It ends by itself then, with an error that says so.
+                Err(_) if cancellation.check().is_err() => stopper.stop(),
+                Err(_) => {}
+            }
+        }
+    })
+}
+
+/// Takes a table's rows as the snapshot sees them into a base, and replaces the warehouse's rows with it.
 fn table(
     desk: &Desk,
     live: &Live,
     snapshot: HeldSnapshot,
     id: TableId,
+    ahead: &Ahead,
     cancellation: &Cancellation,
 ) -> Result<(HeldSnapshot, ReplaceCounts), Failure> {
-    let (snapshot, base) = copy(desk, live, snapshot, id, cancellation)?;
+    let (snapshot, base) = match ahead.bases.get(&id) {
+        Some(&base) => {
+            let config = snapshot_config(desk, &live.source, vec![id]);
+            let store: Arc<dyn BaseStore> = Arc::new(ahead.log.clone());
+            let held = &snapshot;
+            cancellable(live, cancellation, |stop| async move {
+                snapshot::complete(&config, base, held, store, stop).await
+            })?;
+            (snapshot, base)
+        }
+        None => copy(desk, live, snapshot, id, cancellation)?,
+    };
     let (reply, replaced) = mpsc::channel();
     send(live, Command::Replace { base, table: id, reply })?;
     let counts = receive(&replaced, cancellation)??;

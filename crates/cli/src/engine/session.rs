@@ -241,7 +241,8 @@ impl Session {
         let snapshot_observer = Arc::new(SnapshotObserver::default());
         let copying = {
             let held: HashSet<TableId> = held.iter().map(|table| table.layout.id).collect();
-            let config = snapshot_config(desk, &source, &prepared);
+            let tables = prepared.layouts.iter().map(|layout| layout.id).collect();
+            let config = snapshot_config(desk, &source, tables);
             Copying { config, held, create_slot: prepared.plan.create_slot, slot: source.slot.clone() }
                 .start(&runtime, &log, &snapshot_observer, snapshot_stop)?
         };
@@ -418,12 +419,13 @@ fn needed_from(applied: Lsn, log: &EmbeddedLog) -> Result<Option<Lsn>, Failure> 
     Ok(points.min())
 }
 
-fn snapshot_config(desk: &Desk, source: &SourceConfig, prepared: &Prepared) -> SnapshotConfig {
+/// How tables are copied.
+pub(super) fn snapshot_config(desk: &Desk, source: &SourceConfig, tables: Vec<TableId>) -> SnapshotConfig {
     let selection = selection(&desk.project);
     SnapshotConfig {
         connection: source.connection.clone(),
         publication: Some(source.publication.clone()),
-        tables: prepared.layouts.iter().map(|layout| layout.id).collect(),
+        tables,
         connections: CONNECTIONS_DEFAULT,
         chunk_pages: chunk_pages_default(),
         column_types: Arc::new(move |schema| {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use millstream_testkit::{ended_by, PgCluster};
+use millstream_testkit::{ended_by, wait_until, PgCluster, Process};
 use serde_json::Value;
 
 use crate::project::{stop, Project};
@@ -142,6 +142,47 @@ fn a_snapshot_killed_within_its_tables_goes_on_where_it_was_and_is_exact() {
     writer.join().unwrap();
     project.catch_up();
     project.verify();
+    stop(process);
+}
+
+#[test]
+fn a_table_read_again_lets_changes_through_while_it_is_copied_and_is_exact() {
+    let cluster = Arc::new(PgCluster::start_default().unwrap());
+    let sql = "CREATE SCHEMA shop; CREATE TABLE shop.other (id int PRIMARY KEY);
+        CREATE TABLE shop.big (id int PRIMARY KEY, note text);
+        INSERT INTO shop.big SELECT g, repeat('b', 300) FROM generate_series(1, 8000) g";
+    cluster.execute(sql).unwrap();
+    let project = Project::with_source(&cluster.url(), "tables: [\"shop.*\"]");
+    let pages = cluster.execute("SELECT pg_relation_size('shop.big') / 8192").unwrap();
+    let chunks = pages.trim().parse::<u32>().unwrap().div_ceil(8);
+    // The first copy at full speed, the second one slowly, and what is left then at full speed again.
+    let points = format!("{SMALL};source::snapshot_chunk={}*off->{chunks}*sleep(200)->off", chunks + 1);
+    let mut process = project.up(&points);
+    project.await_streaming(&mut process);
+
+    let mut resync = Process::spawn(project.command(&["resync", "shop.big"])).unwrap();
+    thread::sleep(Duration::from_millis(500));
+    for round in 1..=3 {
+        cluster
+            .execute(&format!(
+                "INSERT INTO shop.other VALUES ({round}); UPDATE shop.big SET note = 'during' WHERE id % 50 = {round};
+                 UPDATE shop.big SET id = id + 100000 WHERE id % 51 = {round}; DELETE FROM shop.big WHERE id % 53 = {round}"
+            ))
+            .unwrap();
+        wait_until("the change to be applied", Duration::from_secs(20), || {
+            project.sql("SELECT max(id) AS id FROM shop.other").contains(&format!(": {round}")).then_some(())
+        })
+        .unwrap();
+        assert_eq!(resync.try_wait().unwrap(), None, "changes waited for the copy: {}", resync.tail());
+    }
+    let status = resync.wait(REACH_WAIT_MAX).unwrap();
+    assert!(status.success(), "{}", resync.tail());
+    assert!(resync.stderr().contains("1 of 1 tables copied"), "{}", resync.tail());
+    project.catch_up();
+    project.verify();
+    // What the stream had brought already was no difference.
+    let snapshots = "SELECT count(*) AS n FROM shop.big_history WHERE operation_type = 'SNAPSHOT'";
+    project.expect(snapshots, r#"[{"n":8000}]"#);
     stop(process);
 }
 

@@ -128,7 +128,9 @@ pub async fn copy(
         observer.plan(held, tables);
     }
     for (held, tables) in planned {
-        run(config, held, &tables, base, &store, &observer, &stop).await?;
+        let copied = run(config, &held, &tables, base, &store, &observer, &stop).await;
+        held.release().await;
+        copied?;
     }
     done();
     Ok(base)
@@ -149,7 +151,76 @@ pub async fn resume(
     }
     let tables: Vec<TableId> = left.iter().map(|table| table.schema.id).collect();
     let held = HeldSnapshot::take(&config.connection, config.publication.as_deref(), &tables).await?;
+    let completed = complete_tables(config, manifest.id, &left, &held, &store, &observer, &stop).await;
+    held.release().await;
+    completed?;
+    done();
+    Ok(())
+}
+
+/// Copies a table ahead into a base of its own, which counts once [`complete`] has brought it forward. `None`: the table is so small that this
+/// is not worth while, or gone.
+pub async fn copy_ahead(
+    config: &SnapshotConfig,
+    table: TableId,
+    store: Arc<dyn BaseStore>,
+    stop: Stop,
+) -> Result<Option<BaseId>> {
+    let held = HeldSnapshot::take(&config.connection, config.publication.as_deref(), &[table]).await?;
     let mut planned = plan(config, &held)?;
+    planned.retain(|table| table.chunks_planned > 1);
+    if planned.is_empty() {
+        held.release().await;
+        return Ok(None);
+    }
+    for table in &mut planned {
+        // One more than will come: until it is brought forward it must not be taken for complete.
+        table.chunks_planned += 1;
+    }
+    let base = store.create(planned.clone()).map_err(SourceError::from_port)?;
+    let observer = Arc::new(SnapshotObserver::default());
+    let copied = run(config, &held, &planned, base, &store, &observer, &stop).await;
+    held.release().await;
+    match copied {
+        Ok(()) => Ok(Some(base)),
+        Err(error) => {
+            // If that fails too, the next start completes it.
+            let _ = store.delete(base);
+            Err(error)
+        }
+    }
+}
+
+/// Brings a base that was copied ahead forward to a snapshot, and completes it.
+pub async fn complete(
+    config: &SnapshotConfig,
+    base: BaseId,
+    held: &HeldSnapshot,
+    store: Arc<dyn BaseStore>,
+    stop: Stop,
+) -> Result<()> {
+    let manifests = store.manifests().map_err(SourceError::from_port)?;
+    let left: Vec<&BaseTable> = manifests
+        .iter()
+        .filter(|manifest| manifest.id == base)
+        .flat_map(|manifest| &manifest.tables)
+        .collect();
+    let observer = Arc::new(SnapshotObserver::default());
+    complete_tables(config, base, &left, held, &store, &observer, &stop).await
+}
+
+/// Completes tables of a base under a snapshot.
+async fn complete_tables(
+    config: &SnapshotConfig,
+    base: BaseId,
+    left: &[&BaseTable],
+    held: &HeldSnapshot,
+    store: &Arc<dyn BaseStore>,
+    observer: &Arc<SnapshotObserver>,
+    stop: &Stop,
+) -> Result<()> {
+    let mut planned = plan(config, held)?;
+    planned.retain(|table| left.iter().any(|before| before.schema.id == table.schema.id));
     for table in &mut planned {
         let before = left.iter().find(|before| before.schema.id == table.schema.id);
         match before.map(|before| carry::carry(before, table, held.next_xid, config.chunk_pages)) {
@@ -164,7 +235,7 @@ pub async fn resume(
                 );
             }
         }
-        store.replace_table(manifest.id, table.clone()).map_err(SourceError::from_port)?;
+        store.replace_table(base, table.clone()).map_err(SourceError::from_port)?;
     }
     for gone in left.iter().filter(|table| held.table(table.schema.id).is_none()) {
         let nothing = BaseTable {
@@ -174,12 +245,10 @@ pub async fn resume(
             origin: None,
             ..(*gone).clone()
         };
-        store.replace_table(manifest.id, nothing).map_err(SourceError::from_port)?;
+        store.replace_table(base, nothing).map_err(SourceError::from_port)?;
     }
-    observer.plan(&held, &planned);
-    run(config, held, &planned, manifest.id, &store, &observer, &stop).await?;
-    done();
-    Ok(())
+    observer.plan(held, &planned);
+    run(config, held, &planned, base, store, observer, stop).await
 }
 
 fn done() {
@@ -257,10 +326,10 @@ fn cut(heap: u32, from: u64, to: u64, chunk_pages: u64, ranges: &mut Vec<PageRan
     }
 }
 
-/// Copies all tables of a snapshot, then lets go of it.
+/// Copies tables of a snapshot.
 async fn run(
     config: &SnapshotConfig,
-    held: HeldSnapshot,
+    held: &HeldSnapshot,
     planned: &[BaseTable],
     base: BaseId,
     store: &Arc<dyn BaseStore>,
@@ -268,9 +337,7 @@ async fn run(
     stop: &Stop,
 ) -> Result<()> {
     let jobs = planned.iter().filter_map(|entry| Some(jobs(held.table(entry.schema.id)?, entry))).flatten();
-    let copied = copy::run(config, &held.exported, jobs.collect(), base, store, observer, stop).await;
-    held.release().await;
-    copied
+    copy::run(config, &held.exported, jobs.collect(), base, store, observer, stop).await
 }
 
 /// What is to be done for each chunk of a table.
