@@ -96,22 +96,23 @@ fn chunk_rows(
         CopyColumn::new(column, encoding, held.map(|held| held.column_type.clone()))
     });
     let columns: Vec<CopyColumn> = columns.collect();
-    let batches = CopyBatches::new(chunk, &columns, LOAD_BATCH_ROWS_MAX, LOAD_BATCH_BYTES_MAX)
+    let mut batches = CopyBatches::new(chunk, &columns, LOAD_BATCH_ROWS_MAX, LOAD_BATCH_BYTES_MAX)
         .with_value_bytes_max(execution.value_bytes_max(&layout));
     let schema = Arc::new(from.schema.clone());
     let replace = purpose == Purpose::Replace;
     let (mut aside, mut aside_bytes) = (Vec::new(), 0);
-    for batch in batches {
-        match batch {
-            Ok(rows) if replace => execution.stage(id, &rows)?,
-            Ok(rows) => {
+    loop {
+        match batches.next_batch() {
+            Ok(None) => break,
+            Ok(Some(rows)) if replace => execution.stage(id, &rows)?,
+            Ok(Some(rows)) => {
                 execution.load(from, &rows, at)?;
                 loaded(rows.num_rows() as u64);
             }
             Err(CopyError::Value(row)) if execution.sets_aside(&layout, &row.error) => {
                 let name = from.schema.columns.get(row.column).map_or("", |column| &column.name);
                 let reason = Reason::of_value(name, &row.error);
-                let tuple = copied_tuple(from, &row);
+                let tuple = copied_tuple(from, batches.failed_row());
                 aside_bytes += tuple.as_bytes().len() as u64;
                 aside.push(CopiedRow { ordinal: row_number(base, number, row.row), row: tuple, reason });
                 if aside_bytes >= LOAD_BATCH_BYTES_MAX {

@@ -10,9 +10,9 @@ use arrow_schema::{DataType, Field, Schema};
 use millstream_core::{
     base::{BaseTable, CopyEncoding},
     warehouse::{meta, Moment, QuarantinedChange, TableLayout},
-    Lsn, Position, TableId, TableSchema, Tuple, TupleBuilder, Value,
+    Lsn, Position, TableId, TableSchema, Tuple, TupleBuilder, TypeKind, Value,
 };
-use millstream_pgoutput::{column::ColumnBuilder, copy::RowError, value::ValueError};
+use millstream_pgoutput::{column::ColumnBuilder, copy::Row, value::ValueError};
 
 use super::{Execution, Interrupt};
 use crate::{
@@ -343,12 +343,14 @@ struct Piece {
 }
 
 /// A copied row as the stream would have sent it.
-pub(crate) fn copied_tuple(from: &BaseTable, row: &RowError) -> Tuple {
+pub(crate) fn copied_tuple(from: &BaseTable, row: Row<'_>) -> Tuple {
     let mut builder = TupleBuilder::new();
-    for ((field, column), encoding) in row.fields.iter().zip(&from.schema.columns).zip(&from.encodings) {
+    for ((field, column), encoding) in row.fields().zip(&from.schema.columns).zip(&from.encodings) {
         match (field, encoding) {
             (None, _) => builder.push(Value::Null),
             (Some(field), CopyEncoding::Text) => builder.push(Value::Text(field)),
+            // The same in both forms; it can be a gigabyte.
+            (Some(field), _) if column.pg_type.kind == TypeKind::Text => builder.push(Value::Text(field)),
             (Some(field), CopyEncoding::Binary) => {
                 match ColumnBuilder::text_of_binary(&column.pg_type.kind, field) {
                     Ok(text) => builder.push(Value::Text(&text)),

@@ -84,7 +84,7 @@ fn list(output: &Output, found: &Value) -> Result<(), Failure> {
         (0, _) => "nothing is in quarantine".to_owned(),
         (_, 0) => "none of these holds a row back; `millstream quarantine drop TABLE` forgets them".to_owned(),
         (_, holding) => format!(
-            "{} hold rows back: choose a type or a value_max that holds their values, start again, and run `millstream quarantine replay`",
+            "of these {} hold rows back: choose a type or a value_max that holds their values, start again, and run `millstream quarantine replay`",
             group_digits(holding)
         ),
     });

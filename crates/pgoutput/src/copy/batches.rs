@@ -6,7 +6,7 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 use millstream_core::{base::CopyEncoding, warehouse::physical_name, ColumnSchema, ColumnType, TypeKind};
 
-use super::{CopyError, CopyReader};
+use super::{CopyError, CopyReader, Row};
 use crate::{column::ColumnBuilder, types::arrow_field, value::ValueError};
 
 /// A field of the stream and what becomes of it.
@@ -40,8 +40,6 @@ pub struct RowError {
     pub attnum: i16,
     /// What is wrong.
     pub error: ValueError,
-    /// The row's fields as they stand in the stream.
-    pub fields: Vec<Option<Vec<u8>>>,
 }
 
 /// Reads a stream into record batches, columns in the stream's order.
@@ -121,6 +119,11 @@ impl<R: Read> CopyBatches<R> {
         self.reader.offset()
     }
 
+    /// The row of the last error as it stands in the stream, until the next batch is asked for.
+    pub fn failed_row(&self) -> Row<'_> {
+        self.reader.row()
+    }
+
     /// The next batch; `None` behind the last.
     pub fn next_batch(&mut self) -> Result<Option<RecordBatch>, CopyError> {
         while self.rows < self.rows_max && self.reader.offset() - self.batch_offset < self.bytes_max {
@@ -166,13 +169,7 @@ impl<R: Read> CopyBatches<R> {
                 (Some(field), CopyEncoding::Text) => builder.push_text(field),
             };
             if let Err(error) = pushed {
-                let error = RowError {
-                    row: number,
-                    column: index,
-                    attnum: column.attnum,
-                    error,
-                    fields: row.fields().map(|field| field.map(<[u8]>::to_vec)).collect(),
-                };
+                let error = RowError { row: number, column: index, attnum: column.attnum, error };
                 let rows = self.rows;
                 let builders = self.columns.iter_mut().filter_map(|column| column.builder.as_mut());
                 builders.for_each(|builder| builder.truncate(rows));

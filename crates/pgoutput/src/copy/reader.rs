@@ -21,6 +21,8 @@ pub struct CopyReader<R> {
     /// What of the buffer is filled and not yet taken.
     start: usize,
     end: usize,
+    /// How many bytes are waited for.
+    wanted: usize,
     /// Where in the stream `start` stands.
     offset: u64,
     /// Where each field of the current row stands in the buffer; `None` is NULL.
@@ -68,6 +70,7 @@ impl<R: Read> CopyReader<R> {
             buffer: vec![0; BUFFER_BYTES_START],
             start: 0,
             end: 0,
+            wanted: 0,
             offset: 0,
             fields: Vec::new(),
             state: State::Header,
@@ -100,6 +103,11 @@ impl<R: Read> CopyReader<R> {
         }
     }
 
+    /// The row handed out last, until the next one is asked for.
+    pub fn row(&self) -> Row<'_> {
+        Row { buffer: &self.buffer, fields: &self.fields }
+    }
+
     fn malformed(&self, what: &'static str) -> CopyError {
         CopyError::Malformed { offset: self.offset, what }
     }
@@ -118,7 +126,9 @@ impl<R: Read> CopyReader<R> {
         }
         if self.end == self.buffer.len() {
             // A row is longer than the buffer: it doubles, so that a long row is copied a few times and not in every read.
-            self.buffer.resize(self.buffer.len() * 2, 0);
+            // Not beyond what the row is said to need: a value can be a gigabyte. Nor at once to it: that can be a lie.
+            let enough = self.wanted.max(self.buffer.len()) + BUFFER_BYTES_START;
+            self.buffer.resize((self.buffer.len() * 2).min(enough), 0);
         }
         loop {
             match self.input.read(&mut self.buffer[self.end..]) {
@@ -137,6 +147,7 @@ impl<R: Read> CopyReader<R> {
 
     /// Makes sure that so many bytes are there.
     fn need(&mut self, bytes: usize) -> Result<(), CopyError> {
+        self.wanted = bytes;
         while self.end - self.start < bytes {
             if !self.fill()? {
                 return Err(CopyError::Truncated { offset: self.offset + (self.end - self.start) as u64 });
