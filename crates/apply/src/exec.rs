@@ -274,6 +274,7 @@ impl<'a> Execution<'a> {
                 // It may hold rows from before it was published; only reading it tells.
                 phase: Phase::NeedsResync { reason: "the table is new".into(), fence: None },
                 history_since: None,
+                uncertain: Vec::new(),
             };
             self.transaction.create_table(&table.to_state()?)?;
             self.changed.insert(schema.id, (table, layout));
@@ -304,6 +305,8 @@ impl<'a> Execution<'a> {
         table.layout = evolution.layout;
         if let Some(reason) = evolution.resync {
             let fence = table.phase.fence().cloned();
+            let last = self.transaction.last_change(&held)?;
+            table.doubt(last, &reason);
             table.phase = Phase::NeedsResync { reason, fence };
         }
         tracing::info!(

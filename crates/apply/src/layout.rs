@@ -175,6 +175,9 @@ pub fn evolve(
         }
     }
 
+    if let Some(doubt) = &new.storage.doubt {
+        resync = Some(doubt.clone());
+    }
     // A rewrite whose cause shows nowhere, and that nothing proves to be harmless.
     if rewritten && resync.is_none() {
         resync = Some("the table was rewritten".to_owned());

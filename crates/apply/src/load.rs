@@ -202,6 +202,7 @@ impl Applier {
             layout,
             phase: Phase::Loading { base, fence: from.fence.clone(), chunks: Vec::new() },
             history_since: Some(at),
+            uncertain: Vec::new(),
         };
         chunks.extend(number);
         let is_whole = from.is_complete() && from.chunks.iter().all(|chunk| chunks.contains(&chunk.number));
@@ -262,6 +263,7 @@ impl Applier {
             let counts = execution.replace(id, at)?;
             let Some(mut table) = execution.current(id).cloned() else { return Ok(counts) };
             table.phase = Phase::Live { fence: None };
+            table.settle(at);
             table.history_since.get_or_insert(at);
             execution.put(table)?;
             Ok(counts)

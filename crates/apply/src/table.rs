@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use millstream_core::{
     base::BaseId,
-    warehouse::{Moment, TableLayout, TableState},
+    warehouse::{Moment, TableLayout, TableState, Uncertain},
     Fence, Lsn, TableSchema,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApplyError;
+
+/// Stretches of uncertain history that are kept apart for a table. Beyond that the two oldest become one.
+const UNCERTAIN_MAX: usize = 100;
 
 /// What a table is going through.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,9 +90,32 @@ pub struct Table {
     pub phase: Phase,
     /// Since when its history is complete.
     pub history_since: Option<Moment>,
+    /// Where its history is not certain, oldest first; only the last may be without an end.
+    pub uncertain: Vec<Uncertain>,
 }
 
 impl Table {
+    /// Notes that history is not certain behind `last`, the table's last change, until it has been read again.
+    pub(crate) fn doubt(&mut self, last: Option<Moment>, reason: &str) {
+        let Some(since) = self.history_since.filter(|_| self.layout.history) else { return };
+        if self.uncertain.last().is_some_and(|last| last.to.is_none()) {
+            return;
+        }
+        if self.uncertain.len() >= UNCERTAIN_MAX {
+            let second = self.uncertain.remove(1);
+            self.uncertain[0].to = second.to;
+        }
+        let from = last.filter(|last| last.position >= since.position).unwrap_or(since);
+        self.uncertain.push(Uncertain { from, to: None, reason: reason.to_owned() });
+    }
+
+    /// Notes that the table was read again.
+    pub(crate) fn settle(&mut self, at: Moment) {
+        if let Some(open) = self.uncertain.last_mut().filter(|last| last.to.is_none()) {
+            open.to = Some(at);
+        }
+    }
+
     /// As the warehouse keeps it.
     pub fn to_state(&self) -> Result<TableState, ApplyError> {
         let json = |result: serde_json::Result<String>| {
@@ -100,6 +126,7 @@ impl Table {
             schema_json: json(serde_json::to_string(&*self.schema))?,
             phase_json: json(serde_json::to_string(&self.phase))?,
             history_since: self.history_since,
+            uncertain: self.uncertain.clone(),
         })
     }
 
@@ -110,7 +137,80 @@ impl Table {
             schema: Arc::new(serde_json::from_str(&state.schema_json).map_err(error)?),
             phase: serde_json::from_str(&state.phase_json).map_err(error)?,
             history_since: state.history_since,
+            uncertain: state.uncertain,
             layout: state.layout,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_core::{warehouse::AsOf, Position, Timestamp};
+
+    use super::*;
+
+    fn at(lsn: u64) -> Moment {
+        Moment { time: Timestamp(lsn as i64), position: Position { commit_lsn: Lsn(lsn), ordinal: 0 } }
+    }
+
+    fn table() -> Table {
+        let schema: TableSchema = serde_json::from_value(serde_json::json!({
+            "id": 7, "name": {"schema": "s", "name": "t"}, "columns": [], "key": null,
+            "replica_identity": "default", "relfilenode": 1, "class_xmin": 1,
+        }))
+        .unwrap();
+        let selection = crate::layout::Selection {
+            target_schema: None,
+            options: Box::new(|_| Some(crate::layout::TableOptions::default())),
+        };
+        Table {
+            layout: selection.layout(&schema).unwrap(),
+            schema: Arc::new(schema),
+            phase: Phase::Live { fence: None },
+            history_since: Some(at(10)),
+            uncertain: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_stretch_begins_at_the_last_change_and_ends_when_the_table_was_read_again() {
+        let mut table = table();
+        table.doubt(Some(at(20)), "first");
+        table.doubt(Some(at(30)), "second");
+        let [open] = &table.uncertain[..] else { panic!("{:?}", table.uncertain) };
+        assert!(
+            !open.covers(AsOf::Lsn(Lsn(19)))
+                && open.covers(AsOf::Lsn(Lsn(20)))
+                && open.covers(AsOf::Lsn(Lsn(99)))
+        );
+        table.settle(at(40));
+        table.settle(at(50));
+        let ended = &table.uncertain[0];
+        assert_eq!((ended.to, ended.reason.as_str()), (Some(at(40)), "first"));
+        assert!(ended.covers(AsOf::Time(Timestamp(39))) && !ended.covers(AsOf::Time(Timestamp(40))));
+        // It survives being kept.
+        assert_eq!(Table::from_state(table.to_state().unwrap()).unwrap(), table);
+    }
+
+    #[test]
+    fn nothing_is_uncertain_before_history_begins_or_where_there_is_none() {
+        let mut one = table();
+        one.doubt(None, "no row was ever seen");
+        assert_eq!(one.uncertain[0].from, at(10));
+        let mut none = table();
+        none.layout.history = false;
+        none.doubt(Some(at(20)), "no history");
+        assert_eq!(none.uncertain, []);
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_stretches_become_one() {
+        let mut table = table();
+        for number in 1..=UNCERTAIN_MAX as u64 + 1 {
+            table.doubt(Some(at(number * 100)), "again");
+            table.settle(at(number * 100 + 10));
+        }
+        assert_eq!(table.uncertain.len(), UNCERTAIN_MAX);
+        assert_eq!((table.uncertain[0].from, table.uncertain[0].to), (at(100), Some(at(210))));
     }
 }

@@ -1,6 +1,6 @@
 //! What `millstream status` says: the contract's document, and how a person reads it.
 
-use millstream_core::{Lsn, Timestamp};
+use millstream_core::{warehouse::Uncertain, Lsn, Timestamp};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
@@ -123,10 +123,43 @@ pub struct TableStatus {
     /// The source's time up to which it is applied.
     #[serde(serialize_with = "serialize_time")]
     pub applied_at: Option<Timestamp>,
+    /// Where its history may not be what was at the source.
+    pub uncertain: Vec<UncertainStatus>,
     /// Changes set aside.
     pub quarantined: u64,
     /// Views that no longer work since one of its columns changed.
     pub broken_dependents: Vec<String>,
+}
+
+/// One of `tables[].uncertain`.
+#[derive(Debug, Clone, Serialize)]
+pub struct UncertainStatus {
+    /// Commit LSN of the last transaction whose changes are certain.
+    #[serde(serialize_with = "serialize_lsn")]
+    pub from: Option<Lsn>,
+    /// From this position on everything is certain again; `None`: the table has still to be read again.
+    #[serde(serialize_with = "serialize_lsn")]
+    pub to: Option<Lsn>,
+    /// The same as times.
+    #[serde(serialize_with = "serialize_time")]
+    pub from_time: Option<Timestamp>,
+    /// The same as times.
+    #[serde(serialize_with = "serialize_time")]
+    pub to_time: Option<Timestamp>,
+    /// Why.
+    pub reason: String,
+}
+
+impl From<&Uncertain> for UncertainStatus {
+    fn from(of: &Uncertain) -> Self {
+        UncertainStatus {
+            from: Some(of.from.position.commit_lsn),
+            to: of.to.map(|to| to.position.commit_lsn),
+            from_time: Some(of.from.time),
+            to_time: of.to.map(|to| to.time),
+            reason: of.reason.clone(),
+        }
+    }
 }
 
 fn serialize_lsn<S: Serializer>(lsn: &Option<Lsn>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -277,6 +310,16 @@ fn print_tables(output: &Output, tables: &[serde_json::Value]) -> Result<(), Fai
         output.line(&line(row.each_ref().map(String::as_str)))?;
         if let Some(reason) = table["reason"].as_str() {
             output.line(&format!("  {}", output.paint_data(Style::Warning, reason)))?;
+        }
+        let uncertain = table["uncertain"].as_array().map_or(&[][..], Vec::as_slice);
+        if let Some(last) = uncertain.last() {
+            let from = last["from"].as_str().unwrap_or_default();
+            let until = last["to"].as_str().map_or("now".to_owned(), |to| format!("before {to}"));
+            let mut note = format!("history is not certain from {from} to {until}");
+            if uncertain.len() > 1 {
+                note.push_str(&format!(", and in {} stretches before", uncertain.len() - 1));
+            }
+            output.line(&format!("  {}", output.paint_data(Style::Warning, &note)))?;
         }
         for view in table["broken_dependents"].as_array().into_iter().flatten() {
             let view = view.as_str().unwrap_or_default();

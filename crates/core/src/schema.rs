@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::PgType;
+use crate::{position::Lsn, types::PgType};
 
 /// A table's identity at the source: the OID of its `pg_class` row. A table dropped and created again is another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -103,6 +103,16 @@ pub struct StorageMark {
     pub form: u64,
     /// The leaves of a partitioned table, whose own file node is always 0, by OID.
     pub leaves: Vec<Leaf>,
+    /// Attribute numbers of the columns that were dropped by [`Self::read_at`], ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<i16>,
+    /// Where the source's WAL ended when the catalogue was read, or a little before. 0: not known.
+    #[serde(default)]
+    pub read_at: Lsn,
+    /// What could not be told for certain of the table as it was at the position of this schema, for people. The table has to be read again, and
+    /// what history says until then may not be what was at the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
 }
 
 /// A partition that holds rows.
@@ -176,7 +186,7 @@ mod tests {
             replica_identity: ReplicaIdentity::Full,
             relfilenode,
             class_xmin: 1,
-            storage: StorageMark { form, leaves: leaves.collect() },
+            storage: StorageMark { form, leaves: leaves.collect(), ..StorageMark::default() },
         }
     }
 

@@ -191,6 +191,29 @@ pub struct Moment {
     pub position: Position,
 }
 
+/// A stretch in which a table's history may not be what was at the source. What was before it and what is from its end on is exact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uncertain {
+    /// The table's last change before what could not be followed for certain.
+    pub from: Moment,
+    /// When the table had been read again; `None`: it has not been so far.
+    pub to: Option<Moment>,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl Uncertain {
+    /// Whether a read at this point falls into it.
+    pub fn covers(&self, point: AsOf) -> bool {
+        match point {
+            AsOf::Time(time) => self.from.time <= time && self.to.is_none_or(|to| time < to.time),
+            AsOf::Lsn(lsn) => {
+                self.from.position.commit_lsn <= lsn && self.to.is_none_or(|to| lsn < to.position.commit_lsn)
+            }
+        }
+    }
+}
+
 /// What a replicated table has come to. Kept in the warehouse, opaque to it but for the layout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableState {
@@ -202,6 +225,9 @@ pub struct TableState {
     pub phase_json: String,
     /// Since when history is complete: the snapshot's time and position.
     pub history_since: Option<Moment>,
+    /// Where history is not certain, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncertain: Vec<Uncertain>,
 }
 
 /// How far a warehouse has come. Stands in the same transaction as the data it speaks of.
@@ -358,6 +384,9 @@ pub trait WarehouseTransaction {
     /// Makes the current rows equal the staged ones: what differs becomes versions at the moment (`SNAPSHOT`, and `DELETE` events), what is equal stays
     /// untouched. Clears the stage.
     fn replace_with_staged(&mut self, layout: &TableLayout, at: Moment) -> Result<ReplaceCounts>;
+
+    /// The moment of the table's last change, as this transaction sees it; `None`: it holds neither rows nor versions.
+    fn last_change(&mut self, layout: &TableLayout) -> Result<Option<Moment>>;
 
     /// Keeps changes that were set aside.
     fn quarantine(&mut self, changes: &[QuarantinedChange]) -> Result<()>;

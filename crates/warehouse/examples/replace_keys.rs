@@ -58,6 +58,7 @@ fn state() -> TableState {
         schema_json: "{}".into(),
         phase_json: "{}".into(),
         history_since: Some(Moment { time: Timestamp(0), position: Position::default() }),
+        uncertain: Vec::new(),
     }
 }
 

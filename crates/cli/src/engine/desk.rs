@@ -9,8 +9,8 @@ use millstream_warehouse::{DuckDb, DuckHandle};
 use serde_json::value::to_raw_value;
 
 use super::{
-    catch_up, open, plan, provision::Remembered, quarantine, query, report, resync, session::Live, tail,
-    verify, warehouse_file,
+    catch_up, models, open, plan, provision::Remembered, quarantine, query, report, resync, session::Live,
+    tail, verify, warehouse_file,
 };
 use crate::{
     config::{nearest, Project},
@@ -201,6 +201,12 @@ impl Handler for Desk {
             Request::Plan => plan::run(self),
             Request::Sql { sql, as_of } => {
                 let mut reader = self.warehouse()?.reader()?;
+                if let Some(as_of) = &as_of {
+                    let models = models::read(&self.project).unwrap_or_default();
+                    for warning in query::uncertainty(&self.warehouse()?.tables()?, &models, &sql, as_of)? {
+                        emit.emit(Event::Warning(warning))?;
+                    }
+                }
                 query::sql(&mut reader, &sql, as_of.as_deref(), emit, cancellation)
             }
             Request::WaitCaughtUp => {

@@ -81,6 +81,7 @@ fn tables(desk: &Desk) -> Result<(Vec<TableStatus>, Option<Lsn>), Failure> {
             history_since: table.history_since.map(|moment| moment.time),
             applied_lsn,
             applied_at,
+            uncertain: table.uncertain.iter().map(Into::into).collect(),
             quarantined: quarantined.remove(&table.layout.id).unwrap_or(0),
             broken_dependents: broken_dependents.collect(),
         });

@@ -96,6 +96,8 @@ pub enum Event {
     Line(Box<RawValue>),
     /// Something to tell the person.
     Note(String),
+    /// Something that the person should see even when quiet.
+    Warning(String),
     /// How far something has come.
     Progress {
         /// What.

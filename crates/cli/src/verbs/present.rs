@@ -63,6 +63,12 @@ impl Emit for Presenter<'_> {
                 }
                 self.output.note(&text);
             }
+            Event::Warning(text) => {
+                if let Some((_, progress)) = &mut self.progress {
+                    progress.clear();
+                }
+                self.output.warn(&text);
+            }
             Event::Progress { label, done, total } => {
                 if self.progress.as_ref().is_none_or(|(shown, _)| *shown != label) {
                     self.progress = Some((label.clone(), self.output.progress(&label)));

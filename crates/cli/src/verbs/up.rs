@@ -237,6 +237,9 @@ impl Up<'_> {
                         "had columns dropped or renamed while changes of before were still on their way, and which of them was `{column}` can't be \
                          told; it is read again to be sure (`millstream verify {name}` compares it)"
                     ),
+                    TableChange::Unclear(Doubt::ValueUnknown { column }) => format!(
+                        "had the column `{column}` for a while, and what rows from before it held in it can't be told; it is read again to be sure"
+                    ),
                 };
                 self.output.warn(&format!("{name} {what}"));
             }

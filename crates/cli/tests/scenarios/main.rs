@@ -22,6 +22,7 @@ mod rows;
 mod snapshots;
 mod surroundings;
 mod tables;
+mod unwatched;
 mod variety;
 mod verbs;
 mod warehouse_file;

@@ -7,29 +7,60 @@ use serde_json::Value;
 
 use crate::project::Project;
 
-/// Where the tables differ from the record, as of these commits (indexes, in any order).
-pub(crate) fn record_differences(
+/// What a comparison with the record came to.
+#[derive(Debug, Default)]
+pub(crate) struct Compared {
+    /// What differs, by table and position.
+    pub(crate) differences: BTreeMap<String, String>,
+    /// Tables and positions that the program says it is not certain of, and which were left out.
+    pub(crate) uncertain: Vec<(String, String)>,
+}
+
+/// Where the tables differ from the record, as of these commits (indexes, in any order). Left out is exactly what the program itself declares not to
+/// be certain.
+pub(crate) fn compare_record(
     oracle: &Oracle,
     project: &Project,
     commits: &[usize],
     compared: impl Fn(&str) -> bool,
-) -> BTreeMap<String, String> {
+) -> Compared {
     let last = oracle.last().unwrap();
     let mut commits = commits.to_vec();
     commits.sort_unstable();
-    let mut differences = BTreeMap::new();
+    let stretches = uncertain(project);
+    let mut result = Compared::default();
     let mut replay = oracle.replay();
     for index in commits {
         replay.advance(index + 1).unwrap();
         let position = oracle.commits()[index].position();
+        let at = lsn(&position);
         for (name, table) in replay.tables().iter().filter(|(name, _)| compared(name)) {
+            if stretches.get(name).into_iter().flatten().any(|(from, to)| (*from..*to).contains(&at)) {
+                result.uncertain.push((name.clone(), position.clone()));
+                continue;
+            }
             let answer = project.sql_as_of(&format!("SELECT * FROM {name}"), &position);
             if let Err(error) = compare(table, &last[name].columns, &answer) {
-                differences.insert(format!("{name} as of {position}"), error.to_string());
+                result.differences.insert(format!("{name} as of {position}"), error.to_string());
             }
         }
     }
-    differences
+    result
+}
+
+/// From where up to where (that excluded) the program says that each table's history is not certain.
+pub(crate) fn uncertain(project: &Project) -> BTreeMap<String, Vec<(u64, u64)>> {
+    let status: Value = serde_json::from_str(&project.succeed(&["status", "--json"])).unwrap();
+    let end = |to: &Value| to.as_str().map_or(u64::MAX, lsn);
+    let tables = status["tables"].as_array().unwrap().iter();
+    tables
+        .map(|table| {
+            let stretches = table["uncertain"].as_array().unwrap().iter();
+            let stretches =
+                stretches.map(|stretch| (lsn(stretch["from"].as_str().unwrap()), end(&stretch["to"])));
+            (table["name"].as_str().unwrap().to_owned(), stretches.collect())
+        })
+        .collect()
 }
 
 /// Each row that came, changed or went behind `begun` must stand in history once: a change that took effect twice, and left the row as it

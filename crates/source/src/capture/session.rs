@@ -60,8 +60,8 @@ enum Look {
     Empty,
     /// A batch is full.
     Batch(Batch),
-    /// A batch that ends with a relation message.
-    Relation(Batch, Relation),
+    /// A batch that ends with a relation message, and where that stands.
+    Relation(Batch, Relation, Lsn),
 }
 
 struct Batch {
@@ -162,8 +162,8 @@ impl<'a> Session<'a> {
             match self.look()? {
                 Look::Empty => return Ok(()),
                 Look::Batch(batch) => self.hand_on(batch, None).await?,
-                Look::Relation(batch, relation) => {
-                    let schema = self.resolve(&relation).await?;
+                Look::Relation(batch, relation, at) => {
+                    let schema = self.resolve(&relation, at).await?;
                     self.hand_on(batch, Some(schema)).await?;
                 }
             }
@@ -209,7 +209,7 @@ impl<'a> Session<'a> {
                             if let Message::Relation { relation: found, .. } =
                                 Message::decode(bytes, self.in_stream).map_err(undecodable)?
                             {
-                                relation = Some(found);
+                                relation = Some((found, wal_start));
                                 break;
                             }
                         }
@@ -237,7 +237,7 @@ impl<'a> Session<'a> {
         let batch = Batch { frames: self.stream.take(), commits, reply };
         self.capture.observer.received(self.received, batch.frames.len(), transactions, last_commit);
         Ok(match relation {
-            Some(relation) => Look::Relation(batch, relation),
+            Some((relation, at)) => Look::Relation(batch, relation, at),
             None => Look::Batch(batch),
         })
     }
@@ -274,7 +274,7 @@ impl<'a> Session<'a> {
     }
 
     /// Asks the catalogue about a table that the stream has announced.
-    async fn resolve(&mut self, relation: &Relation) -> Result<TableSchema> {
+    async fn resolve(&mut self, relation: &Relation, at: Lsn) -> Result<TableSchema> {
         let types: Vec<(u32, i32)> = relation
             .columns
             .iter()
@@ -282,7 +282,7 @@ impl<'a> Session<'a> {
             .collect();
         let publication = self.capture.config.publication.clone();
         let catalog = read_tables(&mut self.catalog, Some(&publication), &[relation.id], &types).await?;
-        let (schema, doubts) = relation_schema(relation, &catalog, self.capture.known.get(&relation.id));
+        let (schema, doubts) = relation_schema(relation, &catalog, self.capture.known.get(&relation.id), at);
         // One of them is reason enough to read the table again, and the same ones come with every connection until it has been.
         let told = self.capture.doubted.insert(schema.id, doubts.clone());
         if let Some(doubt) = doubts.first().filter(|_| told.as_ref() != Some(&doubts)) {

@@ -3,6 +3,7 @@
 //! Queries are thin and give plain values; what follows from them ([`schema`], [`relation`]) is pure. Nothing here opens a
 //! transaction: a caller that copies rows asks inside the snapshot that it copies from.
 
+mod placing;
 mod read;
 pub mod relation;
 pub mod schema;

@@ -65,7 +65,8 @@ pub(crate) async fn read_tables(
     }
     let oids = array(tables.iter().map(|table| table.0));
     let statement = format!(
-        "SELECT c.oid, n.nspname, c.relname, c.relreplident, c.relfilenode, c.xmin, {FORM_DIGEST}, c.relkind = 'p' \
+        "SELECT c.oid, n.nspname, c.relname, c.relreplident, c.relfilenode, c.xmin, {FORM_DIGEST}, c.relkind = 'p', \
+         CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ({oids})"
     );
     let mut partitioned = false;
@@ -76,7 +77,11 @@ pub(crate) async fn read_tables(
             replica_identity: replica_identity(row.text(3)?)?,
             relfilenode: row.parse(4)?,
             class_xmin: row.parse(5)?,
-            storage: StorageMark { form: row.parse::<i64>(6)? as u64, leaves: Vec::new() },
+            storage: StorageMark {
+                form: row.parse::<i64>(6)? as u64,
+                read_at: row.parse(8)?,
+                ..StorageMark::default()
+            },
             attributes: Vec::new(),
             primary_key: None,
             identity_index: None,
@@ -163,6 +168,9 @@ async fn read_attributes(
             published: row.flag(8),
         };
         if let Some(table) = catalog.tables.get_mut(&TableId(row.parse(0)?)) {
+            if attribute.dropped {
+                table.storage.gone.push(attribute.attnum);
+            }
             table.attributes.push(attribute);
         }
     }

@@ -3,11 +3,14 @@
 //! A relation message names columns and types and knows no attribute numbers; the catalogue knows the numbers, but is that of *now*: while
 //! capture catches up, a column can have been renamed or dropped since. Columns come in the order of their numbers on both
 //! sides, which settles nearly everything: what can't be told for certain is reported as a [`Doubt`], never guessed in silence.
+//! Which numbers can be a message's is the matter of [`super::placing`].
 
-use millstream_core::{ColumnSchema, ReplicaIdentity, TableSchema};
-use millstream_pgoutput::message::{Relation, RelationColumn};
+use std::fmt;
 
-use super::{Attribute, CatalogTable, CatalogTables};
+use millstream_core::{ColumnSchema, Lsn, ReplicaIdentity, StorageMark, TableSchema};
+use millstream_pgoutput::message::Relation;
+
+use super::{placing::place, CatalogTable, CatalogTables};
 
 /// What could not be told for certain. The table has to be compared with the source (resynced).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,57 +22,94 @@ pub enum Doubt {
         /// Its name.
         column: String,
     },
+    /// A column that was added, seen, and dropped again: what rows older than itself held in it went with it.
+    ValueUnknown {
+        /// Its name.
+        column: String,
+    },
 }
 
-/// A file node that no table is ever seen with. Not 0, which every partitioned table has.
-const RELFILENODE_IN_DOUBT: u32 = u32::MAX;
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doubt::TableGone => write!(f, "the table was dropped before its form could be read"),
+            Doubt::ColumnUnclear { column } => write!(
+                f,
+                "columns were dropped or renamed before changes of before were read, and which of them was `{column}` can't be told"
+            ),
+            Doubt::ValueUnknown { column } => write!(
+                f,
+                "the column `{column}` was added and dropped before its changes were read, and what older rows held in it can't be told"
+            ),
+        }
+    }
+}
 
-/// The schema that the message announces. `known` is the table as it was last.
+/// The schema that the message announces. `known` is the table as it was last, `at` where the message stands.
 pub(crate) fn relation_schema(
     relation: &Relation,
     catalog: &CatalogTables,
     known: Option<&TableSchema>,
+    at: Lsn,
 ) -> (TableSchema, Vec<Doubt>) {
     let table = catalog.tables.get(&relation.id);
     let attributes = table.map_or(&[][..], |table| &table.attributes);
-    let (attnums, mut doubts) = place(&relation.columns, attributes, known);
+    let (attnums, unclear) = place(&relation.columns, attributes, known, at);
+    let mut doubts: Vec<Doubt> = unclear
+        .iter()
+        .map(|&index| Doubt::ColumnUnclear { column: relation.columns[index].name.clone() })
+        .collect();
     if table.is_none() && known.is_none() {
         doubts.push(Doubt::TableGone);
     }
-    let columns: Vec<ColumnSchema> = relation
-        .columns
-        .iter()
-        .zip(attnums)
-        .map(|(column, attnum)| {
-            let attribute =
-                attributes.iter().find(|attribute| attribute.attnum == attnum && !attribute.dropped);
-            ColumnSchema {
-                attnum,
-                name: column.name.clone(),
-                pg_type: catalog.pg_type(column.type_oid, column.type_modifier),
-                not_null: attribute.is_some_and(|attribute| attribute.not_null),
-                missing_value: attribute.and_then(|attribute| attribute.missing_value.clone()),
-            }
-        })
-        .collect();
+    let mut columns: Vec<ColumnSchema> = Vec::with_capacity(attnums.len());
+    for (index, (column, attnum)) in relation.columns.iter().zip(attnums).enumerate() {
+        let attribute = attributes.iter().find(|attribute| attribute.attnum == attnum);
+        let alive = attribute.filter(|attribute| !attribute.dropped && !unclear.contains(&index));
+        let missing_value = alive.and_then(|attribute| attribute.missing_value.clone());
+        // It went with the column, or it is that of a type which the column took later.
+        let went = attribute.is_some_and(|attribute| attribute.dropped)
+            || (missing_value.is_some()
+                && alive.is_some_and(|attribute| !same_text(attribute.type_oid, column.type_oid)));
+        if went && known.is_some_and(|known| known.column_by_attnum(attnum).is_none()) {
+            doubts.push(Doubt::ValueUnknown { column: column.name.clone() });
+        }
+        columns.push(ColumnSchema {
+            attnum,
+            name: column.name.clone(),
+            pg_type: catalog.pg_type(column.type_oid, column.type_modifier),
+            not_null: alive.is_some_and(|attribute| attribute.not_null),
+            missing_value: missing_value.filter(|_| !went),
+        });
+    }
     let schema = TableSchema {
         id: relation.id,
         name: relation.name.clone(),
         key: key(relation, table, known, &columns),
         columns,
         replica_identity: relation.replica_identity,
-        // Whoever follows the schema finds the table rewritten and has it read again, even where a kill takes whoever was told of the doubt.
-        relfilenode: match doubts[..] {
-            [] => table.map(|table| table.relfilenode).or(known.map(|known| known.relfilenode)).unwrap_or(0),
-            _ => RELFILENODE_IN_DOUBT,
-        },
+        relfilenode: table
+            .map(|table| table.relfilenode)
+            .or(known.map(|known| known.relfilenode))
+            .unwrap_or(0),
         class_xmin: table.map(|table| table.class_xmin).or(known.map(|known| known.class_xmin)).unwrap_or(0),
-        storage: table
-            .map(|table| table.storage.clone())
-            .or(known.map(|known| known.storage.clone()))
-            .unwrap_or_default(),
+        storage: StorageMark {
+            // Whoever follows the schema has the table read again, even where a kill takes whoever was told of the doubt.
+            doubt: doubts.first().map(Doubt::to_string),
+            ..table
+                .map(|table| table.storage.clone())
+                .or(known.map(|known| known.storage.clone()))
+                .unwrap_or_default()
+        },
     };
     (schema, doubts)
+}
+
+/// Whether a value prints the same in both types.
+fn same_text(one: u32, other: u32) -> bool {
+    /// `text` and `varchar`: one becomes the other without a rewrite.
+    const TEXTS: [u32; 2] = [25, 1043];
+    one == other || (TEXTS.contains(&one) && TEXTS.contains(&other))
 }
 
 /// The message marks the columns of the replica identity; their order, and the key under `FULL` (where it marks all), are the catalogue's.
@@ -101,82 +141,12 @@ fn key(
     (!marked.is_empty()).then_some(marked)
 }
 
-/// Attribute numbers of the message's columns.
-fn place(
-    columns: &[RelationColumn],
-    attributes: &[Attribute],
-    known: Option<&TableSchema>,
-) -> (Vec<i16>, Vec<Doubt>) {
-    let mut doubts = Vec::new();
-    let mut placed: Vec<Option<i16>> = columns
-        .iter()
-        .map(|column| {
-            // By name, now; or by the name it had when we saw it last, if it still can be that column.
-            let now = attributes.iter().find(|attribute| !attribute.dropped && attribute.name == column.name);
-            let before =
-                known.and_then(|known| known.columns.iter().find(|before| before.name == column.name));
-            match (now, before) {
-                // The name has gone to another column, and the message may be from before that. The types tell, where they differ.
-                (Some(now), Some(before)) if now.attnum != before.attnum => {
-                    let is_now = now.type_oid == column.type_oid;
-                    let is_before = before.pg_type.oid == column.type_oid;
-                    if is_now == is_before {
-                        doubts.push(Doubt::ColumnUnclear { column: column.name.clone() });
-                    }
-                    Some(if is_before && !is_now { before.attnum } else { now.attnum })
-                }
-                (Some(now), _) => Some(now.attnum),
-                (None, Some(before)) => Some(before.attnum),
-                (None, None) => None,
-            }
-        })
-        .collect();
-    // The order must rise; a number out of order belongs to a name that has moved since.
-    for index in 0..placed.len() {
-        if placed[index]
-            .is_some_and(|attnum| placed[..index].iter().flatten().any(|before| *before >= attnum))
-        {
-            placed[index] = None;
-        }
-    }
-    let mut index = 0;
-    while index < columns.len() {
-        if placed[index].is_some() {
-            index += 1;
-            continue;
-        }
-        let end = (index..columns.len()).find(|i| placed[*i].is_some()).unwrap_or(columns.len());
-        let low = placed[..index].iter().rev().flatten().next().copied().unwrap_or(0);
-        let high = placed.get(end).copied().flatten().unwrap_or(i16::MAX);
-        let gap = index..end;
-        // Candidates lie between the neighbours: dropped since, or renamed since with the same type.
-        let candidates: Vec<i16> = attributes
-            .iter()
-            .filter(|attribute| attribute.attnum > low && attribute.attnum < high)
-            .filter(|attribute| {
-                attribute.dropped
-                    || columns[gap.clone()].iter().any(|column| column.type_oid == attribute.type_oid)
-            })
-            .map(|attribute| attribute.attnum)
-            .collect();
-        if candidates.len() != gap.len() {
-            doubts.extend(gap.clone().map(|i| Doubt::ColumnUnclear { column: columns[i].name.clone() }));
-        }
-        for (offset, i) in gap.enumerate() {
-            // Without candidates: the numbers behind the left neighbour, which at least keep the order.
-            let fallback = low.saturating_add(1).saturating_add(i16::try_from(offset).unwrap_or(i16::MAX));
-            placed[i] = Some(candidates.get(offset).copied().unwrap_or(fallback));
-        }
-        index = end;
-    }
-    (placed.into_iter().map(|attnum| attnum.unwrap_or(0)).collect(), doubts)
-}
-
 #[cfg(test)]
 mod tests {
     use millstream_core::{TableId, TableName};
+    use millstream_pgoutput::message::RelationColumn;
 
-    use super::*;
+    use super::{super::Attribute, *};
 
     fn relation(columns: &[(&str, u32)]) -> Relation {
         Relation {
@@ -227,7 +197,7 @@ mod tests {
         catalog: &CatalogTables,
         known: Option<&TableSchema>,
     ) -> (Vec<i16>, usize) {
-        let (schema, doubts) = relation_schema(relation, catalog, known);
+        let (schema, doubts) = relation_schema(relation, catalog, known, Lsn(100));
         (schema.columns.iter().map(|column| column.attnum).collect(), doubts.len())
     }
 
@@ -235,7 +205,7 @@ mod tests {
     fn columns_are_found_by_name_and_keep_their_numbers() {
         let now = catalog(&[("id", 23), ("", 0), ("a", 25), ("generated", 23)]);
         assert_eq!(attnums(&relation(&[("id", 23), ("a", 25)]), &now, None), (vec![1, 3], 0));
-        let (schema, _) = relation_schema(&relation(&[("id", 23), ("a", 25)]), &now, None);
+        let (schema, _) = relation_schema(&relation(&[("id", 23), ("a", 25)]), &now, None, Lsn(100));
         assert_eq!((schema.key, schema.relfilenode), (Some(vec![0]), 7));
     }
 
@@ -263,8 +233,12 @@ mod tests {
         let now = catalog(&[("id", 23), ("", 0), ("", 0), ("z", 25)]);
         let message = relation(&[("id", 23), ("gone", 20), ("z", 25)]);
         assert_eq!(attnums(&message, &now, None).1, 1);
-        let (known, _) =
-            relation_schema(&message, &catalog(&[("id", 23), ("", 0), ("gone", 20), ("z", 25)]), None);
+        let (known, _) = relation_schema(
+            &message,
+            &catalog(&[("id", 23), ("", 0), ("gone", 20), ("z", 25)]),
+            None,
+            Lsn(100),
+        );
         assert_eq!(attnums(&message, &now, Some(&known)), (vec![1, 3, 4], 0));
     }
 
@@ -272,31 +246,124 @@ mod tests {
     fn names_that_two_columns_swapped_since_follow_their_types() {
         let before = catalog(&[("id", 23), ("a", 20), ("b", 25)]);
         let message = relation(&[("id", 23), ("a", 20), ("b", 25)]);
-        let (known, _) = relation_schema(&message, &before, None);
+        let (known, _) = relation_schema(&message, &before, None, Lsn(100));
         let now = catalog(&[("id", 23), ("b", 20), ("a", 25)]);
         assert_eq!(attnums(&message, &now, Some(&known)), (vec![1, 2, 3], 0));
     }
 
     #[test]
-    fn a_name_that_went_to_a_column_of_the_same_type_is_a_doubt_once_and_marks_the_table_as_rewritten() {
+    fn a_name_that_went_to_a_column_of_the_same_type_is_a_doubt_that_the_schema_carries() {
         let before = catalog(&[("id", 23), ("a", 25)]);
         let message = relation(&[("id", 23), ("a", 25)]);
-        let (known, _) = relation_schema(&message, &before, None);
+        let (known, _) = relation_schema(&message, &before, None, Lsn(100));
         assert_eq!(known.relfilenode, 7);
         let now = catalog(&[("id", 23), ("", 0), ("a", 25)]);
-        let (schema, doubts) = relation_schema(&message, &now, Some(&known));
-        assert_eq!((doubts.len(), schema.relfilenode), (1, RELFILENODE_IN_DOUBT));
-        assert_eq!(attnums(&message, &now, Some(&schema)), (vec![1, 3], 0));
+        let (schema, doubts) = relation_schema(&message, &now, Some(&known), Lsn(100));
+        assert_eq!(doubts, [Doubt::ColumnUnclear { column: "a".into() }]);
+        assert!(schema.storage.doubt.unwrap().contains("`a`"));
+        assert_eq!(known.storage.doubt, None);
         let now = catalog(&[("id", 23), ("b", 25), ("a", 25)]);
-        assert_eq!(attnums(&message, &now, Some(&known)).1, 1);
+        // It had the name as long as the younger one was not there, which the message would list.
+        assert_eq!(attnums(&message, &now, Some(&known)), (vec![1, 2], 0));
     }
 
     #[test]
     fn a_table_dropped_since_is_a_doubt_and_keeps_its_order() {
         let message = relation(&[("id", 23), ("a", 25)]);
-        let (schema, doubts) = relation_schema(&message, &CatalogTables::default(), None);
+        let (schema, doubts) = relation_schema(&message, &CatalogTables::default(), None, Lsn(100));
         assert!(doubts.contains(&Doubt::TableGone));
         assert_eq!(schema.columns.iter().map(|column| column.attnum).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(schema.key, Some(vec![0]));
+    }
+
+    /// The same, of a catalogue that was read at a position.
+    fn read_at(lsn: u64, columns: &[(&str, u32)]) -> CatalogTables {
+        let mut catalog = catalog(columns);
+        for table in catalog.tables.values_mut() {
+            table.storage.read_at = Lsn(lsn);
+            let gone = table.attributes.iter().filter(|attribute| attribute.dropped);
+            table.storage.gone = gone.map(|attribute| attribute.attnum).collect();
+        }
+        catalog
+    }
+
+    #[test]
+    fn a_column_that_was_gone_before_the_message_is_not_taken_for_one_of_it() {
+        let old = relation(&[("id", 23), ("a", 25)]);
+        let message = relation(&[("id", 23), ("a", 25), ("x", 25)]);
+        let now = catalog(&[("id", 23), ("a", 25), ("", 0), ("x", 25)]);
+        for (read, doubts) in [(99, 0), (101, 1)] {
+            let before = read_at(read, &[("id", 23), ("a", 25), ("", 0)]);
+            let (known, _) = relation_schema(&old, &before, None, Lsn(50));
+            assert_eq!(attnums(&message, &now, Some(&known)).1, doubts, "read at {read}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_added_dropped_and_added_again_is_a_doubt() {
+        let (known, _) =
+            relation_schema(&relation(&[("id", 23)]), &read_at(50, &[("id", 23)]), None, Lsn(50));
+        let now = catalog(&[("id", 23), ("", 0), ("x", 25)]);
+        let (_, doubts) = relation_schema(&relation(&[("id", 23), ("x", 25)]), &now, Some(&known), Lsn(100));
+        assert_eq!(doubts[0], Doubt::ColumnUnclear { column: "x".into() });
+        // In a message that has both, each has its place. What older rows held in the one that is gone went with it.
+        let both = relation(&[("id", 23), ("y", 25), ("x", 25)]);
+        let (schema, doubts) = relation_schema(&both, &now, Some(&known), Lsn(100));
+        assert_eq!(schema.columns.iter().map(|column| column.attnum).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(doubts, [Doubt::ValueUnknown { column: "y".into() }]);
+    }
+
+    #[test]
+    fn a_column_that_lives_was_in_every_message_since_it_was_known() {
+        let (known, _) = relation_schema(
+            &relation(&[("id", 23), ("a", 25)]),
+            &catalog(&[("id", 23), ("a", 25)]),
+            None,
+            Lsn(50),
+        );
+        let now = catalog(&[("id", 23), ("b", 25), ("x", 25)]);
+        // `x` was a name of the second column for a while: the third was not there yet.
+        assert_eq!(attnums(&relation(&[("id", 23), ("x", 25)]), &now, Some(&known)), (vec![1, 2], 0));
+        assert_eq!(
+            attnums(&relation(&[("id", 23), ("b", 25), ("x", 25)]), &now, Some(&known)),
+            (vec![1, 2, 3], 0)
+        );
+    }
+
+    #[test]
+    fn a_column_that_took_the_place_of_one_that_was_known_is_itself() {
+        let (known, _) = relation_schema(
+            &relation(&[("id", 23), ("a", 25)]),
+            &catalog(&[("id", 23), ("a", 25)]),
+            None,
+            Lsn(50),
+        );
+        let now = catalog(&[("id", 23), ("", 0), ("b", 25)]);
+        assert_eq!(attnums(&relation(&[("id", 23), ("b", 25)]), &now, Some(&known)), (vec![1, 3], 0));
+        // This can be the old one, or the new one by a name that it took over and gave up again.
+        assert_eq!(attnums(&relation(&[("id", 23), ("a", 25)]), &now, Some(&known)).1, 1);
+        // It had another name in between, and is dropped.
+        assert_eq!(
+            attnums(&relation(&[("id", 23), ("c", 25)]), &catalog(&[("id", 23), ("", 0)]), Some(&known)),
+            (vec![1, 2], 0)
+        );
+    }
+
+    #[test]
+    fn what_older_rows_hold_is_never_taken_from_another_column_or_type() {
+        let (known, _) = relation_schema(&relation(&[("id", 23)]), &catalog(&[("id", 23)]), None, Lsn(50));
+        let schema_of = |columns: &[(&str, u32)], message: &[(&str, u32)]| {
+            let mut now = catalog(columns);
+            let table = now.tables.get_mut(&TableId(1)).unwrap();
+            table.attributes.iter_mut().for_each(|attribute| attribute.missing_value = Some("d".into()));
+            relation_schema(&relation(message), &now, Some(&known), Lsn(100))
+        };
+        let (schema, doubts) = schema_of(&[("id", 23), ("x", 25)], &[("id", 23), ("x", 1043)]);
+        assert_eq!((schema.columns[1].missing_value.as_deref(), doubts.len()), (Some("d"), 0));
+        let (schema, doubts) = schema_of(&[("id", 23), ("x", 25)], &[("id", 23), ("x", 23)]);
+        assert_eq!(schema.columns[1].missing_value, None);
+        assert_eq!(doubts, [Doubt::ValueUnknown { column: "x".into() }]);
+        let (schema, doubts) = schema_of(&[("id", 23), ("", 0), ("x", 25)], &[("id", 23), ("x", 25)]);
+        assert_eq!((&schema.columns[1].missing_value, doubts.len()), (&None, 1));
     }
 }

@@ -1,13 +1,15 @@
 //! One warehouse transaction: tables made and changed, rows written, progress stated, all or nothing.
 
-use arrow_array::{cast::AsArray, types, ArrayRef, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use arrow_array::{
+    cast::AsArray, types, Array, ArrayRef, RecordBatch, StringArray, UInt32Array, UInt64Array,
+};
 use millstream_core::{
     log::Result,
     warehouse::{
         meta, physical_name, Alteration, Moment, Operation, Progress, QuarantinedChange, ReplaceCounts,
         RowGroup, TableLayout, TableState, WarehouseTransaction,
     },
-    TableId,
+    Lsn, Position, TableId, Timestamp,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -248,6 +250,27 @@ impl WarehouseTransaction for DuckTransaction<'_> {
         }
         self.delete_all(&current(layout.id))?;
         Ok(())
+    }
+
+    fn last_change(&mut self, layout: &TableLayout) -> Result<Option<Moment>> {
+        // Times never run back in the order of positions, so the largest of each belong together.
+        let batches = self
+            .connection
+            .query(&format!(
+                "SELECT max(lsn)::UBIGINT, epoch_us(max(moment))::BIGINT FROM (SELECT max(_lsn) AS lsn, max(valid_from) AS moment FROM {} \
+                 UNION ALL SELECT max(_lsn_to), max(valid_to) FROM {})",
+                current(layout.id),
+                closed(layout.id)
+            ))
+            .map_err(failed(format!("looking for the last change of {}", layout.target)))?;
+        let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
+        let lsn = batch.column(0).as_primitive::<types::UInt64Type>();
+        let micros = batch.column(1).as_primitive::<types::Int64Type>();
+        if lsn.is_null(0) || micros.is_null(0) {
+            return Ok(None);
+        }
+        let position = Position { commit_lsn: Lsn(lsn.value(0)), ordinal: 0 };
+        Ok(Some(Moment { time: Timestamp(micros.value(0)), position }))
     }
 
     fn clear(&mut self, layout: &TableLayout) -> Result<()> {

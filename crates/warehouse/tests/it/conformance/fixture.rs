@@ -43,6 +43,7 @@ pub(crate) fn table(id: u32, name: &str, columns: Vec<LayoutColumn>, key: Option
         schema_json: "{}".into(),
         phase_json: "\"live\"".into(),
         history_since: Some(moment(10, 0)),
+        uncertain: Vec::new(),
     }
 }
 

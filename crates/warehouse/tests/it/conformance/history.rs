@@ -18,6 +18,7 @@ pub(crate) fn run(make: &impl Fn() -> Box<dyn Warehouse>) {
     before_history_begins_there_is_an_error(make().as_mut());
     closing_a_row_that_is_not_there_names_it(make().as_mut());
     a_table_without_history_keeps_none(make().as_mut());
+    the_last_change_is_known_whatever_it_was(make().as_mut());
 }
 
 /// Items 1 and 2 from the snapshot at 10; 1 updated at 20, 3 inserted and changed at 30 within the transaction, 2 deleted at 40, 1 truncated with 3 at 50.
@@ -44,6 +45,22 @@ fn lived(warehouse: &mut dyn Warehouse) -> TableState {
     transaction.truncate(&state.layout, moment(50, 0)).unwrap();
     transaction.commit().unwrap();
     state
+}
+
+fn the_last_change_is_known_whatever_it_was(warehouse: &mut dyn Warehouse) {
+    let state = items();
+    create(warehouse, &state);
+    let last = |warehouse: &mut dyn Warehouse| warehouse.begin().unwrap().last_change(&state.layout).unwrap();
+    assert_eq!(last(warehouse), None);
+    let rows = open(&[((1, Some("one")), "SNAPSHOT", 10, 0), ((2, None), "INSERT", 20, 3)]);
+    write(warehouse, &state.layout, RowGroup { open: Some(rows), ..RowGroup::default() });
+    assert_eq!(last(warehouse), Some(moment(20, 0)));
+    let rows = RowGroup { close: Some(close(&[(2, 40, 2, true)])), ..RowGroup::default() };
+    write(warehouse, &state.layout, rows);
+    assert_eq!(last(warehouse), Some(moment(40, 0)));
+    let mut transaction = warehouse.begin().unwrap();
+    transaction.truncate(&state.layout, moment(50, 0)).unwrap();
+    assert_eq!(transaction.last_change(&state.layout).unwrap(), Some(moment(50, 0)));
 }
 
 fn versions_follow_inserts_updates_and_deletes(warehouse: &mut dyn Warehouse) {
