@@ -287,6 +287,21 @@ mod tests {
         assert!(evolved(&new).unwrap().resync.unwrap().contains("column n was added"));
     }
 
+    /// The digest proves that nothing was rewritten; of the doubt it says nothing.
+    #[test]
+    fn a_doubt_is_read_again_even_where_nothing_else_changed() {
+        let mut new = base();
+        new.storage.form = 7;
+        let mut old = new.clone();
+        old.relfilenode = 2;
+        let selection = selection();
+        let held = selection.layout(&old).unwrap();
+        assert_eq!(evolve(&selection, &old, &held, &new), None);
+        new.storage.doubt = Some("which column was `a` can't be told".into());
+        let evolution = evolve(&selection, &old, &held, &new).unwrap();
+        assert_eq!(evolution.resync, new.storage.doubt);
+    }
+
     #[test]
     fn a_dropped_column_stays_in_history_and_a_new_one_of_its_name_is_another() {
         let new = table(vec![column(1, "id", TypeKind::Int4), column(3, "a", TypeKind::Int4)]);

@@ -12,17 +12,18 @@ use crate::project::Project;
 pub(crate) struct Compared {
     /// What differs, by table and position.
     pub(crate) differences: BTreeMap<String, String>,
-    /// Tables and positions that the program says it is not certain of, and which were left out.
-    pub(crate) uncertain: Vec<(String, String)>,
+    /// Positions of the doubtful table that were left out.
+    pub(crate) uncertain: Vec<String>,
 }
 
-/// Where the tables differ from the record, as of these commits (indexes, in any order). Left out is exactly what the program itself declares not to
-/// be certain.
+/// Where the tables differ from the record, as of these commits (indexes, in any order). Left out is, of the table `doubtful`, exactly what the program
+/// itself declares not to be certain. All others must be exact even there: the program has a table of which something *could* have gone unseen read again.
 pub(crate) fn compare_record(
     oracle: &Oracle,
     project: &Project,
     commits: &[usize],
     compared: impl Fn(&str) -> bool,
+    doubtful: &str,
 ) -> Compared {
     let last = oracle.last().unwrap();
     let mut commits = commits.to_vec();
@@ -35,8 +36,10 @@ pub(crate) fn compare_record(
         let position = oracle.commits()[index].position();
         let at = lsn(&position);
         for (name, table) in replay.tables().iter().filter(|(name, _)| compared(name)) {
-            if stretches.get(name).into_iter().flatten().any(|(from, to)| (*from..*to).contains(&at)) {
-                result.uncertain.push((name.clone(), position.clone()));
+            if name == doubtful
+                && stretches.get(name).into_iter().flatten().any(|(from, to)| (*from..*to).contains(&at))
+            {
+                result.uncertain.push(position.clone());
                 continue;
             }
             let answer = project.sql_as_of(&format!("SELECT * FROM {name}"), &position);

@@ -61,7 +61,7 @@ fn columns_that_change_while_nobody_watches_are_exact_or_said_not_to_be() {
     let first = oracle.behind(begun);
     let step = ((oracle.commits().len() - first) / POSITIONS).max(1);
     let chosen: Vec<usize> = (first..oracle.commits().len()).step_by(step).collect();
-    let compared = compare_record(&oracle, &project, &chosen, |table| table == TABLE);
+    let compared = compare_record(&oracle, &project, &chosen, |table| table == TABLE, TABLE);
     let stretches = &uncertain(&project)[TABLE];
     let (left_out, all) = (compared.uncertain.len(), chosen.len());
     println!("{} stretches, {left_out} of {all} positions in them", stretches.len());

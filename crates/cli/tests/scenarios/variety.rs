@@ -81,9 +81,8 @@ fn every_type_and_every_change_of_a_table_arrives_as_it_is() {
         .map(|_| positions.start + usize::try_from(random.below(positions.len() as u64)).unwrap())
         .collect();
     chosen.push(positions.end - 1);
-    let compared = compare_record(&oracle, &project, &chosen, |table| table != READ_AGAIN);
-    assert_eq!(compared.uncertain, [], "nothing of these was out of sight");
-    let mut differences = compared.differences;
+    let mut differences =
+        compare_record(&oracle, &project, &chosen, |table| table != READ_AGAIN, READ_AGAIN).differences;
     for (name, table) in &oracle.last().unwrap() {
         if let Err(error) = compare(table, &table.columns, &project.sql(&format!("SELECT * FROM {name}"))) {
             differences.insert(format!("{name} now"), error.to_string());

@@ -5,7 +5,7 @@
 //! been its own. Where exactly one is left it is the truth; where there are several, or none, the columns in question are in doubt.
 //!
 //! What is taken for impossible: that a column with one name before and behind had another in between; that a known column was given the name of
-//! one that is there now, and dropped; that a column changed both its name and its type where another is explained by less.
+//! one that is there now, and dropped; that a column changed its type, too, where another whose type fits explains the message.
 
 use millstream_core::{Lsn, TableSchema};
 use millstream_pgoutput::message::RelationColumn;

@@ -331,6 +331,25 @@ mod tests {
     }
 
     #[test]
+    fn the_last_column_was_in_every_message_too() {
+        let before = catalog(&[("id", 23), ("a", 25), ("b", 25)]);
+        let message = relation(&[("id", 23), ("a", 25), ("b", 25)]);
+        let (known, _) = relation_schema(&message, &before, None, Lsn(50));
+        let now = catalog(&[("id", 23), ("", 0), ("c", 25)]);
+        // It is not the first one by the name of the second.
+        assert_eq!(attnums(&relation(&[("id", 23), ("b", 25)]), &now, Some(&known)), (vec![1, 3], 0));
+    }
+
+    #[test]
+    fn a_name_that_went_to_a_column_of_another_type_follows_the_type() {
+        let before = catalog(&[("id", 23), ("a", 23)]);
+        let (known, _) = relation_schema(&relation(&[("id", 23), ("a", 23)]), &before, None, Lsn(50));
+        let now = catalog(&[("id", 23), ("", 0), ("a", 25)]);
+        assert_eq!(attnums(&relation(&[("id", 23), ("a", 23)]), &now, Some(&known)), (vec![1, 2], 0));
+        assert_eq!(attnums(&relation(&[("id", 23), ("a", 25)]), &now, Some(&known)), (vec![1, 3], 0));
+    }
+
+    #[test]
     fn a_column_that_took_the_place_of_one_that_was_known_is_itself() {
         let (known, _) = relation_schema(
             &relation(&[("id", 23), ("a", 25)]),
