@@ -6,6 +6,7 @@
 //! - [`encode`]: a plan's tuples as record batches. Pure.
 //! - [`exec`]: one warehouse transaction, schema changes first.
 //! - [`run`]: the loop, with [`feed`] at its log end, [`load`] for copied rows, [`command`] and [`status`] for whoever asks.
+//! - `pace`: how far apart warehouse transactions begin.
 //! - [`table`]: what is known of each table, as the warehouse keeps it.
 //! - [`key`]: rows found by key within a batch.
 //! - [`quarantine`]: changes set aside, what they hold, and how they come back.
@@ -21,6 +22,7 @@ pub mod feed;
 pub mod key;
 pub mod layout;
 pub mod load;
+mod pace;
 pub mod plan;
 pub mod quarantine;
 pub mod run;

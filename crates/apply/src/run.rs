@@ -28,6 +28,7 @@ use crate::{
     exec::{Committed, Execution, Hoist, Interrupt, Replayed},
     feed::Feed,
     layout::Selection,
+    pace::Pace,
     quarantine::{Content, Holds, ValueFiles},
     status::{ApplyStatus, TableProgress},
     table::{Phase, Table},
@@ -70,6 +71,7 @@ pub struct Applier {
     changed_at: HashMap<TableId, Lsn>,
     /// Commit LSN and id of the last transactions applied.
     recent: VecDeque<(Lsn, u32)>,
+    pace: Pace,
     checkpointed_at: Instant,
     checkpointed_lsn: Lsn,
     paused: bool,
@@ -120,6 +122,7 @@ impl Applier {
             is_loaded: false,
             changed_at: HashMap::new(),
             recent: VecDeque::new(),
+            pace: Pace::default(),
             checkpointed_at: Instant::now(),
             checkpointed_lsn: Lsn::ZERO,
             paused: false,
@@ -204,6 +207,9 @@ impl Applier {
                 self.feed.put_back(first);
                 return Ok(false);
             }
+            if within.is_none() {
+                std::thread::sleep(self.pace.wait(Instant::now()));
+            }
             match self.transaction(first, within) {
                 Ok(()) => return Ok(true),
                 Err(Interrupt::Again) => self.feed.rewind(self.progress.applied_time),
@@ -217,7 +223,7 @@ impl Applier {
 
     /// One warehouse transaction: a batch, and all further pieces of a transaction that it cut.
     fn transaction(&mut self, first: TransactionPart, within: Option<&Fence>) -> Result<(), Interrupt> {
-        let applied = self.progress.applied_lsn;
+        let (began, applied) = (Instant::now(), self.progress.applied_lsn);
         let mut batch = self.feed.gather(first, applied, within, &self.tables, &self.selection)?;
         let mut execution = Execution::begin(
             self.warehouse.begin().map_err(ApplyError::from)?,
@@ -244,6 +250,7 @@ impl Applier {
         }
         progress.applied_time = self.feed.time();
         let committed = execution.commit(&progress)?;
+        self.pace.passed(began, changes);
 
         let mut is_changed = self.take(committed);
         self.progress = progress;
