@@ -13,6 +13,7 @@
 //! - [`provision`]: what has to be created at the source.
 //! - [`position`]: where the source stands.
 
+mod alone;
 mod blockers;
 pub mod capture;
 pub mod catalog;

@@ -165,9 +165,10 @@ pub(crate) struct Session {
     pub(crate) created: Vec<String>,
     /// Where the source stood when this began.
     began_at: Lsn,
-    runtime: Runtime,
+    // Ahead of the runtime, which ends only when what it runs has ended.
     stopper: Stopper,
     snapshot_stopper: Stopper,
+    runtime: Runtime,
     apply_stop: Arc<AtomicBool>,
     apply: Option<thread::JoinHandle<()>>,
     capture: Option<JoinHandle<()>>,
@@ -323,9 +324,9 @@ impl Session {
             live,
             created,
             began_at,
-            runtime,
             stopper,
             snapshot_stopper,
+            runtime,
             apply_stop,
             apply: Some(apply),
             capture: Some(capture),

@@ -4,7 +4,6 @@
 //! it is of the kind that waiting does not mend. The log's writer lives longer than a connection ([`writer`]).
 
 mod observer;
-mod pace;
 mod session;
 mod writer;
 
@@ -20,6 +19,7 @@ use tokio::{
 pub use observer::{CaptureState, CaptureStatus, Observer};
 
 use crate::{
+    alone,
     catalog::relation::Doubt,
     config::Connection,
     error::{Result, SourceError},
@@ -156,7 +156,19 @@ pub enum TableChange {
 ///
 /// The first connection must succeed (an error of it is returned at once, but for a slot that is still in use); later ones are
 /// tried again without end, which [`SourceEvent::Waiting`] and the observer say.
+///
+/// It has a thread to itself, which ends by `stop` alone: dropping the future does not end it.
 pub async fn run(
+    config: CaptureConfig,
+    log: Arc<dyn EventLog>,
+    observer: Arc<Observer>,
+    events: mpsc::Sender<SourceEvent>,
+    stop: Stop,
+) -> Result<()> {
+    alone::run(move || capture(config, log, observer, events, stop)).await
+}
+
+async fn capture(
     config: CaptureConfig,
     log: Arc<dyn EventLog>,
     observer: Arc<Observer>,

@@ -12,7 +12,6 @@ use millstream_pgoutput::{
 use tokio::time::{interval, Duration, Instant, MissedTickBehavior};
 
 use super::{
-    pace::Pace,
     writer::{Work, WriterThread},
     Capture, Opened, SourceEvent, TableChange,
 };
@@ -21,7 +20,7 @@ use crate::{
     error::{Result, SourceError},
     replication::{Event, ReplicationStream},
     stop::Stop,
-    wire::Wire,
+    wire::{Pace, Wire},
 };
 
 /// How often the clock is looked at.
@@ -122,18 +121,16 @@ impl<'a> Session<'a> {
         let observer = self.capture.observer.clone();
         let mut pace = Pace::default();
         loop {
+            pace.wait();
             let more = tokio::select! {
                 () = self.stop.requested() => return Ok(()),
                 changed = written.changed() => {
                     changed.map_err(|_| self.writer.failure())?;
                     false
                 }
-                read = async {
-                    pace.ready().await;
-                    self.stream.fill().await
-                } => {
+                read = self.stream.fill() => {
                     let bytes = read?;
-                    pace.read(bytes, Instant::now());
+                    pace.read(bytes, std::time::Instant::now());
                     true
                 }
                 () = observer.nudge.notified() => {

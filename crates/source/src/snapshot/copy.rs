@@ -20,9 +20,10 @@ use super::{
     SnapshotConfig, SnapshotObserver,
 };
 use crate::{
+    alone,
     error::{Result, SourceError},
     sql,
-    stop::Stop,
+    stop::{Stop, Stopper},
     wire::Wire,
 };
 
@@ -78,16 +79,18 @@ pub(super) async fn run(
         observer: observer.clone(),
         stop: stop.clone(),
     };
+    let (halt, halted) = Stopper::new();
     let mut workers = JoinSet::new();
     for _ in 0..connections {
-        workers.spawn(copier.clone().work());
+        let (copier, halted) = (copier.clone(), halted.clone());
+        workers.spawn(alone::run(move || copier.work(halted)));
     }
     let mut result = Ok(());
     while let Some(ended) = workers.join_next().await {
         let ended = ended.unwrap_or_else(|error| Err(SourceError::lost(DOING, error)));
         if ended.is_err() && result.is_ok() {
             // The others have nothing to finish for.
-            workers.abort_all();
+            halt.stop();
             result = ended;
         }
     }
@@ -99,13 +102,14 @@ impl Copier {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    async fn work(mut self) -> Result<()> {
+    async fn work(mut self, mut halted: Stop) -> Result<()> {
         let mut wire = None;
         while let Some(job) = self.take() {
             for tries in 1.. {
                 let mut stop = self.stop.clone();
                 let copied = tokio::select! {
                     () = stop.requested() => return Err(SourceError::Cancelled),
+                    () = halted.requested() => return Err(SourceError::Cancelled),
                     copied = self.chunk(&mut wire, &job) => copied,
                 };
                 match copied {

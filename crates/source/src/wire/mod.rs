@@ -4,10 +4,15 @@
 //! TLS, authentication, time limits and the wording of errors are the same on every connection. Statements go by the simple
 //! protocol: all there is to ask is catalogue rows, which are wanted as text, and COPY.
 
+mod pace;
 mod startup;
 mod stream;
 
-use std::{collections::HashMap, io, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    time::{Duration, Instant},
+};
 
 use bytes::{Buf, Bytes, BytesMut};
 use postgres_protocol::message::frontend;
@@ -16,6 +21,7 @@ use tokio::{
     time::timeout,
 };
 
+pub(crate) use pace::Pace;
 pub(crate) use startup::Session;
 use stream::Stream;
 
@@ -60,6 +66,7 @@ pub struct Wire {
     backend_pid: i32,
     /// Bytes of a CopyData message that have not been handed on.
     copy_pending: usize,
+    copy_pace: Pace,
 }
 
 /// A message, its head taken off.
@@ -119,6 +126,7 @@ impl Wire {
             parameters: HashMap::new(),
             backend_pid: 0,
             copy_pending: 0,
+            copy_pace: Pace::default(),
         }
     }
 
@@ -218,7 +226,7 @@ impl Wire {
         while out.len() < bytes_wanted {
             if self.copy_pending > 0 {
                 if self.input.is_empty() {
-                    self.fill(doing).await?;
+                    self.copy_fill(doing).await?;
                 }
                 let take = self.copy_pending.min(self.input.len());
                 out.extend_from_slice(&self.input[..take]);
@@ -231,10 +239,17 @@ impl Wire {
             } else if self.input.len() >= 5 {
                 return self.copy_end(doing).await.map(Some);
             } else {
-                self.fill(doing).await?;
+                self.copy_fill(doing).await?;
             }
         }
         Ok(None)
+    }
+
+    async fn copy_fill(&mut self, doing: &str) -> Result<()> {
+        self.copy_pace.wait();
+        let bytes = self.fill(doing).await?;
+        self.copy_pace.read(bytes, Instant::now());
+        Ok(())
     }
 
     async fn copy_end(&mut self, doing: &str) -> Result<u64> {

@@ -1,11 +1,17 @@
 //! When to read next.
 //!
-//! The server sends every row as a packet of its own, as soon as it has decoded it. A reader that is faster than that is woken for
-//! each: measured on two cores, three quarters of what capture took per row were wakeups, and the core they ran on is the one that
-//! the server decodes on. So behind a few small reads in a row it lets the next ones gather for a moment. A transaction that comes
-//! alone is read at once.
+//! The server sends a replicated row as a packet of its own, as soon as it has decoded it, and rows of a COPY 8 KiB at a time. A reader
+//! that is faster than that is woken for each: measured on two cores, three quarters of what capture took per row were wakeups, and the core
+//! they ran on is the one that the server decodes on. So behind a few small reads in a row it lets the next ones gather for a moment. A
+//! transaction that comes alone is read at once.
+//!
+//! The thread itself sleeps meanwhile: a runtime that waits for a timer waits for its sockets too, and would be woken by each packet after
+//! all. So whoever reads like this has a thread alone ([`crate::alone`]).
 
-use tokio::time::{sleep_until, Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 /// How long what is sent may gather: below what one fsync of it takes.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -21,7 +27,7 @@ const READ_FULL_BYTES: usize = 64 * 1024;
 
 /// Spaces small reads.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// From when on the last read waited, or the next may begin.
     next: Option<Instant>,
     /// Reads without a longer wait between them.
@@ -29,15 +35,15 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Until the next read may begin. Safe to cancel.
-    pub(super) async fn ready(&self) {
-        if let Some(next) = self.next {
-            sleep_until(next).await;
+    /// Sleeps until the next read may begin.
+    pub(crate) fn wait(&self) {
+        if let Some(pause) = self.next.and_then(|next| next.checked_duration_since(Instant::now())) {
+            thread::sleep(pause);
         }
     }
 
     /// States that a read got so many bytes.
-    pub(super) fn read(&mut self, bytes: usize, now: Instant) {
+    pub(crate) fn read(&mut self, bytes: usize, now: Instant) {
         if self.next.is_none_or(|next| now.saturating_duration_since(next) > TOGETHER) {
             self.together = 0;
         }
