@@ -11,8 +11,9 @@ use crate::{batch::Batch, clock::Clock, error::ApplyError, layout::Selection, ta
 
 /// Raw bytes of changes in one batch. Encoded they take about as much again, and the warehouse's own buffers are bounded apart.
 const BATCH_BYTES_MAX: usize = 24 << 20;
-/// Changes in one batch. Measured: DuckDB's rate of keyed upserts grows up to 100k rows a batch, then flattens.
-const BATCH_ROWS_MAX: u64 = 100_000;
+/// Changes in one batch. Measured: DuckDB's rate of keyed upserts grows up to 100k rows a batch, then flattens. One row group of it, so that a
+/// transaction of inserts leaves whole ones.
+const BATCH_ROWS_MAX: u64 = 122_880;
 /// How long the rest of a transaction whose beginning was read may take: it is durable, so only a slow disk delays it.
 const REST_WAIT_MAX: Duration = Duration::from_secs(60);
 

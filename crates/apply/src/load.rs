@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use arrow_array::RecordBatch;
 use millstream_core::{
     base::{BaseId, BaseManifest, BaseStore, BaseTable},
     warehouse::{Moment, Progress, ReplaceCounts},
@@ -23,6 +24,9 @@ use crate::{
 
 /// Rows per record batch of a load: one row group of DuckDB's, so that none is left part-filled.
 const LOAD_BATCH_ROWS_MAX: usize = 122_880;
+/// Chunks per transaction: what has been finished while the ones before were loaded. Rows of one go on where the other's end, so that only the
+/// last row group is left part-filled. Bounds what is loaded again after a kill, some GiB.
+const LOAD_CHUNKS_MAX: usize = 64;
 /// Bytes of COPY data per record batch.
 const LOAD_BATCH_BYTES_MAX: u64 = 24 << 20;
 
@@ -78,37 +82,50 @@ fn row_number(base: BaseId, chunk: u32, row: u64) -> u64 {
     (base.0 & 0x7fff) << 48 | u64::from(chunk & 0xffff) << 32 | row & 0xffff_ffff
 }
 
-/// Loads or stages the rows of one chunk; a value that does not fit makes its column wider and the transaction run again, or its row is set
-/// aside.
+/// Loads or stages the rows of chunks, as if they were one; a value that does not fit makes its column wider and the transaction run again,
+/// or its row is set aside.
 fn chunk_rows(
     execution: &mut Execution<'_>,
     bases: &Arc<dyn BaseStore>,
-    (base, from, number): (BaseId, &BaseTable, u32),
+    (base, from, numbers): (BaseId, &BaseTable, &[u32]),
     purpose: Purpose,
     at: Moment,
     mut loaded: impl FnMut(u64),
 ) -> Result<(), Interrupt> {
     let id = from.schema.id;
     let Some(layout) = execution.current(id).map(|table| table.layout.clone()) else { return Ok(()) };
-    let chunk = bases.read_chunk(base, id, number).map_err(ApplyError::from)?;
+    let Some((&first, others)) = numbers.split_first() else { return Ok(()) };
+    let read = |number| bases.read_chunk(base, id, number).map_err(ApplyError::from);
     let columns = from.schema.columns.iter().zip(&from.encodings).map(|(column, &encoding)| {
         let held = layout.live_columns().find(|held| held.attnum == column.attnum);
         CopyColumn::new(column, encoding, held.map(|held| held.column_type.clone()))
     });
     let columns: Vec<CopyColumn> = columns.collect();
-    let mut batches = CopyBatches::new(chunk, &columns, LOAD_BATCH_ROWS_MAX, LOAD_BATCH_BYTES_MAX)
+    let mut batches = CopyBatches::new(read(first)?, &columns, LOAD_BATCH_ROWS_MAX, LOAD_BATCH_BYTES_MAX)
         .with_value_bytes_max(execution.value_bytes_max(&layout));
     let schema = Arc::new(from.schema.clone());
     let replace = purpose == Purpose::Replace;
+    let mut write = |execution: &mut Execution<'_>, rows: Option<RecordBatch>| match rows {
+        None => Ok(()),
+        Some(rows) if replace => execution.stage(id, &rows),
+        Some(rows) => {
+            execution.load(from, &rows, at)?;
+            loaded(rows.num_rows() as u64);
+            Ok(())
+        }
+    };
     let (mut aside, mut aside_bytes) = (Vec::new(), 0);
+    let (mut number, mut others) = (first, others.iter());
     loop {
-        match batches.next_batch() {
-            Ok(None) => break,
-            Ok(Some(rows)) if replace => execution.stage(id, &rows)?,
-            Ok(Some(rows)) => {
-                execution.load(from, &rows, at)?;
-                loaded(rows.num_rows() as u64);
-            }
+        match batches.fill() {
+            Ok(true) => write(execution, batches.batch().map_err(ApplyError::from)?)?,
+            Ok(false) => match others.next() {
+                Some(&next) => {
+                    number = next;
+                    batches.go_on_with(read(next)?);
+                }
+                None => break,
+            },
             Err(CopyError::Value(row)) if execution.sets_aside(&layout, &row.error) => {
                 let name = from.schema.columns.get(row.column).map_or("", |column| &column.name);
                 let reason = Reason::of_value(name, &row.error);
@@ -130,6 +147,7 @@ fn chunk_rows(
             Err(error) => return Err(Interrupt::Failed(error.into())),
         }
     }
+    write(execution, batches.batch().map_err(ApplyError::from)?)?;
     execution.set_rows_aside(&schema, aside, at, replace)
 }
 
@@ -149,7 +167,7 @@ impl Applier {
         Ok(!self.is_loaded)
     }
 
-    /// Loads the next finished chunk. Whether there was one.
+    /// Loads the next finished chunks of a table. Whether there were any.
     pub(crate) fn load_next(&mut self) -> Result<bool, ApplyError> {
         let manifests = self.bases.manifests()?;
         let mut candidates: Vec<(BaseId, &BaseTable)> = newest(&manifests).into_values().collect();
@@ -167,31 +185,30 @@ impl Applier {
                 Some(Phase::Loading { .. }) => ("again", Vec::new()),
                 Some(_) => continue,
             };
-            let next = from.chunks.iter().find(|chunk| !chunks.contains(&chunk.number));
+            let known: HashSet<u32> = chunks.iter().copied().collect();
+            let next = from.chunks.iter().filter(|chunk| !known.contains(&chunk.number));
+            let next: Vec<_> = next.take(LOAD_CHUNKS_MAX).collect();
             let is_empty = from.is_complete() && from.chunks.is_empty();
-            if next.is_none() && !is_empty && phase == "going on" {
+            if next.is_empty() && !is_empty {
                 continue;
             }
-            let number = next.map(|chunk| chunk.number);
-            if number.is_none() && !is_empty {
-                continue;
-            }
+            let numbers: Vec<u32> = next.iter().map(|chunk| chunk.number).collect();
             let before = self.status.get().rows_loaded;
-            let loaded = self.load_chunk(base, from, chunks, number, phase == "again");
-            let rows = next.filter(|_| loaded.is_ok()).map_or(0, |chunk| chunk.rows);
+            let loaded = self.load_chunks(base, from, chunks, &numbers, phase == "again");
+            let rows: u64 = next.iter().filter(|_| loaded.is_ok()).map(|chunk| chunk.rows).sum();
             self.status.update(|status| status.rows_loaded = before + rows);
             return loaded.map(|()| true);
         }
         Ok(false)
     }
 
-    /// Loads a chunk in a transaction of its own; the last one makes the table live.
-    fn load_chunk(
+    /// Loads chunks in one transaction; with the last one the table is live.
+    fn load_chunks(
         &mut self,
         base: BaseId,
         from: &BaseTable,
         mut chunks: Vec<u32>,
-        number: Option<u32>,
+        numbers: &[u32],
         again: bool,
     ) -> Result<(), ApplyError> {
         let id = from.schema.id;
@@ -204,7 +221,7 @@ impl Applier {
             history_since: Some(at),
             uncertain: Vec::new(),
         };
-        chunks.extend(number);
+        chunks.extend(numbers);
         let is_whole = from.is_complete() && from.chunks.iter().all(|chunk| chunks.contains(&chunk.number));
         let phase = if is_whole {
             Phase::Live { fence: Some(from.fence.clone()) }
@@ -227,13 +244,11 @@ impl Applier {
                 }
                 Some(_) => {}
             }
-            if let Some(number) = number {
-                chunk_rows(execution, &bases, (base, from, number), Purpose::Load, at, |rows| {
-                    // For those who watch; what counts is stated once the chunk is committed.
-                    rows_loaded += rows;
-                    status.update(|status| status.rows_loaded = before + rows_loaded);
-                })?;
-            }
+            chunk_rows(execution, &bases, (base, from, numbers), Purpose::Load, at, |rows| {
+                // For those who watch; what counts is stated once the chunks are committed.
+                rows_loaded += rows;
+                status.update(|status| status.rows_loaded = before + rows_loaded);
+            })?;
             let Some(mut table) = execution.current(id).cloned() else { return Ok(()) };
             table.phase = phase.clone();
             table.history_since = Some(at);
@@ -257,9 +272,8 @@ impl Applier {
         let counts = self.in_transaction(&progress, |execution| {
             execution.evolve(&schema)?;
             execution.supersede(id, "the table was read again", at.position)?;
-            for chunk in &from.chunks {
-                chunk_rows(execution, &bases, (base, from, chunk.number), Purpose::Replace, at, |_| {})?;
-            }
+            let numbers: Vec<u32> = from.chunks.iter().map(|chunk| chunk.number).collect();
+            chunk_rows(execution, &bases, (base, from, &numbers), Purpose::Replace, at, |_| {})?;
             let counts = execution.replace(id, at)?;
             let Some(mut table) = execution.current(id).cloned() else { return Ok(counts) };
             table.phase = Phase::Live { fence: None };

@@ -59,6 +59,8 @@ pub struct CopyBatches<R> {
     rows: usize,
     /// Where in the stream the batch begins.
     batch_offset: u64,
+    /// Bytes of the batch that came from streams before this one.
+    bytes_before: u64,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl<R: Read> CopyBatches<R> {
             value_bytes_max: u64::MAX,
             rows: 0,
             batch_offset: 0,
+            bytes_before: 0,
         }
     }
 
@@ -124,21 +127,44 @@ impl<R: Read> CopyBatches<R> {
         self.reader.row()
     }
 
-    /// The next batch; `None` behind the last.
-    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>, CopyError> {
-        while self.rows < self.rows_max && self.reader.offset() - self.batch_offset < self.bytes_max {
+    /// Goes on with another stream of the same columns, behind the end of the one before. Rows that filled no batch stay, and rows, bytes
+    /// and offsets are counted from its beginning.
+    pub fn go_on_with(&mut self, input: R) {
+        self.bytes_before += self.reader.offset() - self.batch_offset;
+        self.batch_offset = 0;
+        self.reader = CopyReader::new(input);
+    }
+
+    /// Reads until a batch is full; false where the stream ends first.
+    pub fn fill(&mut self) -> Result<bool, CopyError> {
+        while self.rows < self.rows_max && self.batch_bytes() < self.bytes_max {
             if !self.push_row()? {
-                if self.rows == 0 {
-                    return Ok(None);
-                }
-                break;
+                return Ok(false);
             }
         }
-        self.batch_offset = self.reader.offset();
+        Ok(true)
+    }
+
+    /// The rows read so far as a batch; `None` where there are none.
+    pub fn batch(&mut self) -> Result<Option<RecordBatch>, CopyError> {
+        if self.rows == 0 {
+            return Ok(None);
+        }
+        (self.batch_offset, self.bytes_before) = (self.reader.offset(), 0);
         let arrays = self.columns.iter_mut().filter_map(|column| column.builder.as_mut());
         let arrays = arrays.map(ColumnBuilder::take).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
         Ok(Some(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?))
+    }
+
+    /// The next batch; `None` behind the last.
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>, CopyError> {
+        self.fill()?;
+        self.batch()
+    }
+
+    fn batch_bytes(&self) -> u64 {
+        self.bytes_before + self.reader.offset() - self.batch_offset
     }
 
     /// Takes a row into the builders; false behind the last.

@@ -166,6 +166,36 @@ fn a_row_that_does_not_fit_is_handed_back_and_the_others_go_on() {
 }
 
 #[test]
+fn a_batch_goes_on_with_the_rows_of_the_next_stream() {
+    let streams: Vec<_> = [0..5, 5..7, 7..10]
+        .map(|numbers| stream(&numbers.map(|number| row(number, b"abc")).collect::<Rows>()))
+        .into();
+    let lengths = |rows_max, bytes_max| {
+        let mut batches = CopyBatches::new(&streams[0][..], &columns(), rows_max, bytes_max);
+        let (mut taken, mut next) = (Vec::new(), streams[1..].iter());
+        loop {
+            if batches.fill().unwrap() {
+                taken.extend(batches.batch().unwrap());
+            } else if let Some(stream) = next.next() {
+                batches.go_on_with(&stream[..]);
+                assert_eq!((batches.rows(), batches.offset()), (0, 0), "counted from the stream's beginning");
+            } else {
+                taken.extend(batches.batch().unwrap());
+                break;
+            }
+        }
+        assert!(batches.batch().unwrap().is_none());
+        let numbers = taken.iter().flat_map(|batch| batch.column(0).as_primitive::<Int32Type>().values());
+        assert_eq!(numbers.copied().collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+        taken.iter().map(|batch| batch.num_rows()).collect::<Vec<_>>()
+    };
+    assert_eq!(lengths(4, u64::MAX), [4, 4, 2]);
+    assert_eq!(lengths(100, u64::MAX), [10]);
+    // A stream's head and trailer count: two rows of 26 and two bytes are left of the first, and 19 more come with the second.
+    assert_eq!(lengths(100, 78), [3, 3, 3, 1]);
+}
+
+#[test]
 fn rows_without_columns_are_counted() {
     let bytes = stream(&vec![vec![], vec![]]);
     let batches: Vec<_> = CopyBatches::new(&bytes[..], &[], 100, u64::MAX).collect();

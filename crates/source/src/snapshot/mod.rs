@@ -46,11 +46,17 @@ pub const CONNECTIONS_DEFAULT: usize = 2;
 /// How long the creation of a slot waits for transactions that are open, unless chosen otherwise.
 pub const SLOT_CREATION_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Pages of a chunk: 64 MiB of rows. Small enough that a lost connection or a kill costs seconds, large enough that the statement's and the
-/// file's own costs don't show.
-const CHUNK_PAGES: u64 = 8192;
+/// Pages of a chunk of a small table: 16 MiB of rows. A chunk is loaded once it is finished, so this is what loading lags behind copying;
+/// large enough that the statement's and the file's own costs don't show.
+const CHUNK_PAGES: u64 = 2048;
 
-/// Pages of a chunk, unless chosen otherwise: 64 MiB of rows, or what a test says, whose tables would fit into one chunk.
+/// Pages of a chunk of a large one: 64 MiB of rows. Small enough that a lost connection or a kill costs seconds.
+const CHUNK_PAGES_MAX: u64 = 8192;
+
+/// From so many chunks on they become larger, which bounds what is kept about them.
+const CHUNKS_SMALL_MAX: u64 = 128;
+
+/// The least pages of a chunk, unless chosen otherwise: 16 MiB of rows, or what a test says, whose tables would fit into one chunk.
 pub fn chunk_pages_default() -> u64 {
     fail::fail_point!("source::chunk_pages", |pages| pages
         .and_then(|pages| pages.parse().ok())
@@ -72,7 +78,7 @@ pub struct SnapshotConfig {
     pub tables: Vec<TableId>,
     /// How many connections copy at once, at least 1.
     pub connections: usize,
-    /// Pages of a chunk, at least 1.
+    /// Pages of a chunk, at least 1; large tables have larger ones.
     pub chunk_pages: u64,
     /// What their columns become.
     pub column_types: Arc<ColumnTypes>,
@@ -307,7 +313,8 @@ fn ranges(table: &HeldTable, chunk_pages: u64) -> Vec<PageRange> {
     let mut ranges = Vec::new();
     for (heap, index) in table.heaps.iter().zip(0..) {
         if heap.by_range {
-            cut(index, 0, heap.pages.max(1), chunk_pages, &mut ranges);
+            let pages = chunk_pages.max((heap.pages / CHUNKS_SMALL_MAX).min(CHUNK_PAGES_MAX));
+            cut(index, 0, heap.pages.max(1), pages, &mut ranges);
         } else {
             ranges.push(PageRange { heap: index, from: 0, to: None });
         }

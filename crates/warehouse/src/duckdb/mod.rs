@@ -60,6 +60,8 @@ pub struct DuckDb {
     database: Database,
     writer: Connection,
     estimates: Estimates,
+    /// Gives DuckDB the threads of its options.
+    reset_threads: String,
 }
 
 impl DuckDb {
@@ -111,7 +113,7 @@ impl Warehouse for DuckDb {
 
     fn begin(&mut self) -> Result<Box<dyn WarehouseTransaction + '_>> {
         room::check(&self.path, "beginning a transaction")?;
-        Ok(Box::new(DuckTransaction::begin(&self.writer, &self.estimates)?))
+        Ok(Box::new(DuckTransaction::begin(&self.writer, &self.estimates, &self.reset_threads)?))
     }
 
     fn checkpoint(&mut self) -> Result<Lsn> {

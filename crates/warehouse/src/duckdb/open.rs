@@ -85,7 +85,11 @@ impl DuckDb {
         // Text forms of timestamps, and dates derived from them, must not depend on where the program runs.
         writer.run("SET GLOBAL TimeZone = 'UTC'").map_err(|error| opening(path, existed, &error))?;
         prepare_schema(&writer, path)?;
-        Ok(DuckDb { path: path.to_owned(), database, writer, estimates: Estimates::default() })
+        let reset_threads = match options.threads {
+            Some(threads) => format!("SET threads = {threads}"),
+            None => "RESET threads".to_owned(),
+        };
+        Ok(DuckDb { path: path.to_owned(), database, writer, estimates: Estimates::default(), reset_threads })
     }
 
     /// Moves a damaged write-ahead log aside and opens the file as of its last checkpoint. Returns where the log is now.

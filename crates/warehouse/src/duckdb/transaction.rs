@@ -11,7 +11,7 @@ use millstream_core::{
     },
     Lsn, Position, TableId, Timestamp,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{cell::Cell, collections::BTreeSet, sync::Arc};
 
 use super::{
     close::{self, Closing, Estimates},
@@ -34,6 +34,9 @@ type Outcome<T> = std::result::Result<T, WarehouseError>;
 /// 256 MB, a tenth of them does not.
 const DELETE_ROWS_MAX: u64 = 500_000;
 
+/// Rows of DuckDB's row groups.
+const ROW_GROUP_ROWS: usize = 122_880;
+
 /// From here on, row ids are of rows that this transaction appended itself (DuckDB's `MAX_ROW_ID`).
 const LOCAL_ROW_ID_MIN: u64 = 36_028_797_018_960_000;
 
@@ -41,15 +44,29 @@ const LOCAL_ROW_ID_MIN: u64 = 36_028_797_018_960_000;
 pub(crate) struct DuckTransaction<'a> {
     connection: &'a Connection,
     estimates: &'a Estimates,
+    /// The statement that gives DuckDB its threads back, and whether it must run at the end.
+    reset_threads: &'a str,
+    has_one_thread: Cell<bool>,
     /// Tables with rows staged for [`WarehouseTransaction::replace_with_staged`].
     staged: BTreeSet<TableId>,
     ended: bool,
 }
 
 impl<'a> DuckTransaction<'a> {
-    pub(crate) fn begin(connection: &'a Connection, estimates: &'a Estimates) -> Outcome<Self> {
+    pub(crate) fn begin(
+        connection: &'a Connection,
+        estimates: &'a Estimates,
+        reset_threads: &'a str,
+    ) -> Outcome<Self> {
         connection.run("BEGIN TRANSACTION").map_err(failed("beginning a transaction"))?;
-        Ok(DuckTransaction { connection, estimates, staged: BTreeSet::new(), ended: false })
+        Ok(DuckTransaction {
+            connection,
+            estimates,
+            reset_threads,
+            has_one_thread: Cell::new(false),
+            staged: BTreeSet::new(),
+            ended: false,
+        })
     }
 
     fn run(&self, doing: &str, statement: &str) -> Outcome<u64> {
@@ -93,9 +110,22 @@ impl<'a> DuckTransaction<'a> {
         let columns = names(layout.live_columns(), bookkeeping);
         check_columns(layout, batch, &columns)?;
         let target = AppendTarget { catalog: None, schema: HIDDEN_SCHEMA, table, columns: &columns };
-        self.connection
-            .append(&target, &[batch])
-            .map_err(failed(format!("appending rows to {}", layout.target)))
+        let appending = || failed(format!("appending rows to {}", layout.target));
+        let whole = batch.num_rows() / ROW_GROUP_ROWS * ROW_GROUP_ROWS;
+        if whole > 0 {
+            // DuckDB shares rows out among its threads, and what leaves one of them without a whole row group it copies twice more: 15% of
+            // what a first load takes. They come back with the end of the transaction: DuckDB gives memory back to the system whenever their
+            // number changes.
+            if !self.has_one_thread.replace(true) {
+                self.connection.run("SET threads = 1").map_err(appending())?;
+            }
+            self.connection.append(&target, &[&batch.slice(0, whole)]).map_err(appending())?;
+        }
+        if whole == batch.num_rows() {
+            return Ok(());
+        }
+        let rest = batch.slice(whole, batch.num_rows() - whole);
+        self.connection.append(&target, &[&rest]).map_err(appending())
     }
 
     fn retire(&self, id: TableId, at: Moment) -> Outcome<()> {
@@ -166,6 +196,11 @@ impl Drop for DuckTransaction<'_> {
             // Nothing else can be done with an error here; the next BEGIN reports a connection that is still in a transaction.
             if let Err(error) = self.connection.run("ROLLBACK") {
                 tracing::warn!(error = error.message, "the warehouse transaction could not be rolled back");
+            }
+        }
+        if self.has_one_thread.get() {
+            if let Err(error) = self.connection.run(self.reset_threads) {
+                tracing::warn!(error = error.message, "DuckDB goes on with one thread");
             }
         }
     }

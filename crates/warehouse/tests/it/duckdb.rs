@@ -34,6 +34,34 @@ fn duckdb_conforms() {
     });
 }
 
+#[test]
+fn a_batch_of_more_than_a_row_group_leaves_whole_ones_and_all_threads() {
+    const ROWS: i32 = 122_880 + 1_000;
+    let directory = tempfile::tempdir().unwrap();
+    let mut warehouse = open_file(&directory.path().join("w.duckdb"));
+    let state = items();
+    create(&mut warehouse, &state);
+    let mut transaction = warehouse.begin().unwrap();
+    for batch in 0..2 {
+        let rows: Vec<_> =
+            (0..ROWS).map(|id| ((batch * ROWS + id, Some("row")), "SNAPSHOT", 10, 0)).collect();
+        let rows = RowGroup { open: Some(open(&rows)), ..RowGroup::default() };
+        transaction.write(&state.layout, &rows).unwrap();
+    }
+    transaction.commit().unwrap();
+    let groups = "SELECT count(*) FROM (SELECT row_group_id, sum(count) AS rows FROM pragma_storage_info('_millstream.t16384_current') \
+                  WHERE column_name = 'c1' AND segment_type <> 'VALIDITY' GROUP BY 1) WHERE rows = 122880";
+    assert_eq!(query(&warehouse, groups), ["2"]);
+    assert_eq!(query(&warehouse, "SELECT count(*), count(DISTINCT id) FROM shop.items"), ["247760|247760"]);
+    assert_eq!(query(&warehouse, "SELECT current_setting('threads')"), ["2"]);
+    // One that is rolled back gives them back too.
+    let mut transaction = warehouse.begin().unwrap();
+    let rows: Vec<_> = (0..ROWS).map(|id| ((id, Some("row")), "SNAPSHOT", 10, 0)).collect();
+    transaction.write(&state.layout, &RowGroup { open: Some(open(&rows)), ..RowGroup::default() }).unwrap();
+    drop(transaction);
+    assert_eq!(query(&warehouse, "SELECT current_setting('threads')"), ["2"]);
+}
+
 /// Names the file on which the test binary, started again, plays the other process.
 const OTHER_PROCESS: &str = "MILLSTREAM_TEST_WAREHOUSE";
 
