@@ -185,11 +185,10 @@ fn a_file_of_another_kind_or_of_another_project_is_refused_and_left_alone() {
     // A damaged file that this project did not write.
     let mut damaged = ours.clone();
     damaged.truncate(ours.len() / 2);
-    fs::remove_file(&path).unwrap();
-    // So that the new file gets another inode.
-    let held = live.project.data().join("held");
-    fs::write(&held, "").unwrap();
-    fs::write(&path, &damaged).unwrap();
+    // Written while the first is there, so that it has another inode.
+    let beside = live.project.data().join("beside");
+    fs::write(&beside, &damaged).unwrap();
+    fs::rename(&beside, &path).unwrap();
     let mut process = live.project.up("");
     assert_eq!(process.wait(END_WAIT_MAX).unwrap().code(), Some(4), "{}", process.tail());
     assert!(fs::read(&path).unwrap() == damaged);
