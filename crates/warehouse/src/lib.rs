@@ -7,7 +7,8 @@ mod error;
 mod names;
 
 pub use duckdb::{
-    move_file_aside, BrokenModel, DuckDb, DuckDbOptions, DuckHandle, DuckReader, FileKind, ModelView,
+    free_bytes, move_file_aside, BrokenModel, DuckDb, DuckDbOptions, DuckHandle, DuckReader, FileKind,
+    ModelView,
 };
 pub use error::WarehouseError;
 pub use names::{collisions, Collision};

@@ -28,7 +28,7 @@ mod warehouse_file;
 
 pub(crate) use desk::Desk;
 pub(crate) use models::{keep_models, model_files};
-pub(crate) use open::{check_room, free_bytes};
+pub(crate) use open::check_room;
 pub(crate) use provision::{check_source, SLOT_IN_USE};
 pub(crate) use session::Session;
 pub(crate) use tending::{tend_once, Tending, Told};

@@ -1,9 +1,10 @@
 //! Opening what a project names: its log, its source. The warehouse is [`super::warehouse_file`]'s.
 
-use std::{ffi::CString, mem::MaybeUninit, os::unix::ffi::OsStrExt, path::Path, str::FromStr};
+use std::{path::Path, str::FromStr};
 
 use millstream_log::{EmbeddedLog, LogSettings};
 use millstream_source::{Connection, SourceConfig, TablePatterns};
+use millstream_warehouse::free_bytes;
 
 use crate::{
     config::Project,
@@ -56,20 +57,6 @@ pub(crate) fn check_room(directory: &Path) -> Result<(), ProgramError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Room on a file system for this user, in bytes.
-pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
-    let path = CString::new(path.as_os_str().as_bytes()).ok()?;
-    let mut stats = MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: the path is a C string that outlives the call, and the struct is filled where the call succeeds.
-    let stats = unsafe {
-        if libc::statvfs(path.as_ptr(), stats.as_mut_ptr()) != 0 {
-            return None;
-        }
-        stats.assume_init()
-    };
-    Some(stats.f_bavail.saturating_mul(stats.f_frsize))
 }
 
 /// Makes the directory that a file or directory stands in.

@@ -123,7 +123,7 @@ fn directory(project: &Project) -> Found {
             ..found(CheckState::Failed, error.to_string())
         };
     }
-    match engine::free_bytes(place) {
+    match millstream_warehouse::free_bytes(place) {
         Some(free) if free < FREE_BYTES_MIN => Found {
             hint: Some("make room: the log and the warehouse are kept there".into()),
             ..found(

@@ -46,6 +46,7 @@ pub use aside::{move_file_aside, FileKind};
 pub use models::{BrokenModel, DuckHandle, ModelView};
 pub use open::DuckDbOptions;
 pub use reader::DuckReader;
+pub use room::free_bytes;
 
 use self::{
     close::Estimates,

@@ -35,7 +35,8 @@ pub(super) fn check(file: &Path, doing: &str) -> Result<(), WarehouseError> {
     }
 }
 
-fn free_bytes(directory: &Path) -> Option<u64> {
+/// Room for this user on the file system of an existing directory, in bytes; `None` where it does not say.
+pub fn free_bytes(directory: &Path) -> Option<u64> {
     let path = CString::new(directory.as_os_str().as_bytes()).ok()?;
     let mut stats = MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: the path is a C string that outlives the call, and the struct is filled where the call succeeds.
