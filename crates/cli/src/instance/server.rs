@@ -5,12 +5,14 @@ use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::{
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
         Arc, Mutex,
     },
     thread::JoinHandle,
     time::Duration,
 };
+
+use tokio::sync::oneshot;
 
 use super::{
     protocol::{Emit, Event, Request},
@@ -27,8 +29,8 @@ const REQUEST_BYTES_MAX: u64 = 16 << 20;
 /// A client that takes nothing for so long is gone in all but name.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often the accepting thread looks whether it should end.
-const ACCEPT_INTERVAL: Duration = Duration::from_millis(50);
+/// Pause behind an accept that failed: out of descriptors, say, which only time mends.
+const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(50);
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
@@ -89,7 +91,7 @@ impl Cancellation {
 
 /// A socket that is served. Dropping it stops accepting; connections end with their answers or their clients.
 pub struct Server {
-    stop: Arc<AtomicBool>,
+    stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     data: PathBuf,
     connections: Arc<Mutex<Vec<(usize, Cancellation)>>>,
@@ -100,40 +102,59 @@ pub fn serve(data: &Path, handler: Arc<dyn Handler>) -> Result<Server, ProgramEr
     let failed = |source| ProgramError::Socket { data: data.to_owned(), source };
     let listener = socket::listen(data).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = stop.clone();
-    let count = Arc::new(AtomicUsize::new(0));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let listener = {
+        let _entered = runtime.enter();
+        tokio::net::UnixListener::from_std(listener).map_err(failed)?
+    };
+    let (stop, stopped) = oneshot::channel();
     let connections: Arc<Mutex<Vec<(usize, Cancellation)>>> = Arc::default();
     let open = connections.clone();
     let thread = std::thread::Builder::new()
         .name("control".into())
         .spawn(move || {
-            let mut number = 0;
-            while !stopped.load(Ordering::Acquire) {
-                match listener.accept() {
-                    Ok((stream, _)) if count.load(Ordering::Acquire) < CONNECTIONS_MAX => {
-                        number += 1;
-                        count.fetch_add(1, Ordering::AcqRel);
-                        let (handler, count, open) = (handler.clone(), count.clone(), open.clone());
-                        let cancellation = Cancellation::default();
-                        lock(&open).push((number, cancellation.clone()));
-                        let connection = move || {
-                            // A client that breaks off is its own affair.
-                            let _ = answer(stream, &*handler, &cancellation);
-                            lock(&open).retain(|(other, _)| *other != number);
-                            count.fetch_sub(1, Ordering::AcqRel);
-                        };
-                        // Without a thread the stream is dropped, and the client says that it was turned away.
-                        let _ = std::thread::Builder::new().name("control-client".into()).spawn(connection);
-                    }
-                    // One too many: it is closed, and the client says so.
-                    Ok(_) => {}
-                    Err(_) => std::thread::sleep(ACCEPT_INTERVAL),
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = stopped => {}
+                    () = accept(listener, handler, open) => {}
                 }
-            }
+            });
         })
         .map_err(failed)?;
-    Ok(Server { stop, thread: Some(thread), data: data.to_owned(), connections })
+    Ok(Server { stop: Some(stop), thread: Some(thread), data: data.to_owned(), connections })
+}
+
+/// Accepts connections, as soon as they come, and gives each a thread.
+async fn accept(
+    listener: tokio::net::UnixListener,
+    handler: Arc<dyn Handler>,
+    open: Arc<Mutex<Vec<(usize, Cancellation)>>>,
+) {
+    let mut number = 0;
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_RETRY_WAIT).await;
+            continue;
+        };
+        let Ok(stream) = stream.into_std() else { continue };
+        if lock(&open).len() >= CONNECTIONS_MAX {
+            // One too many: it is closed, and the client says so.
+            continue;
+        }
+        number += 1;
+        let cancellation = Cancellation::default();
+        lock(&open).push((number, cancellation.clone()));
+        let (handler, done) = (handler.clone(), open.clone());
+        let connection = move || {
+            // A client that breaks off is its own affair.
+            let _ = answer(stream, &*handler, &cancellation);
+            lock(&done).retain(|(other, _)| *other != number);
+        };
+        // Without a thread the stream is dropped, and the client says that it was turned away.
+        if std::thread::Builder::new().name("control-client".into()).spawn(connection).is_err() {
+            lock(&open).retain(|(other, _)| *other != number);
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -142,7 +163,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
+        // Nobody receives it where the thread has ended already.
+        let _ = self.stop.take().map(|stop| stop.send(()));
         for (_, cancellation) in lock(&self.connections).iter() {
             cancellation.cancel();
         }
