@@ -28,13 +28,17 @@ mod replace;
 mod room;
 mod rows;
 mod search_path;
+mod sessions;
 mod sql;
 mod state;
 mod text;
 mod transaction;
 mod views;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use millstream_core::{
     log::Result,
@@ -51,6 +55,7 @@ pub use room::free_bytes;
 use self::{
     close::Estimates,
     engine::{Connection, Database, EngineError},
+    sessions::Sessions,
     transaction::DuckTransaction,
 };
 use crate::WarehouseError;
@@ -59,6 +64,7 @@ use crate::WarehouseError;
 pub struct DuckDb {
     path: PathBuf,
     database: Database,
+    sessions: Arc<Sessions>,
     writer: Connection,
     estimates: Estimates,
     /// Gives DuckDB the threads of its options.
@@ -73,7 +79,7 @@ impl DuckDb {
 
     /// A reader, as [`Warehouse::reader`] gives it, with its own type.
     pub fn duck_reader(&self) -> std::result::Result<DuckReader, WarehouseError> {
-        DuckReader::new(self.database.connect().map_err(failed("connecting"))?)
+        DuckReader::new(&self.sessions)
     }
 }
 

@@ -3,6 +3,8 @@
 //! A model is one SELECT. Which views are models is written down, so that those whose model is gone are removed and nothing else is
 //! ever replaced.
 
+use std::sync::Arc;
+
 use arrow_array::{
     cast::AsArray,
     types::{UInt32Type, UInt64Type},
@@ -13,6 +15,7 @@ use super::{
     engine::{Connection, Database},
     failed,
     reader::DuckReader,
+    sessions::Sessions,
     sql::{relation, string, HIDDEN_SCHEMA},
     state::{self, single_u64},
     DuckDb,
@@ -41,19 +44,20 @@ pub struct BrokenModel {
 #[derive(Clone)]
 pub struct DuckHandle {
     database: Database,
+    sessions: Arc<Sessions>,
 }
 
 impl DuckDb {
     /// A handle.
     pub fn handle(&self) -> DuckHandle {
-        DuckHandle { database: self.database.clone() }
+        DuckHandle { database: self.database.clone(), sessions: self.sessions.clone() }
     }
 }
 
 impl DuckHandle {
     /// A reader.
     pub fn reader(&self) -> Result<DuckReader, WarehouseError> {
-        DuckReader::new(self.database.connect().map_err(failed("connecting"))?)
+        DuckReader::new(&self.sessions)
     }
 
     /// All replicated tables, as last committed.
@@ -94,6 +98,12 @@ impl DuckHandle {
     /// Makes the kept models exactly `models`, each after those that it reads. One that fails leaves its previous view in place and is
     /// returned with its error; so are those that read it.
     pub fn keep_models(&self, models: &[ModelView]) -> Result<Vec<BrokenModel>, WarehouseError> {
+        let outcome = self.make_views(models);
+        self.sessions.forget_statements();
+        outcome
+    }
+
+    fn make_views(&self, models: &[ModelView]) -> Result<Vec<BrokenModel>, WarehouseError> {
         let connection = self.database.connect().map_err(failed("connecting"))?;
         let kept = kept(&connection)?;
         for name in kept.iter().filter(|name| !models.iter().any(|model| model.name == **name)) {

@@ -12,6 +12,7 @@ use super::{
     close::Estimates,
     engine::{Connection, Database, EngineError},
     failed,
+    sessions::Sessions,
     sql::{string, HIDDEN_SCHEMA},
     state::single_u64,
     DuckDb,
@@ -89,7 +90,15 @@ impl DuckDb {
             Some(threads) => format!("SET threads = {threads}"),
             None => "RESET threads".to_owned(),
         };
-        Ok(DuckDb { path: path.to_owned(), database, writer, estimates: Estimates::default(), reset_threads })
+        let sessions = Sessions::new(database.clone());
+        Ok(DuckDb {
+            path: path.to_owned(),
+            database,
+            sessions,
+            writer,
+            estimates: Estimates::default(),
+            reset_threads,
+        })
     }
 
     /// Moves a damaged write-ahead log aside and opens the file as of its last checkpoint. Returns where the log is now.

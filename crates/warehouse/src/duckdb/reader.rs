@@ -1,6 +1,9 @@
 //! Readers: a connection of their own, for queries of people and programs that may only read.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak},
+};
 
 use millstream_core::{
     log::Result,
@@ -13,8 +16,9 @@ use millstream_core::{
 use arrow_array::RecordBatch;
 
 use super::{
-    engine::{Connection, EngineError},
+    engine::{Connection, EngineError, Prepared},
     failed, replace, search_path,
+    sessions::{Lease, Session, Sessions},
     sql::{closed, current},
     state::{self, single_u64},
     views::{instant, AS_OF_LSN, AS_OF_TIME, NO_HISTORY},
@@ -25,20 +29,52 @@ type Outcome<T> = std::result::Result<T, WarehouseError>;
 
 /// A reader of a DuckDB warehouse.
 pub struct DuckReader {
-    connection: Connection,
+    /// Here until the reader is dropped.
+    session: Option<Session>,
+    /// Where the session came from. It may be gone before the reader is.
+    sessions: Weak<Sessions>,
+    lease: Lease,
     /// Whether a read transaction is open.
     reading: bool,
     /// Tables with staged rows.
     staged: BTreeSet<TableId>,
+    /// Whether something failed that may have left the session as the next reader must not find it.
+    failed: bool,
+}
+
+impl Drop for DuckReader {
+    fn drop(&mut self) {
+        self.lease.end();
+        let clean = !self.failed && !self.reading && self.staged.is_empty();
+        if let (true, Some(sessions), Some(session)) = (clean, self.sessions.upgrade(), self.session.take()) {
+            sessions.give_back(session);
+        }
+    }
 }
 
 impl DuckReader {
-    pub(crate) fn new(connection: Connection) -> Outcome<Self> {
-        Ok(DuckReader { connection, reading: false, staged: BTreeSet::new() })
+    pub(super) fn new(sessions: &Arc<Sessions>) -> Outcome<Self> {
+        let session = sessions.take()?;
+        Ok(DuckReader {
+            lease: Lease::of(&session),
+            session: Some(session),
+            sessions: Arc::downgrade(sessions),
+            reading: false,
+            staged: BTreeSet::new(),
+            failed: false,
+        })
+    }
+
+    fn session(&mut self) -> &mut Session {
+        self.session.as_mut().expect("only dropping takes it")
+    }
+
+    fn connection(&self) -> &Connection {
+        &self.session.as_ref().expect("only dropping takes it").connection
     }
 
     fn run(&self, statement: &str) -> Outcome<()> {
-        self.connection.run(statement).map_err(failed("reading"))?;
+        self.connection().run(statement).map_err(failed("reading"))?;
         Ok(())
     }
 
@@ -50,8 +86,9 @@ impl DuckReader {
     /// Ends a transaction that an error aborted, with what was staged in it.
     fn abandon(&mut self) {
         self.reading = false;
+        self.failed = true;
         self.staged.clear();
-        if let Err(error) = self.connection.run("ROLLBACK") {
+        if let Err(error) = self.connection().run("ROLLBACK") {
             tracing::debug!(error = error.message, "a failed read left no transaction to end");
         }
     }
@@ -72,13 +109,19 @@ impl DuckReader {
         }
     }
 
-    /// Reads at a point, in a transaction of its own where none is open.
-    fn read_at(&mut self, sql: &str, as_of: Option<AsOf>, rows_max: Option<usize>) -> Outcome<QueryResult> {
+    /// Reads at a point, in a transaction of its own where none is open. `keep`: the statement means the same on the next call.
+    fn read_at(
+        &mut self,
+        sql: &str,
+        as_of: Option<AsOf>,
+        rows_max: Option<usize>,
+        keep: bool,
+    ) -> Outcome<QueryResult> {
         let own = !self.reading;
         if own {
             self.begin_read()?;
         }
-        let outcome = self.set_point(as_of).and_then(|()| self.read(sql, rows_max));
+        let outcome = self.set_point(as_of).and_then(|()| self.read(sql, rows_max, keep));
         // A failed statement aborts its transaction; only after that can the variables be reset.
         let aborted = outcome.is_err();
         if aborted {
@@ -92,23 +135,55 @@ impl DuckReader {
         Ok(result)
     }
 
-    fn read(&self, sql: &str, rows_max: Option<usize>) -> Outcome<QueryResult> {
-        let prepared = self.connection.prepare(sql).map_err(querying)?;
-        if !prepared.kind().reads() {
-            return Err(WarehouseError::NotReadOnly { what: "this one would change something".into() });
+    fn read(&mut self, sql: &str, rows_max: Option<usize>, keep: bool) -> Outcome<QueryResult> {
+        let session = self.session();
+        if keep {
+            if let Some(statement) = session.prepared(sql) {
+                return rows_of(statement, rows_max);
+            }
         }
-        let mut rows = prepared.stream().map_err(querying)?;
-        let columns = rows.columns();
-        let mut batches: Vec<RecordBatch> = Vec::new();
-        let mut left = rows_max.unwrap_or(usize::MAX);
-        while left > 0 {
-            let Some(batch) = rows.next_batch().map_err(querying)? else { break };
-            let taken = batch.num_rows().min(left);
-            left -= taken;
-            batches.push(batch.slice(0, taken));
+        let statement = session.connection.prepare(sql).map_err(querying)?;
+        let result = rows_of(&statement, rows_max)?;
+        if keep {
+            session.keep(sql, statement);
         }
-        Ok(QueryResult { columns, batches })
+        Ok(result)
     }
+
+    /// One query. Where its names mean the same for every reader, its statement is kept.
+    fn look_up(&mut self, sql: &str, as_of: Option<AsOf>, rows_max: Option<usize>) -> Outcome<QueryResult> {
+        // A statement folds the point in, or that there is none, when it is planned.
+        if as_of.is_none() && self.session().prepared(sql).is_some() {
+            return self.read_at(sql, as_of, rows_max, true);
+        }
+        let names = search_path::unqualified(self.connection(), sql)?;
+        if names.is_empty() {
+            return self.read_at(sql, as_of, rows_max, as_of.is_none());
+        }
+        let searching = search_path::set(self.connection(), &names)?;
+        let result = self.read_at(sql, as_of, rows_max, false);
+        if searching {
+            search_path::reset(self.connection())?;
+        }
+        result
+    }
+}
+
+fn rows_of(statement: &Prepared, rows_max: Option<usize>) -> Outcome<QueryResult> {
+    if !statement.kind().reads() {
+        return Err(WarehouseError::NotReadOnly { what: "this one would change something".into() });
+    }
+    let mut rows = statement.stream().map_err(querying)?;
+    let columns = rows.columns();
+    let mut batches: Vec<RecordBatch> = Vec::new();
+    let mut left = rows_max.unwrap_or(usize::MAX);
+    while left > 0 {
+        let Some(batch) = rows.next_batch().map_err(querying)? else { break };
+        let taken = batch.num_rows().min(left);
+        left -= taken;
+        batches.push(batch.slice(0, taken));
+    }
+    Ok(QueryResult { columns, batches })
 }
 
 /// Gives an error of a query its place; those that the views raise are told apart by their mark.
@@ -135,11 +210,8 @@ fn querying(error: EngineError) -> WarehouseError {
 
 impl WarehouseReader for DuckReader {
     fn query(&mut self, sql: &str, as_of: Option<AsOf>, rows_max: Option<usize>) -> Result<QueryResult> {
-        let searching = search_path::set(&self.connection, sql)?;
-        let result = self.read_at(sql, as_of, rows_max);
-        if searching {
-            search_path::reset(&self.connection)?;
-        }
+        let result = self.look_up(sql, as_of, rows_max);
+        self.failed |= result.is_err();
         Ok(result?)
     }
 
@@ -147,7 +219,7 @@ impl WarehouseReader for DuckReader {
         self.begin_read()?;
         self.reading = true;
         // A transaction's snapshot is taken when it first touches the file.
-        state::progress(&self.connection)?;
+        state::progress(self.connection())?;
         Ok(())
     }
 
@@ -160,17 +232,17 @@ impl WarehouseReader for DuckReader {
     }
 
     fn progress(&mut self) -> Result<Progress> {
-        Ok(state::progress(&self.connection)?)
+        Ok(state::progress(self.connection())?)
     }
 
     fn quarantined(&mut self) -> Result<Vec<QuarantinedChange>> {
-        Ok(state::quarantined(&self.connection, None)?)
+        Ok(state::quarantined(self.connection(), None)?)
     }
 
     fn counts(&mut self, layout: &TableLayout) -> Result<TableCounts> {
         let count = |table: String| -> Outcome<u64> {
             let batches = self
-                .connection
+                .connection()
                 .query(&format!("SELECT count(*)::UBIGINT FROM {table}"))
                 .map_err(failed(format!("counting the rows of {}", layout.target)))?;
             Ok(single_u64(&batches))
@@ -182,16 +254,19 @@ impl WarehouseReader for DuckReader {
 
     fn stage(&mut self, layout: &TableLayout, rows: &RecordBatch) -> Result<()> {
         let first = self.staged.insert(layout.id);
-        Ok(replace::stage(&self.connection, layout, rows, first)?)
+        // What is staged stays on the connection, whatever becomes of it.
+        self.failed = true;
+        Ok(replace::stage(self.connection(), layout, rows, first)?)
     }
 
     fn compare_staged(&mut self, layout: &TableLayout, keys_max: usize) -> Result<Comparison> {
+        self.failed = true;
         let none = !self.staged.remove(&layout.id);
-        Ok(replace::compare_staged(&self.connection, layout, keys_max, none)?)
+        Ok(replace::compare_staged(self.connection(), layout, keys_max, none)?)
     }
 
     fn interrupter(&self) -> Box<dyn Fn() + Send + Sync> {
-        let interrupter = self.connection.interrupter();
-        Box::new(move || interrupter.interrupt())
+        let lease = self.lease.clone();
+        Box::new(move || lease.interrupt())
     }
 }

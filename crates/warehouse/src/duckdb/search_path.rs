@@ -83,7 +83,7 @@ impl Visible {
 }
 
 /// The tables and table functions that a query names without a schema, but for those that it defines itself (`WITH`).
-fn unqualified(connection: &Connection, sql: &str) -> Result<BTreeSet<String>, WarehouseError> {
+pub(super) fn unqualified(connection: &Connection, sql: &str) -> Result<BTreeSet<String>, WarehouseError> {
     let parsed = connection
         .query(&format!("SELECT json_serialize_sql({})::VARCHAR", string(sql)))
         .map_err(failed("reading the query's names"))?;
@@ -159,17 +159,13 @@ fn words(sql: &str) -> Vec<String> {
     words
 }
 
-/// Sets the search path for a query, if it needs one. An error if a name of it could be more than one thing.
-pub(super) fn set(connection: &Connection, sql: &str) -> Result<bool, WarehouseError> {
-    let names = unqualified(connection, sql)?;
-    if names.is_empty() {
-        return Ok(false);
-    }
+/// Sets the search path for a query that names these without a schema, if it needs one. An error if one of them could be more than one thing.
+pub(super) fn set(connection: &Connection, names: &BTreeSet<String>) -> Result<bool, WarehouseError> {
     let visible = Visible::read(connection)?;
-    if let Some((name, candidates)) = visible.ambiguous(&names) {
+    if let Some((name, candidates)) = visible.ambiguous(names) {
         return Err(WarehouseError::Ambiguous { name, candidates });
     }
-    if !visible.knows(&names) {
+    if !visible.knows(names) {
         return Ok(false);
     }
     connection

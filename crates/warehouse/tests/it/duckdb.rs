@@ -263,6 +263,53 @@ fn a_running_query_is_interrupted_and_the_reader_goes_on() {
 }
 
 #[test]
+fn a_reader_that_ended_interrupts_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let warehouse = open_file(&directory.path().join("w.duckdb"));
+    let mut first = warehouse.duck_reader().unwrap();
+    assert_eq!(rows_of(&mut first, "SELECT 7", None), ["7"]);
+    let interrupt = first.interrupter();
+    drop(first);
+    // The next reader has the first one's connection.
+    let mut next = warehouse.duck_reader().unwrap();
+    let interrupting = std::thread::spawn(move || {
+        for _ in 0..100 {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            interrupt();
+        }
+    });
+    let long = "SELECT count(*) FROM range(60000000) AS a(x) WHERE x % 7 = 0";
+    while !interrupting.is_finished() {
+        assert_eq!(rows_of(&mut next, long, None), ["8571429"]);
+    }
+    interrupting.join().unwrap();
+}
+
+#[test]
+fn a_reader_leaves_the_next_one_nothing_but_what_it_prepared() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut warehouse = open_file(&directory.path().join("w.duckdb"));
+    let state = items();
+    create(&mut warehouse, &state);
+    let rows = open(&[((5, Some("row")), "INSERT", 20, 0)]);
+    write(&mut warehouse, &state.layout, RowGroup { open: Some(rows), ..RowGroup::default() });
+    let count = "SELECT count(*) FROM shop.items";
+    for round in 0..3 {
+        let reader = || warehouse.duck_reader().unwrap();
+        assert_eq!(rows_of(&mut reader(), count, Some(AsOf::Lsn(Lsn(15)))), ["0"], "round {round}");
+        assert_eq!(rows_of(&mut reader(), count, None), ["1"], "round {round}");
+        // Names without a schema are looked for anew each time; those of a failed query, too.
+        assert_eq!(rows_of(&mut reader(), "SELECT count(*) FROM items", None), ["1"]);
+        assert!(reader().query("SELECT nothing FROM items", None, None).is_err());
+        assert_eq!(rows_of(&mut reader(), "SELECT current_setting('search_path')", None), [""]);
+        let mut left_open = reader();
+        left_open.begin().unwrap();
+        drop(left_open);
+        reader().begin().unwrap();
+    }
+}
+
+#[test]
 fn reading_the_present_plans_no_history() {
     let directory = tempfile::tempdir().unwrap();
     let mut warehouse = open_file(&directory.path().join("w.duckdb"));

@@ -57,6 +57,9 @@ pub(crate) struct Prepared {
     pub(super) _connection: Arc<RawConnection>,
 }
 
+// SAFETY: a statement is used by one thread at a time, as it can't be shared; DuckDB binds none of them to a thread.
+unsafe impl Send for Prepared {}
+
 impl Drop for Prepared {
     fn drop(&mut self) {
         // SAFETY: destroyed once; null is accepted.

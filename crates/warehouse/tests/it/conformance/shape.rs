@@ -56,12 +56,16 @@ fn a_batch_with_ddl_keeps_its_rows_around_it(warehouse: &mut dyn Warehouse) {
         rows_of(reader.as_mut(), history, None),
         ["1|one|-|SNAPSHOT", "1|uno|9.50|UPDATE", "2|two|9.50|SNAPSHOT", "2|two|9.50|DELETE"]
     );
+    // The same question across a change of its answer's type.
+    let ids = "SELECT id FROM shop.items";
+    let types = reader.query(ids, None, None).unwrap();
+    assert_eq!(types.columns, [("id".to_owned(), "INTEGER".to_owned())]);
     state.layout.columns[0].column_type = ColumnType::BigInt;
     let mut transaction = warehouse.begin().unwrap();
     let widen = Alteration::Retype { attnum: 1, to: ColumnType::BigInt };
     transaction.alter_table(&state, &[widen]).unwrap();
     transaction.commit().unwrap();
-    let types = reader.query("SELECT id FROM shop.items", None, None).unwrap();
+    let types = reader.query(ids, None, None).unwrap();
     assert_eq!(types.columns, [("id".to_owned(), "BIGINT".to_owned())]);
     assert_eq!(warehouse.tables().unwrap(), [state]);
 }
