@@ -14,6 +14,7 @@ pub mod error;
 pub mod fence;
 pub mod log;
 pub mod position;
+pub mod query;
 pub mod schema;
 pub mod time;
 pub mod tuple;
@@ -24,6 +25,7 @@ pub use change::{Change, ChangeKind, OldTuple, TransactionHeader, TransactionPar
 pub use error::{Action, BoxedDiagnostic, Diagnostic, Exit};
 pub use fence::{Fence, XidSnapshot};
 pub use position::{Lsn, ParseLsnError, Position};
+pub use query::{Description, Parameter, Query, Trust};
 pub use schema::{ColumnSchema, Leaf, ReplicaIdentity, StorageMark, TableId, TableName, TableSchema};
 pub use time::Timestamp;
 pub use tuple::{Tuple, TupleBuilder, TupleError, Value};

@@ -403,8 +403,16 @@ pub trait WarehouseTransaction {
 
 /// A reader. Not bound to the writer's thread.
 pub trait WarehouseReader: Send {
-    /// Runs a query, at most `rows_max` rows of its result.
-    fn query(&mut self, sql: &str, as_of: Option<AsOf>, rows_max: Option<usize>) -> Result<QueryResult>;
+    /// Answers a question.
+    fn ask(&mut self, query: &Query<'_>) -> Result<QueryResult>;
+
+    /// The owner's question without parameters.
+    fn query(&mut self, sql: &str, as_of: Option<AsOf>, rows_max: Option<usize>) -> Result<QueryResult> {
+        self.ask(&Query { as_of, rows_max, ..Query::new(sql) })
+    }
+
+    /// What is known of a statement without running it; the same errors as of running it, where they show before.
+    fn describe(&mut self, sql: &str, trust: Trust) -> Result<Description>;
 
     /// Begins a read transaction: every later read sees what is committed now.
     fn begin(&mut self) -> Result<()>;

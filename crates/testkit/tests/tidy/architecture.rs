@@ -10,6 +10,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("millstream-log", &["millstream-core", "millstream-pgoutput"]),
     ("millstream-apply", &["millstream-core", "millstream-pgoutput"]),
     ("millstream-warehouse", &["millstream-core"]),
+    ("millstream-api", &["millstream-core", "millstream-pgoutput"]),
     (
         "millstream",
         &[
@@ -19,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "millstream-log",
             "millstream-apply",
             "millstream-warehouse",
+            "millstream-api",
         ],
     ),
     ("millstream-testkit", &[]),
