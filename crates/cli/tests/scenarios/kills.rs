@@ -51,10 +51,12 @@ const WRITERS: u64 = 8;
 /// Positions at which everything is compared.
 const POSITIONS: usize = 20;
 
-/// The table whose columns change, and at how many of the positions its history may be declared uncertain: on a busy machine it takes many short lives to
-/// read a table again.
+/// The table whose columns change, also while the program is dead, so that much of its history may be declared uncertain: positions are drawn until so many
+/// were compared at which it is not.
 const DOUBTFUL: &str = "shop.evolving";
-const UNCERTAIN_MAX: usize = POSITIONS * 3 / 4;
+const CERTAIN_LEAST: usize = 5;
+/// Draws of as many positions each; without a certain one among all of them, nothing of the table would be tested.
+const DRAWS_MAX: usize = 10;
 
 /// Where a program dies that no fail point ends.
 const AT_RANDOM: &str = "at random";
@@ -225,12 +227,24 @@ fn kill_after(project: &Project, life: Duration) {
 /// Compares every table at random positions since history began, and at the end. Returns where the program said that it is not certain.
 fn compare_positions(oracle: &Oracle, project: &Project, begun: u64, random: &mut Random) -> Vec<String> {
     let first = oracle.behind(begun);
-    let mut chosen: Vec<usize> = (1..POSITIONS)
-        .map(|_| first + usize::try_from(random.below((oracle.commits().len() - first) as u64)).unwrap())
-        .collect();
+    let mut draw = || -> Vec<usize> {
+        let commits = (oracle.commits().len() - first) as u64;
+        (1..POSITIONS).map(|_| first + usize::try_from(random.below(commits)).unwrap()).collect()
+    };
+    let mut chosen = draw();
     chosen.push(oracle.commits().len() - 1);
-    let compared = compare_record(oracle, project, &chosen, |_| true, DOUBTFUL);
-    assert!(compared.uncertain.len() <= UNCERTAIN_MAX, "uncertain: {:?}", compared.uncertain);
+    let mut compared = compare_record(oracle, project, &chosen, |_| true, DOUBTFUL);
+    let mut certain = chosen.len() - compared.uncertain.len();
+    for _ in 1..DRAWS_MAX {
+        if certain >= CERTAIN_LEAST {
+            break;
+        }
+        let chosen = draw();
+        let more = compare_record(oracle, project, &chosen, |table| table == DOUBTFUL, DOUBTFUL);
+        certain += chosen.len() - more.uncertain.len();
+        compared.differences.extend(more.differences);
+    }
+    assert!(certain >= CERTAIN_LEAST, "compared at {certain} positions only: {:?}", compared.uncertain);
     let mut differences = compared.differences;
     for (name, table) in &oracle.last().unwrap() {
         if let Err(error) = compare(table, &table.columns, &project.sql(&format!("SELECT * FROM {name}"))) {
