@@ -14,6 +14,8 @@ const BATCH_BYTES_MAX: usize = 24 << 20;
 /// Changes in one batch. Measured: DuckDB's rate of keyed upserts grows up to 100k rows a batch, then flattens. One row group of it, so that a
 /// transaction of inserts leaves whole ones.
 const BATCH_ROWS_MAX: u64 = 122_880;
+/// Where the warehouse lacks memory for a batch, the next ones are smaller, down to this: less would save nothing that counts.
+const BATCH_ROWS_LEAST: u64 = 500;
 /// How long the rest of a transaction whose beginning was read may take: it is durable, so only a slow disk delays it.
 const REST_WAIT_MAX: Duration = Duration::from_secs(60);
 
@@ -24,12 +26,14 @@ pub struct Feed {
     /// A piece that was read and not taken: the first of its transaction.
     pending: Option<TransactionPart>,
     clock: Clock,
+    /// Changes in one batch, at present.
+    rows_max: u64,
 }
 
 impl Feed {
     /// A feed whose first read opens the log.
     pub fn new(log: Arc<dyn EventLog>, applied_time: Timestamp) -> Self {
-        Feed { log, reader: None, pending: None, clock: Clock::after(applied_time) }
+        Feed { log, reader: None, pending: None, clock: Clock::after(applied_time), rows_max: BATCH_ROWS_MAX }
     }
 
     /// The log.
@@ -52,6 +56,18 @@ impl Feed {
         self.reader = None;
         self.pending = None;
         self.clock = Clock::after(applied_time);
+    }
+
+    /// Gathers smaller batches from here on. Whether they can be smaller.
+    pub fn take_less(&mut self) -> bool {
+        let before = self.rows_max;
+        self.rows_max = (before / 4).max(BATCH_ROWS_LEAST);
+        self.rows_max < before
+    }
+
+    /// A batch went well: the next may be a little larger again.
+    pub fn take_more(&mut self) {
+        self.rows_max = (self.rows_max + self.rows_max / 32).min(BATCH_ROWS_MAX);
     }
 
     /// All transactions before this were returned.
@@ -91,7 +107,7 @@ impl Feed {
         let selected = |schema: &TableSchema| (selection.options)(&schema.name).is_some();
         let mut batch = Batch::default();
         batch.push(first, &mut self.clock, tables, selected);
-        while batch.bytes < BATCH_BYTES_MAX && batch.rows < BATCH_ROWS_MAX {
+        while batch.bytes < BATCH_BYTES_MAX && batch.rows < self.rows_max {
             let wait = if batch.is_cut { REST_WAIT_MAX } else { Duration::ZERO };
             let Some(part) = self.next(applied, wait)? else { break };
             if part.first && within.is_some_and(|fence| !fence.holds(&part.header)) {
@@ -116,7 +132,7 @@ impl Feed {
         let selected = |schema: &TableSchema| (selection.options)(&schema.name).is_some();
         let mut batch = Batch::default();
         batch.push(part, &mut self.clock, tables, selected);
-        while batch.is_cut && batch.bytes < BATCH_BYTES_MAX && batch.rows < BATCH_ROWS_MAX {
+        while batch.is_cut && batch.bytes < BATCH_BYTES_MAX && batch.rows < self.rows_max {
             let Some(part) = self.next(applied, REST_WAIT_MAX)? else {
                 return Err(ApplyError::CutOff(applied));
             };

@@ -19,7 +19,7 @@ use millstream_core::{
     base::BaseStore,
     log::EventLog,
     warehouse::{Moment, Progress, Warehouse},
-    Fence, Lsn, Position, TableId, TableSchema, TransactionPart,
+    Action, Diagnostic, Fence, Lsn, Position, TableId, TableSchema, TransactionPart,
 };
 
 use crate::{
@@ -211,11 +211,20 @@ impl Applier {
                 std::thread::sleep(self.pace.wait(Instant::now()));
             }
             match self.transaction(first, within) {
-                Ok(()) => return Ok(true),
+                Ok(()) => {
+                    self.feed.take_more();
+                    return Ok(true);
+                }
                 Err(Interrupt::Again) => self.feed.rewind(self.progress.applied_time),
                 Err(Interrupt::Failed(error)) => {
                     self.feed.rewind(self.progress.applied_time);
-                    return Err(error);
+                    if error.action() != Action::TakeLess || !self.feed.take_less() {
+                        return Err(error);
+                    }
+                    tracing::warn!(event = "batch_too_large", error = %error, "smaller batches are applied");
+                    // What the warehouse keeps in memory of rows that were deleted is written down and freed.
+                    self.checkpointed_lsn = Lsn::ZERO;
+                    self.checkpoint()?;
                 }
             }
         }
@@ -479,7 +488,7 @@ impl Applier {
                     Phase::NeedsResync { reason, .. } => Some(reason.clone()),
                     _ => None,
                 },
-                history_since: table.history_since.map(|moment| moment.time),
+                history_since: table.history_since,
                 applied_lsn: self.changed_at.get(&table.layout.id).copied().unwrap_or_default(),
             })
             .collect();
@@ -487,6 +496,7 @@ impl Applier {
         self.status.update(|status| {
             status.applied_lsn = self.progress.applied_lsn;
             status.applied_time = self.progress.applied_time;
+            status.generation += 1;
             status.tables = tables;
         });
     }

@@ -13,6 +13,8 @@ pub enum Action {
     Retry,
     /// Nothing will change without a person: stop and say so.
     Stop,
+    /// Too much at once: the same in smaller pieces may succeed.
+    TakeLess,
     /// The data at hand can't be applied: set it aside with its reason and go on.
     Quarantine,
 }

@@ -147,6 +147,20 @@ pub enum WarehouseError {
         /// What it was.
         what: String,
     },
+    /// A guest's statement reaches for more than tables.
+    #[error("this statement is not allowed here: {what}")]
+    Forbidden {
+        /// What of it.
+        what: String,
+    },
+    /// A parameter's value does not go into its place, or there is none for it.
+    #[error("the parameter {name} can't be used: {detail}")]
+    Parameter {
+        /// The parameter.
+        name: String,
+        /// Why.
+        detail: String,
+    },
     /// A reader's query is wrong.
     #[error("the query failed: {detail}")]
     Query {
@@ -196,6 +210,8 @@ impl Diagnostic for WarehouseError {
             WarehouseError::NoHistory { .. } => "MS5303",
             WarehouseError::Interrupted => "MS5304",
             WarehouseError::Ambiguous { .. } => "MS5305",
+            WarehouseError::Forbidden { .. } => "MS5306",
+            WarehouseError::Parameter { .. } => "MS5307",
         }
     }
 
@@ -254,6 +270,9 @@ impl Diagnostic for WarehouseError {
             WarehouseError::CheckpointBlocked { .. } => "Wait for the readers to finish.".into(),
             WarehouseError::NotReadOnly { .. } => "Send one SELECT at a time.".into(),
             WarehouseError::Ambiguous { .. } => "Write the schema before the name.".into(),
+            WarehouseError::Forbidden { .. } => {
+                "Read the tables and views of the warehouse; the person at the project's terminal may do more.".into()
+            }
             WarehouseError::NotExact { .. } => "Choose another type for the column in the configuration.".into(),
             _ => return None,
         })
@@ -262,6 +281,7 @@ impl Diagnostic for WarehouseError {
     fn action(&self) -> Action {
         match self {
             WarehouseError::Disk { .. } | WarehouseError::CheckpointBlocked { .. } => Action::Retry,
+            WarehouseError::OutOfMemory { .. } => Action::TakeLess,
             _ => Action::Stop,
         }
     }
@@ -280,6 +300,8 @@ impl Diagnostic for WarehouseError {
             | WarehouseError::Query { .. }
             | WarehouseError::NoHistory { .. }
             | WarehouseError::Ambiguous { .. }
+            | WarehouseError::Forbidden { .. }
+            | WarehouseError::Parameter { .. }
             | WarehouseError::Collision(_) => Exit::Usage,
             _ => Exit::Wrong,
         }

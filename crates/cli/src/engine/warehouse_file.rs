@@ -249,14 +249,14 @@ pub(super) fn open(
             }
             rebuilt = Some(again(project, log, known, error)?);
         }
-        let warehouse = DuckDb::open(path, &DuckDbOptions::default()).doing(doing)?;
+        let warehouse = DuckDb::open(path, &DuckDbOptions::of_this_machine()).doing(doing)?;
         return Ok(Opened { warehouse, notes: Vec::new(), rebuilt });
     }
     match existing(project, known) {
         Ok((warehouse, notes)) => Ok(Opened { warehouse, notes, rebuilt: None }),
         Err(Refused::Damaged(error)) if rebuild == Rebuild::Allowed && known.wrote(path) => {
             let rebuilt = Some(again(project, log, known, error)?);
-            let warehouse = DuckDb::open(path, &DuckDbOptions::default()).doing(doing)?;
+            let warehouse = DuckDb::open(path, &DuckDbOptions::of_this_machine()).doing(doing)?;
             Ok(Opened { warehouse, notes: Vec::new(), rebuilt })
         }
         Err(Refused::Damaged(mut error)) => {
@@ -291,7 +291,7 @@ impl From<Refused> for Failure {
 /// Opens a file that is there, if it is the project's.
 pub(super) fn existing(project: &Project, known: &Known) -> Result<(DuckDb, Vec<String>), Refused> {
     let path = &project.warehouse.duckdb;
-    let options = DuckDbOptions::default();
+    let options = DuckDbOptions::of_this_machine();
     let mut notes = Vec::new();
     let opened = match DuckDb::open(path, &options) {
         Err(WarehouseError::WalDamaged { detail, .. }) => {

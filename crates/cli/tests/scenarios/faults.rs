@@ -330,3 +330,19 @@ fn own_like(model: &Path, file: &Path) {
     let owner = fs::metadata(model).unwrap();
     chown(file, Some(owner.uid()), Some(owner.gid())).unwrap();
 }
+
+/// the warehouse has too little memory for a batch, again and again.
+#[test]
+fn a_batch_that_is_too_large_for_the_warehouses_memory_comes_in_smaller_ones() {
+    let mut live = Live::start("CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t SELECT g, 0 FROM generate_series(1, 5000) g;");
+    live.process.signal(libc::SIGTERM).unwrap();
+    assert_eq!(live.process.wait(END_WAIT_MAX).unwrap().code(), Some(0), "{}", live.process.tail());
+    for part in 0..10 {
+        live.write(&format!("UPDATE t SET n = n + 1 WHERE id % 10 = {part};"));
+    }
+    live.process = live.project.up("warehouse::out_of_memory=3*return->2*off->1*return->off");
+    live.project.await_streaming(&mut live.process);
+    live.project.catch_up();
+    live.project.expect("SELECT count(*) AS n FROM shop.t WHERE n = 1", r#"[{"n":5000}]"#);
+    live.finish();
+}

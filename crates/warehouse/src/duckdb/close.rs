@@ -1,7 +1,8 @@
 //! Ending versions: what is in `current` under a batch of keys goes to `closed`, and leaves `current`.
 //!
-//! # Two ways, by size and scatter of the batch
+//! # Three ways, by size and scatter of the batch
 //!
+//! - A few rows that whole numbers name are closed by one statement; see [`few`].
 //! - `DELETE … RETURNING` reads only the key's column and then fetches the rows it found one by one: some 20 µs each, whatever the table's size.
 //! - Copying by a join, then deleting by the same join, reads whole columns of what the zone maps leave: some 10 ns a row of the table.
 //!
@@ -14,7 +15,10 @@
 //!
 //! Either way every key must have matched exactly one row; a count that differs names the first key that did not.
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+};
 
 use arrow_array::{cast::AsArray, types, Array, ArrowPrimitiveType, RecordBatch};
 use arrow_schema::DataType;
@@ -25,7 +29,7 @@ use millstream_core::{
 
 use super::{
     engine::{AppendTarget, Connection},
-    failed,
+    failed, few,
     rows::{check_columns, malformed, names, numbered, CLOSE, CLOSED},
     sql::{
         closed, column_type, current, current_name, identity, key_columns, list, same_key, same_row, string,
@@ -47,6 +51,9 @@ const RETURNING_KEYS_MAX: usize = 10_000;
 
 /// How often a table's estimated size is used before it is looked up again, which costs as much as closing a few rows.
 const ESTIMATE_USES_MAX: u32 = 256;
+
+/// The memory limit is raised by this part of it at least.
+const LIMIT_STEPS: u64 = 10;
 
 /// Keys that are closed by one statement. A DELETE keeps what it removes in memory: with a limit of 180 MB this many wide rows still fit.
 const CLOSE_KEYS_MAX: usize = 200_000;
@@ -102,11 +109,17 @@ impl Closing {
     }
 }
 
-/// Estimated sizes of tables, which decide how a batch is closed.
-#[derive(Default)]
+/// Estimated sizes of tables, which decide how a batch is closed, and how much memory DuckDB needs for it.
 pub(crate) struct Estimates {
     tables: RefCell<HashMap<TableId, Estimate>>,
+    /// DuckDB's memory limit: without any table, at most, and now.
+    limit_least: u64,
+    limit_max: u64,
+    limit: Cell<u64>,
 }
+
+/// What DuckDB keeps in memory of a row whose vector had a deletion since the last checkpoint, in bytes.
+const DELETION_BYTES_PER_ROW: u64 = 8;
 
 struct Estimate {
     rows: u64,
@@ -114,6 +127,31 @@ struct Estimate {
 }
 
 impl Estimates {
+    pub(crate) fn new(limit_bytes: u64, limit_bytes_max: u64) -> Self {
+        Estimates {
+            tables: RefCell::default(),
+            limit_least: limit_bytes,
+            limit_max: limit_bytes_max,
+            limit: Cell::new(limit_bytes),
+        }
+    }
+
+    /// Raises DuckDB's memory limit to what deletions all over the tables that were seen so far take.
+    fn make_room(&self, connection: &Connection, id: TableId) -> Outcome<()> {
+        self.rows(connection, id)?;
+        let rows: u64 = self.tables.borrow().values().map(|table| table.rows).sum();
+        let wanted = self.limit_least.saturating_add(rows.saturating_mul(DELETION_BYTES_PER_ROW));
+        let wanted = wanted.min(self.limit_max);
+        // In steps, for a table that grows by and by.
+        if wanted > self.limit.get() + self.limit.get() / LIMIT_STEPS {
+            connection
+                .run(&format!("SET memory_limit = '{wanted}B'"))
+                .map_err(failed("raising DuckDB's memory limit"))?;
+            self.limit.set(wanted);
+        }
+        Ok(())
+    }
+
     fn rows(&self, connection: &Connection, id: TableId) -> Outcome<u64> {
         let mut tables = self.tables.borrow_mut();
         if let Some(known) = tables.get_mut(&id).filter(|known| known.uses < ESTIMATE_USES_MAX) {
@@ -189,6 +227,11 @@ pub(crate) fn close(
     let key = key_columns(layout);
     let columns = if key.is_empty() { layout.live_columns().collect() } else { key.clone() };
     check_columns(layout, batch, &names(columns.iter().copied(), &CLOSE))?;
+    estimates.make_room(connection, layout.id)?;
+    fail::fail_point!("warehouse::out_of_memory", |_| Err(WarehouseError::OutOfMemory {
+        doing: "closing rows".into(),
+        detail: "injected".into()
+    }));
     let mut offset = 0;
     while offset < batch.num_rows() {
         let rows = CLOSE_KEYS_MAX.min(batch.num_rows() - offset);
@@ -226,6 +269,9 @@ fn close_keys(
     key: &[&LayoutColumn],
     batch: &RecordBatch,
 ) -> Outcome<()> {
+    if few::close(connection, layout, key, batch)? {
+        return Ok(());
+    }
     let doing = || failed(format!("closing rows of {}", layout.target));
     let (wanted, events) = (batch.num_rows() as u64, deleted_count(batch));
     let staged = stage_rows(connection, layout, "closing", key, &STAGED, batch)?;

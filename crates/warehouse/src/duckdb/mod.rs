@@ -19,11 +19,15 @@
 //! - A DELETE holds its rows in memory: large ones run in pieces within the transaction.
 
 mod aside;
+mod ast;
 mod close;
 mod engine;
+mod few;
+mod guard;
 mod models;
 mod open;
 mod reader;
+mod reads;
 mod replace;
 mod room;
 mod rows;

@@ -27,6 +27,9 @@ const FORMAT_VERSION: u32 = 1;
 pub struct DuckDbOptions {
     /// DuckDB's own memory limit, in bytes. The process's memory exceeds it by 1.4 to 1.8 times at peaks.
     pub memory_limit_bytes: u64,
+    /// What the limit may grow to with the tables: of a vector of 2,048 rows of which any was deleted since the last checkpoint, DuckDB keeps 16 KiB in
+    /// memory, and scattered changes reach every vector of a table.
+    pub memory_limit_bytes_max: u64,
     /// Threads of DuckDB; `None`: one per core.
     pub threads: Option<u32>,
     /// Where it spills; `None`: beside the file.
@@ -40,6 +43,7 @@ impl Default for DuckDbOptions {
         DuckDbOptions {
             // The whole process stays under 400 MB with this, a transaction of 2M rows included.
             memory_limit_bytes: 180 << 20,
+            memory_limit_bytes_max: 180 << 20,
             threads: None,
             temp_directory: None,
             checkpoint_threshold_bytes: 64 << 20,
@@ -47,7 +51,17 @@ impl Default for DuckDbOptions {
     }
 }
 
+/// The share of a machine's memory that DuckDB's limit may grow to: others live there too.
+const MEMORY_SHARE: u64 = 8;
+
 impl DuckDbOptions {
+    /// With a limit that may grow with the tables, up to a share of the memory that this process may have.
+    pub fn of_this_machine() -> Self {
+        let options = Self::default();
+        let share = available_bytes() / MEMORY_SHARE;
+        DuckDbOptions { memory_limit_bytes_max: options.memory_limit_bytes.max(share), ..options }
+    }
+
     fn settings(&self) -> Vec<(&'static str, String)> {
         let mut settings = vec![
             ("memory_limit", format!("{}B", self.memory_limit_bytes)),
@@ -96,7 +110,7 @@ impl DuckDb {
             database,
             sessions,
             writer,
-            estimates: Estimates::default(),
+            estimates: Estimates::new(options.memory_limit_bytes, options.memory_limit_bytes_max),
             reset_threads,
         })
     }
@@ -106,6 +120,26 @@ impl DuckDb {
         let aside = move_wal_aside(path)?;
         Ok((Self::open(path, options)?, aside))
     }
+}
+
+/// The memory of the machine, or of the control group where that has less; 0 where neither is told, or where the address space is limited, for then
+/// nobody can say what is left.
+fn available_bytes() -> u64 {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let limited = read("/proc/self/limits")
+        .lines()
+        .any(|line| line.starts_with("Max address space") && !line.contains("unlimited"));
+    if limited {
+        return 0;
+    }
+    let machine = read("/proc/meminfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .map_or(0, |kibibytes| kibibytes << 10);
+    let group = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+        .iter()
+        .find_map(|path| read(path).trim().parse::<u64>().ok());
+    group.map_or(machine, |group| group.min(machine))
 }
 
 /// What DuckDB says where it replays a statement with an expression (`ALTER … USING`) of the file that it is opening: functions are

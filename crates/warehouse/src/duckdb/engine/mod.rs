@@ -7,6 +7,8 @@
 //! All `unsafe` that concerns DuckDB is in this file. Every C object is owned by one Rust value that destroys it; connections keep their database alive.
 
 mod append;
+mod bind;
+mod extend;
 mod rows;
 mod statement;
 
@@ -44,8 +46,10 @@ impl EngineError {
     }
 
     pub(crate) fn is_out_of_memory(&self) -> bool {
-        self.kind == ffi::duckdb_error_type_DUCKDB_ERROR_OUT_OF_MEMORY
-            && !self.message.contains("No space left")
+        // A statement that fails under way is told as another kind, with the true one in its words.
+        let is = self.kind == ffi::duckdb_error_type_DUCKDB_ERROR_OUT_OF_MEMORY
+            || self.message.contains("Out of Memory Error");
+        is && !self.message.contains("No space left")
     }
 
     /// Whether the file itself is what can't be read: a checksum that is wrong, a block behind its end. (Spilled data has no checksums.)
@@ -266,6 +270,11 @@ impl Connection {
             ));
         }
         self.prepare_extracted(&statements, 0)
+    }
+
+    /// An error where the text is no SQL.
+    pub(crate) fn check_syntax(&self, sql: &str) -> EngineResult<()> {
+        self.extract(sql).map(drop)
     }
 
     /// Runs one statement and streams its result.
