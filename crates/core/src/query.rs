@@ -24,7 +24,7 @@ pub enum Parameter {
 }
 
 /// Who asks, and so what a statement may reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Trust {
     /// The project's own: its files and the person at its terminal. It only reads.
     Owner,
@@ -61,6 +61,8 @@ pub struct Description {
     pub columns: Vec<(String, String)>,
     /// Names of its parameters in their order, and the warehouse's names of their types where the statement decides them.
     pub parameters: Vec<(String, Option<String>)>,
-    /// The tables and views that it names, and what those views name in turn, as the warehouse calls them.
+    /// The tables and views that it names, and what the project's views among them name in turn: in lower case, as the warehouse compares them.
     pub reads: Vec<TableName>,
+    /// Whether its result follows from those tables and its parameters alone, and not from the time or from chance as well.
+    pub steady: bool,
 }

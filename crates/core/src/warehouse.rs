@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     log::Result,
     position::{Lsn, Position},
+    query::{Description, Query, Trust},
     schema::{TableId, TableName},
     time::Timestamp,
     types::ColumnType,

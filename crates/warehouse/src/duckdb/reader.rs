@@ -10,14 +10,14 @@ use millstream_core::{
     warehouse::{
         AsOf, Comparison, Progress, QuarantinedChange, QueryResult, TableCounts, TableLayout, WarehouseReader,
     },
-    TableId,
+    Description, Query, TableId, Trust,
 };
 
 use arrow_array::RecordBatch;
 
 use super::{
     engine::{Connection, EngineError, Prepared},
-    failed, replace, search_path,
+    failed, guard, reads, replace, search_path,
     sessions::{Lease, Session, Sessions},
     sql::{closed, current},
     state::{self, single_u64},
@@ -110,18 +110,12 @@ impl DuckReader {
     }
 
     /// Reads at a point, in a transaction of its own where none is open. `keep`: the statement means the same on the next call.
-    fn read_at(
-        &mut self,
-        sql: &str,
-        as_of: Option<AsOf>,
-        rows_max: Option<usize>,
-        keep: bool,
-    ) -> Outcome<QueryResult> {
+    fn read_at(&mut self, query: &Query<'_>, keep: bool) -> Outcome<QueryResult> {
         let own = !self.reading;
         if own {
             self.begin_read()?;
         }
-        let outcome = self.set_point(as_of).and_then(|()| self.read(sql, rows_max, keep));
+        let outcome = self.set_point(query.as_of).and_then(|()| self.read(query, keep));
         // A failed statement aborts its transaction; only after that can the variables be reset.
         let aborted = outcome.is_err();
         if aborted {
@@ -129,54 +123,88 @@ impl DuckReader {
         } else if own {
             self.run("COMMIT")?;
         }
-        let cleared = self.clear_point(as_of);
+        let cleared = self.clear_point(query.as_of);
         let result = outcome?;
         cleared?;
         Ok(result)
     }
 
-    fn read(&mut self, sql: &str, rows_max: Option<usize>, keep: bool) -> Outcome<QueryResult> {
+    fn read(&mut self, query: &Query<'_>, keep: bool) -> Outcome<QueryResult> {
         let session = self.session();
         if keep {
-            if let Some(statement) = session.prepared(sql) {
-                return rows_of(statement, rows_max);
+            if let Some(statement) = session.prepared(query) {
+                return rows_of(statement, query);
             }
         }
-        let statement = session.connection.prepare(sql).map_err(querying)?;
-        let result = rows_of(&statement, rows_max)?;
+        let statement = session.connection.prepare(query.sql).map_err(querying)?;
+        let result = rows_of(&statement, query)?;
         if keep {
-            session.keep(sql, statement);
+            session.keep(query, statement);
         }
         Ok(result)
     }
 
     /// One query. Where its names mean the same for every reader, its statement is kept.
-    fn look_up(&mut self, sql: &str, as_of: Option<AsOf>, rows_max: Option<usize>) -> Outcome<QueryResult> {
+    fn look_up(&mut self, query: &Query<'_>) -> Outcome<QueryResult> {
         // A statement folds the point in, or that there is none, when it is planned.
-        if as_of.is_none() && self.session().prepared(sql).is_some() {
-            return self.read_at(sql, as_of, rows_max, true);
+        if query.as_of.is_none() && self.session().prepared(query).is_some() {
+            return self.read_at(query, true);
+        }
+        self.with_names(query.sql, query.trust, |reader, keep| {
+            reader.read_at(query, keep && query.as_of.is_none())
+        })
+    }
+
+    /// Does something with a statement while its names mean what they should; it is told whether they mean the same for every reader.
+    fn with_names<T>(
+        &mut self,
+        sql: &str,
+        trust: Trust,
+        does: impl FnOnce(&mut Self, bool) -> Outcome<T>,
+    ) -> Outcome<T> {
+        if trust == Trust::Guest {
+            guard::check(self.connection(), sql)?;
         }
         let names = search_path::unqualified(self.connection(), sql)?;
         if names.is_empty() {
-            return self.read_at(sql, as_of, rows_max, as_of.is_none());
+            return does(self, true);
         }
         let searching = search_path::set(self.connection(), &names)?;
-        let result = self.read_at(sql, as_of, rows_max, false);
+        let result = does(self, false);
         if searching {
             search_path::reset(self.connection())?;
         }
         result
     }
+
+    fn described(&mut self, sql: &str, trust: Trust) -> Outcome<Description> {
+        let (columns, parameters) = self.with_names(sql, trust, |reader, _| {
+            let statement = reader.connection().prepare(sql).map_err(querying)?;
+            if !statement.kind().reads() {
+                return Err(WarehouseError::NotReadOnly { what: "this one would change something".into() });
+            }
+            Ok((statement.columns(), statement.parameters()))
+        })?;
+        let reads = reads::reads(self.connection(), sql)?;
+        Ok(Description { columns, parameters, reads: reads.tables, steady: reads.steady })
+    }
 }
 
-fn rows_of(statement: &Prepared, rows_max: Option<usize>) -> Outcome<QueryResult> {
+fn rows_of(statement: &Prepared, query: &Query<'_>) -> Outcome<QueryResult> {
     if !statement.kind().reads() {
         return Err(WarehouseError::NotReadOnly { what: "this one would change something".into() });
+    }
+    // A kept statement has those of whoever used it before.
+    statement.clear_bindings();
+    for (name, value) in query.parameters {
+        statement
+            .bind(name, value)
+            .map_err(|error| WarehouseError::Parameter { name: format!("${name}"), detail: error.message })?;
     }
     let mut rows = statement.stream().map_err(querying)?;
     let columns = rows.columns();
     let mut batches: Vec<RecordBatch> = Vec::new();
-    let mut left = rows_max.unwrap_or(usize::MAX);
+    let mut left = query.rows_max.unwrap_or(usize::MAX);
     while left > 0 {
         let Some(batch) = rows.next_batch().map_err(querying)? else { break };
         let taken = batch.num_rows().min(left);
@@ -209,8 +237,14 @@ fn querying(error: EngineError) -> WarehouseError {
 }
 
 impl WarehouseReader for DuckReader {
-    fn query(&mut self, sql: &str, as_of: Option<AsOf>, rows_max: Option<usize>) -> Result<QueryResult> {
-        let result = self.look_up(sql, as_of, rows_max);
+    fn ask(&mut self, query: &Query<'_>) -> Result<QueryResult> {
+        let result = self.look_up(query);
+        self.failed |= result.is_err();
+        Ok(result?)
+    }
+
+    fn describe(&mut self, sql: &str, trust: Trust) -> Result<Description> {
+        let result = self.described(sql, trust);
         self.failed |= result.is_err();
         Ok(result?)
     }

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::cast::AsArray;
-use serde_json::Value;
+use millstream_core::TableName;
 
 use super::{
+    ast::{Named, Names},
     engine::Connection,
     failed,
     sql::{identifier, string, HIDDEN_SCHEMA},
@@ -24,17 +25,19 @@ const AS_OF: &str = "_as_of";
 
 /// Schemas and what is visible in them, names folded as DuckDB compares them.
 #[derive(Debug, Default)]
-struct Visible {
+pub(super) struct Visible {
     schemas: BTreeSet<String>,
+    /// The database's own name.
+    catalog: String,
     /// The schemas in which each name is.
     names: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Visible {
-    fn read(connection: &Connection) -> Result<Self, WarehouseError> {
+    pub(super) fn read(connection: &Connection) -> Result<Self, WarehouseError> {
         let batches = connection
             .query(&format!(
-                "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal \
+                "SELECT schema_name, view_name, database_name FROM duckdb_views() WHERE NOT internal \
                  AND database_name = current_database() AND schema_name <> {}",
                 string(HIDDEN_SCHEMA)
             ))
@@ -44,6 +47,9 @@ impl Visible {
             let (schemas, views) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
             for row in 0..batch.num_rows() {
                 visible.add(schemas.value(row), views.value(row));
+            }
+            if batch.num_rows() > 0 {
+                visible.catalog = batch.column(2).as_string::<i32>().value(0).to_owned();
             }
         }
         Ok(visible)
@@ -77,6 +83,24 @@ impl Visible {
         })
     }
 
+    /// Whether something visible can be meant.
+    pub(super) fn has(&self, named: &Named) -> bool {
+        !self.resolve(named).is_empty()
+    }
+
+    /// What can be meant, in lower case; the table, where its function of a time is named.
+    pub(super) fn resolve(&self, named: &Named) -> Vec<TableName> {
+        if !named.catalog.is_empty() && !named.catalog.eq_ignore_ascii_case(&self.catalog) {
+            return Vec::new();
+        }
+        let name = named.name.to_ascii_lowercase();
+        let schemas = self.names.get(&name).into_iter().flatten().map(|schema| schema.to_ascii_lowercase());
+        let meant =
+            schemas.filter(|schema| named.schema.is_empty() || named.schema.eq_ignore_ascii_case(schema));
+        let table = name.strip_suffix(AS_OF).filter(|table| self.names.contains_key(*table)).unwrap_or(&name);
+        meant.map(|schema| TableName::new(schema, table)).collect()
+    }
+
     fn knows<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> bool {
         names.into_iter().any(|name| self.names.contains_key(&name.to_ascii_lowercase()))
     }
@@ -84,54 +108,11 @@ impl Visible {
 
 /// The tables and table functions that a query names without a schema, but for those that it defines itself (`WITH`).
 pub(super) fn unqualified(connection: &Connection, sql: &str) -> Result<BTreeSet<String>, WarehouseError> {
-    let parsed = connection
-        .query(&format!("SELECT json_serialize_sql({})::VARCHAR", string(sql)))
-        .map_err(failed("reading the query's names"))?;
-    let parsed = parsed.iter().find(|batch| batch.num_rows() > 0);
-    let tree = parsed
-        .and_then(|batch| serde_json::from_str::<Value>(batch.column(0).as_string::<i32>().value(0)).ok());
-    let mut names = BTreeSet::new();
-    match tree {
-        Some(tree) if tree["error"] == false => walk(&tree["statements"], &mut Vec::new(), &mut names),
+    Ok(match Names::of(connection, sql)? {
+        Some(names) => names.unqualified(),
         // EXPLAIN and PIVOT are not told as a tree: every word could be a name.
-        _ => names.extend(words(sql)),
-    }
-    Ok(names)
-}
-
-/// Walks DuckDB's tree of a statement. Its depth is bounded by DuckDB's own limit on expressions.
-fn walk(node: &Value, defined: &mut Vec<String>, names: &mut BTreeSet<String>) {
-    match node {
-        Value::Array(items) => items.iter().for_each(|item| walk(item, defined, names)),
-        Value::Object(fields) => {
-            let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default();
-            let before = defined.len();
-            // Seen by the whole node, the definitions included: those may be recursive.
-            let map = fields.get("cte_map").and_then(|ctes| ctes["map"].as_array());
-            let keys = map.into_iter().flatten().filter_map(|cte| cte["key"].as_str());
-            defined.extend(keys.map(str::to_ascii_lowercase));
-            match text("type") {
-                "BASE_TABLE" if text("schema_name").is_empty() && text("catalog_name").is_empty() => {
-                    let name = text("table_name");
-                    if !defined.contains(&name.to_ascii_lowercase()) {
-                        names.insert(name.to_owned());
-                    }
-                }
-                "TABLE_FUNCTION" => {
-                    let function = &fields["function"];
-                    if let (Some(name), Some("")) =
-                        (function["function_name"].as_str(), function["schema"].as_str())
-                    {
-                        names.insert(name.to_owned());
-                    }
-                }
-                _ => {}
-            }
-            fields.values().for_each(|field| walk(field, defined, names));
-            defined.truncate(before);
-        }
-        _ => {}
-    }
+        None => words(sql).into_iter().collect(),
+    })
 }
 
 /// The words of a text, without those that have a schema before them or something of their own behind a dot.
@@ -183,7 +164,6 @@ pub(super) fn reset(connection: &Connection) -> Result<(), WarehouseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::duckdb::engine::Database;
 
     #[test]
     fn a_name_in_two_schemas_is_ambiguous_unless_it_is_in_main() {
@@ -209,22 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_that_a_query_neither_qualifies_nor_defines() {
-        let directory = tempfile::tempdir().unwrap();
-        let database = Database::open(&directory.path().join("w.duckdb"), &[]).unwrap();
-        let connection = database.connect().unwrap();
-        for (sql, expected) in [
-            ("SELECT * FROM t JOIN \"P\" USING (id)", &["P", "t"][..]),
-            ("FROM a.t, b.u_as_of(1), \"a\".\"t\"", &[]),
-            ("SELECT (SELECT count(*) FROM t) FROM t_as_of(now())", &["t", "t_as_of"]),
-            ("WITH t AS (FROM x) SELECT * FROM T", &["x"]),
-            ("SELECT * FROM (WITH t AS (SELECT 1) FROM t), t", &["t"]),
-            ("SELECT 1 UNION ALL SELECT 2 WHERE EXISTS (FROM t)", &["t"]),
-            ("DESCRIBE t", &["t"]),
-        ] {
-            let names = unqualified(&connection, sql).unwrap();
-            assert_eq!(names.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{sql}");
-        }
+    fn words_are_names_that_have_no_schema() {
         assert_eq!(words("EXPLAIN FROM t, a.u, 'v', \"w x\" -- z"), ["EXPLAIN", "FROM", "t", "w x", "z"]);
     }
 }

@@ -13,6 +13,8 @@ use std::{
     },
 };
 
+use millstream_core::{Query, Trust};
+
 use super::{
     engine::{Connection, Database, Interrupter, Prepared},
     failed,
@@ -69,25 +71,32 @@ impl Sessions {
 /// A connection and what was prepared on it, the last used at the end.
 pub(super) struct Session {
     generation: u64,
-    statements: VecDeque<(String, Prepared)>,
+    statements: VecDeque<Kept>,
     pub(super) connection: Connection,
 }
 
+struct Kept {
+    sql: String,
+    trust: Trust,
+    statement: Prepared,
+}
+
 impl Session {
-    /// The statement of this text, if it was prepared here.
-    pub(super) fn prepared(&mut self, sql: &str) -> Option<&Prepared> {
-        let at = self.statements.iter().position(|(text, _)| text == sql)?;
+    /// The query's statement, if it was prepared here for one who may reach as much.
+    pub(super) fn prepared(&mut self, query: &Query<'_>) -> Option<&Prepared> {
+        let same = |kept: &Kept| kept.sql == query.sql && kept.trust == query.trust;
+        let at = self.statements.iter().position(same)?;
         let found = self.statements.remove(at)?;
         self.statements.push_back(found);
-        self.statements.back().map(|(_, statement)| statement)
+        self.statements.back().map(|kept| &kept.statement)
     }
 
     /// Keeps a statement in place of the one that was not used for the longest time.
-    pub(super) fn keep(&mut self, sql: &str, statement: Prepared) {
+    pub(super) fn keep(&mut self, query: &Query<'_>, statement: Prepared) {
         if self.statements.len() == STATEMENTS_MAX {
             self.statements.pop_front();
         }
-        self.statements.push_back((sql.to_owned(), statement));
+        self.statements.push_back(Kept { sql: query.sql.to_owned(), trust: query.trust, statement });
     }
 }
 
@@ -133,11 +142,13 @@ mod tests {
         for number in 0..=STATEMENTS_MAX {
             let sql = format!("SELECT {number}");
             let statement = session.connection.prepare(&sql).unwrap();
-            session.keep(&sql, statement);
-            assert!(session.prepared("SELECT 0").is_some(), "after {number}");
+            session.keep(&Query::new(&sql), statement);
+            assert!(session.prepared(&Query::new("SELECT 0")).is_some(), "after {number}");
         }
         assert_eq!(session.statements.len(), STATEMENTS_MAX);
-        assert!(session.prepared("SELECT 1").is_none());
+        assert!(session.prepared(&Query::new("SELECT 1")).is_none());
+        let guest = Query { trust: Trust::Guest, ..Query::new("SELECT 0") };
+        assert!(session.prepared(&guest).is_none(), "what the owner may ask is not for guests");
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Rows {
 ///
 /// # Safety
 /// `logical` is a live logical type.
-unsafe fn type_name(logical: ffi::duckdb_logical_type) -> String {
+pub(super) unsafe fn type_name(logical: ffi::duckdb_logical_type) -> String {
     // SAFETY: `logical` is live; children are destroyed by `child`, texts freed after copying.
     unsafe {
         let alias = ffi::duckdb_logical_type_get_alias(logical);

@@ -1,0 +1,92 @@
+//! What a statement's result follows from: which tables and views, by themselves and through the project's views, and whether from more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_array::cast::AsArray;
+use millstream_core::TableName;
+
+use super::{
+    ast::Names, engine::Connection, failed, guard::explained, search_path::Visible, sql::HIDDEN_SCHEMA,
+};
+use crate::WarehouseError;
+
+/// Functions whose result is another one at another time.
+const UNSTEADY: [&str; 16] = [
+    "age",
+    "ago",
+    "current_date",
+    "current_localtime",
+    "current_localtimestamp",
+    "gen_random_uuid",
+    "get_current_time",
+    "get_current_timestamp",
+    "now",
+    "random",
+    "today",
+    "transaction_timestamp",
+    "txid_current",
+    "uuid",
+    "uuidv4",
+    "uuidv7",
+];
+
+/// Tables and views, and whether the result follows from them alone.
+pub(super) struct Reads {
+    pub(super) tables: Vec<TableName>,
+    pub(super) steady: bool,
+}
+
+/// Names in lower case, as the warehouse compares them; the function of a table as of a time counts as the table. Of a statement
+/// whose tree DuckDB does not tell nothing is known, so it is not steady.
+pub(super) fn reads(connection: &Connection, sql: &str) -> Result<Reads, WarehouseError> {
+    let visible = Visible::read(connection)?;
+    let mut models: Option<BTreeMap<TableName, String>> = None;
+    let mut found = BTreeSet::new();
+    let mut steady = true;
+    let mut left = vec![explained(sql).to_owned()];
+    // Each view is entered once, so there are at most as many rounds as views.
+    while let Some(sql) = left.pop() {
+        let Some(names) = Names::of(connection, &sql)? else {
+            steady = false;
+            continue;
+        };
+        steady &= names.others.is_empty();
+        steady &= !names.functions.iter().any(|name| UNSTEADY.contains(&name.as_str()));
+        for named in names.relations.iter().chain(&names.table_functions) {
+            for table in visible.resolve(named) {
+                if found.contains(&table) {
+                    continue;
+                }
+                let models = match &models {
+                    Some(models) => models,
+                    None => models.insert(selects(connection)?),
+                };
+                left.extend(models.get(&table).cloned());
+                found.insert(table);
+            }
+        }
+    }
+    Ok(Reads { tables: found.into_iter().collect(), steady })
+}
+
+/// The SELECT of each view of the project.
+fn selects(connection: &Connection) -> Result<BTreeMap<TableName, String>, WarehouseError> {
+    let batches = connection
+        .query(&format!(
+            "SELECT lower(v.schema_name), lower(v.view_name), v.sql FROM duckdb_views() AS v JOIN {HIDDEN_SCHEMA}.views AS m \
+             ON v.schema_name = m.schema_name AND v.view_name = m.view_name WHERE v.database_name = current_database()"
+        ))
+        .map_err(failed("reading the models"))?;
+    let mut selects = BTreeMap::new();
+    for batch in &batches {
+        let text = |column: usize| batch.column(column).as_string::<i32>();
+        for row in 0..batch.num_rows() {
+            // `CREATE VIEW name AS SELECT …;`, without a list of columns, as they are made here.
+            if let Some((_, select)) = text(2).value(row).split_once(" AS ") {
+                let select = select.trim_end().trim_end_matches(';').to_owned();
+                selects.insert(TableName::new(text(0).value(row), text(1).value(row)), select);
+            }
+        }
+    }
+    Ok(selects)
+}
