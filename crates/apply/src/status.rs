@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use millstream_core::{Lsn, TableId, TableName, Timestamp};
+use millstream_core::{warehouse::Moment, Lsn, TableId, TableName, Timestamp};
 
 /// A table's part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct TableProgress {
     /// Why it must be read again, if it must.
     pub reason: Option<String>,
     /// Since when its history is complete.
-    pub history_since: Option<Timestamp>,
+    pub history_since: Option<Moment>,
     /// Commit LSN of the last transaction that changed it.
     pub applied_lsn: Lsn,
 }
@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub changes: u64,
     /// Rows loaded from the base since the start, those of a chunk that is not committed yet included.
     pub rows_loaded: u64,
+    /// How often a table was made, changed in form, read again or retired since the start.
+    pub generation: u64,
     /// Whether it is held at a position.
     pub paused: bool,
     /// All tables.

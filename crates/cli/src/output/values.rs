@@ -2,8 +2,7 @@
 
 use arrow_array::RecordBatch;
 use arrow_schema::Field;
-use millstream_core::ColumnType;
-use millstream_pgoutput::{render, types::arrow_field};
+use millstream_pgoutput::render;
 use serde_json::value::RawValue;
 
 use super::Column;
@@ -39,25 +38,12 @@ pub fn columns(described: &[(String, String)]) -> Vec<Column> {
 
 /// The rows of a batch. `described` is what [`columns`] takes; it tells JSON from text.
 pub fn rows(batch: &RecordBatch, described: &[(String, String)]) -> Result<Vec<Vec<Box<RawValue>>>, Failure> {
-    let schema = batch.schema();
-    let fields: Vec<Field> = schema
-        .fields()
-        .iter()
-        .enumerate()
-        .map(|(index, field)| {
-            let json = described.get(index).and_then(|(_, type_name)| match type_name.as_str() {
-                "JSON" => Some(ColumnType::Json),
-                "JSON[]" => Some(ColumnType::List(Box::new(ColumnType::Json))),
-                _ => None,
-            });
-            json.map_or_else(|| field.as_ref().clone(), |json| arrow_field(field.name(), &json))
-        })
-        .collect();
+    let fields = render::result_fields(batch, described);
     let cell = |field: &Field, column: &dyn arrow_array::Array, row| {
         let mut text = String::new();
         render::write_json(field, column, row, &mut text)?;
         if text.contains(['\n', '\r']) {
-            text = one_line(&text);
+            text = render::one_line(&text);
         }
         // Only what a column of type JSON holds can fail to be JSON: then it is shown as the text that it is.
         RawValue::from_string(text).or_else(|_| {
@@ -69,25 +55,6 @@ pub fn rows(batch: &RecordBatch, described: &[(String, String)]) -> Result<Vec<V
     let row =
         |row| fields.iter().zip(batch.columns()).map(|(field, column)| cell(field, column, row)).collect();
     (0..batch.num_rows()).map(row).collect::<Result<_, render::RenderError>>().map_err(Failure::from)
-}
-
-/// JSON without line ends between its tokens, as the socket carries one document a line.
-fn one_line(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    let (mut in_string, mut escaped) = (false, false);
-    for c in json.chars() {
-        if in_string {
-            in_string = escaped || c != '"';
-            escaped = !escaped && c == '\\';
-        } else if c == '"' {
-            in_string = true;
-        } else if matches!(c, '\n' | '\r') {
-            out.push(' ');
-            continue;
-        }
-        out.push(c);
-    }
-    out
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! has no type for (maps, unsigned 64 bits, nanoseconds) is printed in its manner.
 
 mod json;
+mod result;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,8 @@ mod text;
 use arrow_array::Array;
 use arrow_schema::{DataType, Field};
 use millstream_core::Diagnostic;
+
+pub use result::{is_json, one_line, result_fields};
 
 /// An Arrow type that nothing prints.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
