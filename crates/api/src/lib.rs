@@ -1,3 +1,14 @@
 //! What people and programs reach a running project by. Holds no state of its own: it asks the [`host::Host`].
+//!
+//! A request goes through four steps: what it means ([`endpoint`], [`relation`], [`as_of`], pure), the read ([`answer`]), the format, the response
+//! ([`http`]).
 
+pub mod answer;
+pub mod as_of;
+pub mod endpoint;
 pub mod host;
+pub mod http;
+pub mod metrics;
+pub mod openapi;
+pub mod problem;
+pub mod relation;

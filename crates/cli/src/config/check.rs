@@ -3,7 +3,7 @@
 use super::{
     error::{Problem, ProblemKind},
     secret::redact,
-    shape::{Key, Scalar, Shape, PLANNED, PROJECT},
+    shape::{Key, Scalar, Shape, ENDPOINT, PLANNED, PROJECT},
     tree::{Kind, Node},
     units,
 };
@@ -15,6 +15,13 @@ const VERSION: &str = "1";
 pub(super) fn check(root: &Node) -> Vec<Problem> {
     let mut problems = Vec::new();
     node(root, &PROJECT, "", &mut problems);
+    problems
+}
+
+/// All problems of an endpoint's head, in the order of the file.
+pub(super) fn check_head(root: &Node) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    node(root, &ENDPOINT, "", &mut problems);
     problems
 }
 
@@ -210,6 +217,9 @@ fn describe(scalar: Scalar) -> String {
         Scalar::TablePattern => "a table pattern such as \"shop.*\"".into(),
         Scalar::ColumnType => "a warehouse type such as double, text or decimal(20,4)".into(),
         Scalar::Instant => "a day or time with zone, such as 2100-01-01".into(),
+        Scalar::Address => "an address and a port of this machine, such as 127.0.0.1:8080".into(),
+        Scalar::Number => "a number".into(),
+        Scalar::Route => "a path of plain segments, such as /orders/top".into(),
     }
 }
 
@@ -217,6 +227,26 @@ fn describe(scalar: Scalar) -> String {
 fn is_name(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// A path that needs no escapes in an address, does not climb, and is nobody else's.
+fn is_route(text: &str) -> bool {
+    let plain = |segment: &str| {
+        let plain = segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~".contains(&b));
+        plain && !segment.is_empty() && segment != "." && segment != ".."
+    };
+    let reserved = millstream_api::endpoint::RESERVED.iter().any(|reserved| {
+        text.strip_prefix(reserved).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    });
+    text.strip_prefix('/').is_some_and(|text| text.split('/').all(plain)) && !reserved
+}
+
+/// Whether only this machine can reach it.
+fn is_loopback(text: &str) -> bool {
+    match text.parse::<std::net::SocketAddr>() {
+        Ok(address) => address.ip().is_loopback(),
+        Err(_) => text.strip_prefix("localhost:").is_some_and(|port| port.parse::<u16>().is_ok()),
+    }
 }
 
 fn value(scalar: Scalar, text: &str, quoted: bool, node: &Node, path: &str) -> Option<Problem> {
@@ -253,6 +283,9 @@ fn value(scalar: Scalar, text: &str, quoted: bool, node: &Node, path: &str) -> O
         Scalar::Choice(words) => (ProblemKind::BadValue, words.contains(&text)),
         Scalar::ColumnType => (ProblemKind::BadValue, units::parse_column_type(text).is_some()),
         Scalar::Instant => (ProblemKind::BadValue, units::parse_instant(text).is_some()),
+        Scalar::Number => (ProblemKind::WrongType, text.parse::<f64>().is_ok_and(f64::is_finite)),
+        Scalar::Route => (ProblemKind::BadValue, is_route(text)),
+        Scalar::Address => (ProblemKind::BadValue, is_loopback(text)),
         Scalar::TablePattern => {
             let pattern = text.strip_prefix('!').unwrap_or(text);
             return super::tables::check_pattern(pattern).err().map(|message| {
@@ -277,6 +310,10 @@ fn value(scalar: Scalar, text: &str, quoted: bool, node: &Node, path: &str) -> O
         Scalar::Boolean if matches!(text.to_lowercase().as_str(), "no" | "off" | "false") => {
             problem.hint("write false")
         }
+        Scalar::Address if text.parse::<std::net::SocketAddr>().is_ok() => {
+            problem.hint("clients of other machines need authentication, which is not built yet")
+        }
+        Scalar::Address => problem.hint("write it with quotes: \"127.0.0.1:8080\""),
         Scalar::Duration if text.parse::<u64>().is_ok() => {
             problem.hint(format!("with a unit: {text}s, {text}h, {text}d"))
         }

@@ -3,6 +3,7 @@
 //! Text → [`tree`] (every node knows its place) → overrides and variables → [`check`] against [`shape::PROJECT`] → [`Project`].
 
 mod check;
+mod endpoints;
 mod error;
 mod json_schema;
 mod place;
@@ -19,6 +20,7 @@ use std::{
 };
 
 pub(crate) use check::nearest;
+pub(crate) use endpoints::{endpoint_files, read_endpoints};
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use json_schema::json_schema;
 pub use place::Place;
@@ -51,6 +53,10 @@ pub struct Project {
     pub tables: TableRules,
     /// The directory that holds `models/`.
     pub models: PathBuf,
+    /// The directory of the endpoints' files.
+    pub api: PathBuf,
+    /// Where HTTP is served; `None`: nowhere.
+    pub serve_http: Option<String>,
 }
 
 /// `source.postgres`.
@@ -178,6 +184,8 @@ impl Project {
             },
             tables: TableRules { entries },
             models: path_at(&["models", "path"], ".").join("models"),
+            api: path_at(&["api", "path"], "api"),
+            serve_http: text_at(root, &["serve", "http"]).map(str::to_owned),
         }
     }
 

@@ -52,6 +52,12 @@ pub(super) enum Scalar {
     ColumnType,
     /// A day or an instant.
     Instant,
+    /// Where a server listens.
+    Address,
+    /// A number.
+    Number,
+    /// A path of the API, such as `/orders/top`.
+    Route,
 }
 
 /// A key of a mapping.
@@ -107,6 +113,81 @@ pub(super) static PROJECT: Shape = Shape::Map(&[
         "Settings of tables, by name or pattern. A more exact name adds to and overrides a less exact pattern.",
     ),
     key("models", MODELS, "SQL views over the replicated tables."),
+    key("api", API, "Endpoints defined by SQL."),
+    key("serve", SERVE, "What a running project listens on."),
+]);
+
+const API: Shape = Shape::Map(&[
+    default(
+        key(
+            "path",
+            Shape::Scalar(Scalar::Path),
+            "Directory of the endpoints: each NAME.sql there, a SELECT under a head, answers at its path.",
+        ),
+        "api",
+    ),
+    default(
+        key(
+            "auth",
+            Shape::Scalar(Scalar::Choice(&["none"])),
+            "How clients show who they are. `none`: not at all, so only this machine is listened to.",
+        ),
+        "none",
+    ),
+]);
+
+const SERVE: Shape = Shape::Map(&[key(
+    "http",
+    Shape::Scalar(Scalar::Address),
+    "Address of the HTTP server: endpoints, tables, metrics. Port 0: any free one, printed. Absent: not served.",
+)]);
+
+/// The head of an endpoint's file.
+pub(super) static ENDPOINT: Shape = Shape::Map(&[
+    default(
+        key("path", Shape::Scalar(Scalar::Route), "Where it answers, such as /orders/top."),
+        "/<file name>",
+    ),
+    key("description", Shape::Scalar(Scalar::Text), "What it answers, for people."),
+    key("params", Shape::Entries { what: "parameter", value: &PARAM }, "What it takes."),
+    default(key("cache", Shape::Scalar(Scalar::Duration), "How old an answer may be."), "100ms"),
+    default(
+        key(
+            "live",
+            Shape::Scalar(Scalar::Boolean),
+            "Whether it also sends events, a new result when its tables change.",
+        ),
+        "false",
+    ),
+]);
+
+static PARAM: Shape = Shape::Map(&[
+    required(key(
+        "type",
+        Shape::Scalar(Scalar::Choice(&[
+            "string",
+            "integer",
+            "number",
+            "boolean",
+            "date",
+            "timestamp",
+            "uuid",
+        ])),
+        "What it holds.",
+    )),
+    key("description", Shape::Scalar(Scalar::Text), "What it is for, for people."),
+    key("default", Shape::Scalar(Scalar::Text), "What it is where it is not given."),
+    default(
+        key(
+            "required",
+            Shape::Scalar(Scalar::Boolean),
+            "Whether it must be given. One that need not be and has no default is NULL.",
+        ),
+        "true without a default",
+    ),
+    key("enum", Shape::List(&Shape::Scalar(Scalar::Text)), "The only values that it may have."),
+    key("min", Shape::Scalar(Scalar::Number), "The least value."),
+    key("max", Shape::Scalar(Scalar::Number), "The greatest value."),
 ]);
 
 const SOURCE: Shape = Shape::Map(&[required(key("postgres", POSTGRES, "A PostgreSQL database."))]);
@@ -225,8 +306,10 @@ const MODELS: Shape = Shape::Map(&[default(
 
 /// What the contract names and this version lacks: refused, with these words, instead of being accepted and ignored.
 pub(super) static PLANNED: &[Planned] = &[
-    Planned { parent: "", name: "api" },
-    Planned { parent: "", name: "serve" },
+    Planned { parent: "api", name: "roles" },
+    Planned { parent: "api", name: "cors" },
+    Planned { parent: "api", name: "limits" },
+    Planned { parent: "serve", name: "postgres" },
     Planned { parent: "", name: "alerts" },
     Planned { parent: "log", name: "kafka" },
     Planned { parent: "warehouse", name: "clickhouse" },

@@ -101,6 +101,11 @@ impl Desk {
         Ok(opened.doing("opening the warehouse")?.0)
     }
 
+    /// Where the project says that HTTP is served.
+    pub(crate) fn http_address(&self) -> Option<&str> {
+        self.project.serve_http.as_deref()
+    }
+
     pub(crate) fn put_warehouse(&self, handle: DuckHandle) {
         // Opened once in the life of a desk.
         let _ = self.warehouse.set(handle);

@@ -2,6 +2,7 @@
 //!
 //! - [`desk`]: answers requests, in a running instance and out of one.
 //! - [`session`]: capture, apply and copying at work; [`provision`] is what comes before.
+//! - [`front`]: what the servers are given of it.
 //! - [`models`]: views kept beside the tables.
 //! - [`open`]: opens log and source settings; [`warehouse_file`] the warehouse, which may have to be built again.
 //! - [`quarantine`]: what was set aside, shown, brought back and given up.
@@ -12,6 +13,7 @@
 mod catch_up;
 mod desk;
 mod fenced;
+mod front;
 mod models;
 mod open;
 mod plan;
@@ -27,6 +29,7 @@ mod verify;
 mod warehouse_file;
 
 pub(crate) use desk::Desk;
+pub(crate) use front::Front;
 pub(crate) use models::{keep_models, model_files};
 pub(crate) use open::check_room;
 pub(crate) use provision::{check_source, SLOT_IN_USE};

@@ -1,18 +1,21 @@
 //! `millstream up`: the project at work until it is asked to end.
 
 use std::{
+    cell::OnceCell,
+    net::SocketAddr,
     sync::Arc,
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
+use millstream_api::http::Server as HttpServer;
 use millstream_source::{catalog::relation::Doubt, SourceEvent, TableChange};
 
 use super::ask;
 use crate::{
     args::Global,
     config::Project,
-    engine::{self, Desk, Rebuild, Session, Tending, Told},
+    engine::{self, Desk, Front, Rebuild, Session, Tending, Told},
     error::ProgramError,
     failure::{Failure, Outcome},
     instance::{reach, serve, Lock, Reached, Request, Server},
@@ -47,7 +50,7 @@ pub(super) fn run(global: &Global, output: &Output, until_caught_up: bool) -> Ou
             return Err(ProgramError::OwnedByAnother { data, pid }.into());
         }
     };
-    let up = Up { output, signals, until_caught_up };
+    let up = Up { output, signals, until_caught_up, address: OnceCell::new() };
     let ended = up.run(project);
     drop(lock);
     match (ended, up.signals.exit()) {
@@ -61,6 +64,8 @@ struct Up<'a> {
     output: &'a Output,
     signals: Signals,
     until_caught_up: bool,
+    /// Where HTTP is served: the same again where the warehouse has to be opened again.
+    address: OnceCell<SocketAddr>,
 }
 
 impl Up<'_> {
@@ -92,6 +97,8 @@ impl Up<'_> {
         let data = project.data_dir();
         let desk = Arc::new(Desk::of_instance(project));
         let server = serve(&data, desk.clone())?;
+        let front = Front::new(desk.clone());
+        let http = self.serve_http(&desk, &front)?;
         self.output.note(&format!("{} starting", self.output.paint(Style::Bold, &name)));
         let session = Session::start(&desk, Rebuild::Allowed, &mut |told| match told {
             Told::Note(text) => self.output.warn(&text),
@@ -99,7 +106,7 @@ impl Up<'_> {
         });
         let ended = match session {
             Ok(session) => {
-                let ended = self.work(&desk, &session);
+                let ended = self.work(&desk, &session, &front);
                 if let Err(failure) = &ended {
                     desk.set_failed(failure.clone());
                 }
@@ -120,6 +127,7 @@ impl Up<'_> {
             }
         }
         // Whoever still asks is answered or cancelled before the project is somebody else's.
+        drop(http);
         close(server);
         if self.signals.exit().is_some() {
             self.output.note("stopped");
@@ -127,7 +135,17 @@ impl Up<'_> {
         ended
     }
 
-    fn work(&self, desk: &Arc<Desk>, session: &Session) -> Outcome {
+    /// Serves HTTP where the project says so.
+    fn serve_http(&self, desk: &Desk, front: &Arc<Front>) -> Result<Option<HttpServer>, Failure> {
+        let Some(address) = desk.http_address().filter(|_| !self.until_caught_up) else { return Ok(None) };
+        let address = self.address.get().map_or_else(|| address.to_owned(), SocketAddr::to_string);
+        let server = HttpServer::start(&address, front.clone())?;
+        // Only the first attempt chooses.
+        let _ = self.address.set(server.address());
+        Ok(Some(server))
+    }
+
+    fn work(&self, desk: &Arc<Desk>, session: &Session, front: &Front) -> Outcome {
         for created in &session.created {
             self.output.note(&format!("created at the source: {created}"));
         }
@@ -140,13 +158,17 @@ impl Up<'_> {
             return Ok(0);
         }
         let mut models = Models::default();
-        models.keep(desk, self.output);
+        models.keep(desk, front, self.output);
         session.live.set_ready();
         self.output.note(&format!(
             "{}: changes are applied as they come; `millstream status` tells more, Ctrl-C stops",
             self.output.paint(Style::Good, "streaming")
         ));
-        self.watch(desk, session, &mut models)
+        if let Some(address) = self.address.get() {
+            self.output
+                .note(&format!("http://{address}/docs: the API; /metrics, /live and /ready beside it"));
+        }
+        self.watch(desk, session, front, &mut models)
     }
 
     /// Shows the rows coming in until all are there.
@@ -184,7 +206,7 @@ impl Up<'_> {
     }
 
     /// Until something ends.
-    fn watch(&self, desk: &Arc<Desk>, session: &Session, models: &mut Models) -> Outcome {
+    fn watch(&self, desk: &Arc<Desk>, session: &Session, front: &Front, models: &mut Models) -> Outcome {
         let tending = Tending::start(desk).map_err(ProgramError::Signals)?;
         let mut looked = Instant::now();
         loop {
@@ -209,7 +231,7 @@ impl Up<'_> {
             }
             if looked.elapsed() >= MODELS_INTERVAL {
                 looked = Instant::now();
-                models.keep(desk, self.output);
+                models.keep(desk, front, self.output);
             }
             thread::sleep(LOOK_INTERVAL);
         }
@@ -258,14 +280,27 @@ struct Models {
 }
 
 impl Models {
-    /// Makes the views again if a file has changed.
-    fn keep(&mut self, desk: &Desk, output: &Output) {
+    /// Makes the views again and reads the endpoints again if a file has changed.
+    fn keep(&mut self, desk: &Desk, front: &Front, output: &Output) {
+        self.keep_views(desk, front, output);
+        // Behind the views, which they read.
+        if let Some((served, failures)) = desk.http_address().and_then(|_| front.keep_endpoints()) {
+            if served > 0 {
+                output.note(&format!("endpoints: {served}"));
+            }
+            failures.iter().for_each(|failure| output.failure(failure));
+        }
+    }
+
+    fn keep_views(&mut self, desk: &Desk, front: &Front, output: &Output) {
         let now = engine::model_files(desk);
         if self.seen.as_ref() == Some(&now) {
             return;
         }
         self.seen = Some(now);
-        match engine::keep_models(desk) {
+        let kept = engine::keep_models(desk);
+        front.views_changed();
+        match kept {
             Ok(report) => {
                 if !report.kept.is_empty() {
                     output.note(&format!("views: {}", report.kept.join(", ")));

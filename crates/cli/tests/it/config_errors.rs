@@ -19,10 +19,12 @@ const CASES: &[Case] = &[
     ("an unknown key", "version: 1\nname: a\nsource: {postgres: {url: x}}\nlog: {colour: red}\n", &[]),
     (
         "keys that are not built yet",
-        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {path: api}\nlog: {kafka: {}}\n\
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {roles: {}}\nlog: {kafka: {}}\n\
          warehouse: {clickhouse: {url: x}}\ntables: {\"*\": {columns: {mask: {a: hash}}}}\n",
         &[],
     ),
+    ("an address of other machines", "version: 1\nname: a\nsource: {postgres: {url: x}}\nserve: {http: \"0.0.0.0:8080\"}\n", &[]),
+    ("a port alone", "version: 1\nname: a\nsource: {postgres: {url: x}}\nserve: {http: 8080}\n", &[]),
     ("missing keys", "version: 1\nsource: {postgres:}\n", &[]),
     ("another version", "version: 2\nname: a\nsource: {postgres: {url: x}}\n", &[]),
     ("a bad name", "version: 1\nname: My Shop\nsource: {postgres: {url: x}}\n", &[]),

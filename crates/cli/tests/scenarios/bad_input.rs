@@ -262,7 +262,8 @@ fn a_configuration_that_is_wrong_is_told_with_its_line() {
     let right = fs::read_to_string(&file).unwrap();
     for (wrong, code) in [
         (right.replace("slot: s", "slott: s"), "MS1004"),
-        (format!("{right}serve: {{http: \"127.0.0.1:0\"}}\n"), "MS1005"),
+        (format!("{right}alerts: []\n"), "MS1005"),
+        (format!("{right}serve: {{http: \"10.0.0.1:80\"}}\n"), "MS1008"),
         (right.replace("version: 1", "version: one"), "MS1011"),
         (right.replace("name: scenario", "name: [scenario]"), "MS1006"),
     ] {

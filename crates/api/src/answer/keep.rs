@@ -1,0 +1,315 @@
+//! Answers that are kept: one is given again while nothing that it was made of has changed, or while it is young.
+//!
+//! What an answer was made of is known: its statement's tables, and where each of them changed last. So an answer about tables that nobody
+//! changes stays true for good, and costs nothing. Where they change all the time, answers are shared by all who ask the same within
+//! [`FRESH_FOR`]; one of them reads, the others wait for it.
+
+use std::{
+    collections::hash_map::DefaultHasher,
+    hash::{Hash, Hasher},
+    io::Write,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use flate2::{write::GzEncoder, Compression};
+use lru::LruCache;
+use millstream_core::{Lsn, TableName, Trust};
+
+use super::{format, Asked, Format, Reading};
+use crate::{host::Applied, host::Host, problem::Problem};
+
+/// How old an answer may be where its endpoint does not say: with what the way from the source takes, less than a quarter of a second.
+pub const FRESH_FOR: Duration = Duration::from_millis(100);
+
+/// Answers kept at most.
+const ANSWERS_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
+
+/// A larger answer is given once and not kept; with the number of them this bounds their memory, and few are as large.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
+
+/// Statements whose tables are remembered.
+const STATEMENTS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
+
+/// Below this, compressing saves no packet.
+const GZIP_BYTES_MIN: usize = 1_024;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// It, in its format.
+    pub body: Bytes,
+    /// Its format.
+    pub format: Format,
+    /// Everything committed at or before it is in it.
+    pub position: Lsn,
+    /// Whether there are rows behind its page.
+    pub more: bool,
+    /// Its name for `ETag`: another one where the answer could be another.
+    pub etag: String,
+    made: Instant,
+    source: Source,
+    /// The tables' last change, and the generation, as known before it was read.
+    changed: (Lsn, u64),
+    compressed: OnceLock<Option<Bytes>>,
+}
+
+impl Answer {
+    /// The body compressed with gzip, where that is worth it.
+    pub fn gzip(&self) -> Option<Bytes> {
+        self.compressed
+            .get_or_init(|| {
+                if self.body.len() < GZIP_BYTES_MIN {
+                    return None;
+                }
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+                // Writing into memory does not fail.
+                encoder.write_all(&self.body).ok()?;
+                encoder.finish().ok().map(Bytes::from)
+            })
+            .clone()
+    }
+
+    fn is_good(&self, applied: &Applied, age_max: Duration) -> bool {
+        self.changed.1 == applied.generation
+            && (self.made.elapsed() < age_max
+                || (self.source.steady && self.source.changed(applied) == self.changed))
+    }
+}
+
+/// What a statement's result follows from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    tables: Arc<[TableName]>,
+    steady: bool,
+    /// Whether it reads at a point that does not move.
+    fixed: bool,
+}
+
+impl Source {
+    /// Where what it reads changed last, and the generation.
+    fn changed(&self, applied: &Applied) -> (Lsn, u64) {
+        let reads = |changed: &TableName| {
+            self.tables.iter().any(|read| {
+                read.schema.eq_ignore_ascii_case(&changed.schema)
+                    && (read.name.eq_ignore_ascii_case(&changed.name)
+                        || read
+                            .name
+                            .strip_suffix("_history")
+                            .is_some_and(|table| table.eq_ignore_ascii_case(&changed.name)))
+            })
+        };
+        let moved = applied.tables.iter().filter(|(table, _)| !self.fixed && reads(table));
+        (moved.map(|(_, lsn)| *lsn).max().unwrap_or_default(), applied.generation)
+    }
+}
+
+/// An answer's identity.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    sql: Arc<str>,
+    trust: Trust,
+    /// As they are printed: values of other kinds are printed otherwise.
+    parameters: String,
+    as_of: String,
+    page: super::Page,
+    format: Format,
+}
+
+impl Key {
+    fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        Hash::hash(self, &mut hasher);
+        hasher.finish()
+    }
+}
+
+type Sources = LruCache<(Arc<str>, Trust), Source>;
+
+type Place = Arc<tokio::sync::Mutex<Option<Arc<Answer>>>>;
+
+/// The kept answers.
+pub struct Answers {
+    host: Arc<dyn Host>,
+    reading: Reading,
+    places: Mutex<LruCache<Key, Place>>,
+    /// What statements read, as of a generation.
+    statements: Mutex<(u64, Sources)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Answers {
+    /// None yet.
+    pub fn new(host: Arc<dyn Host>) -> Self {
+        Answers {
+            reading: Reading::new(host.clone()),
+            host,
+            places: Mutex::new(LruCache::new(ANSWERS_MAX)),
+            statements: Mutex::new((0, LruCache::new(STATEMENTS_MAX))),
+        }
+    }
+
+    /// Where reads get their turn.
+    pub fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// The program.
+    pub fn host(&self) -> &Arc<dyn Host> {
+        &self.host
+    }
+
+    /// What the statement's result follows from.
+    pub async fn source(&self, sql: &Arc<str>, trust: Trust, fixed: bool) -> Result<Source, Problem> {
+        let generation = self.host.applied().generation;
+        let key = (sql.clone(), trust);
+        {
+            let mut known = lock(&self.statements);
+            if known.0 != generation {
+                known.0 = generation;
+                known.1.clear();
+            }
+            if let Some(source) = known.1.get(&key) {
+                return Ok(Source { fixed, ..source.clone() });
+            }
+        }
+        const DOING: &str = "looking at the query";
+        let (host, asked) = (self.host.clone(), sql.clone());
+        let described = self
+            .reading
+            .with_turn(DOING, move |_| {
+                let fail = |error| Problem::of(&error, DOING, trust == Trust::Guest);
+                host.reader().map_err(fail)?.describe(&asked, trust).map_err(fail)
+            })
+            .await?;
+        let source = Source { tables: described.reads.into(), steady: described.steady, fixed: false };
+        lock(&self.statements).1.put(key, source.clone());
+        Ok(Source { fixed, ..source })
+    }
+
+    /// The name that an answer would have now, where it can be told without reading.
+    pub async fn etag(&self, asked: &Asked, format: Format) -> Result<Option<String>, Problem> {
+        let source = self.source(&asked.sql, asked.trust, asked.as_of.is_some()).await?;
+        Ok(source.steady.then(|| etag(&key(asked, format), source.changed(&self.host.applied()))))
+    }
+
+    /// The answer, at most `age_max` old where its tables have changed since.
+    pub async fn answer(
+        &self,
+        asked: Asked,
+        format: Format,
+        age_max: Duration,
+        doing: &'static str,
+    ) -> Result<Arc<Answer>, Problem> {
+        let key = key(&asked, format);
+        let place = lock(&self.places).get_or_insert(key.clone(), Place::default).clone();
+        // Whoever asks the same meanwhile waits here for the answer of the first.
+        let mut kept = place.lock().await;
+        if let Some(answer) = kept.as_ref().filter(|answer| answer.is_good(&self.host.applied(), age_max)) {
+            return Ok(answer.clone());
+        }
+        let source = self.source(&asked.sql, asked.trust, asked.as_of.is_some()).await?;
+        // Before the read: what changes meanwhile makes the answer old, never another answer young.
+        let changed = source.changed(&self.host.applied());
+        let made = Instant::now();
+        let read = self.reading.read(asked, doing).await?;
+        let body = format.print(&read.result).map_err(|error| {
+            let problem = Problem::malformed(error.to_string());
+            match format::hint(&error) {
+                Some(hint) => problem.hint(hint),
+                None => problem,
+            }
+        })?;
+        let etag = if source.steady {
+            etag(&key, changed)
+        } else {
+            let mut hasher = DefaultHasher::new();
+            body.hash(&mut hasher);
+            format!("W/\"{:x}-{:x}\"", key.hash(), hasher.finish())
+        };
+        let answer = Arc::new(Answer {
+            body: Bytes::from(body),
+            format,
+            position: read.position,
+            more: read.more,
+            etag,
+            made,
+            source,
+            changed,
+            compressed: OnceLock::new(),
+        });
+        *kept = (answer.body.len() <= ANSWER_BYTES_MAX).then(|| answer.clone());
+        Ok(answer)
+    }
+}
+
+fn key(asked: &Asked, format: Format) -> Key {
+    Key {
+        sql: asked.sql.clone(),
+        trust: asked.trust,
+        parameters: format!("{:?}", asked.parameters),
+        as_of: format!("{:?}", asked.as_of),
+        page: asked.page,
+        format,
+    }
+}
+
+fn etag(key: &Key, (changed, generation): (Lsn, u64)) -> String {
+    format!("W/\"{:x}-{:x}-{generation:x}\"", key.hash(), changed.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(orders: u64, items: u64, generation: u64) -> Applied {
+        let table = |name: &str, lsn| (TableName::new("Shop", name), Lsn(lsn));
+        Applied {
+            lsn: Lsn(orders.max(items)),
+            generation,
+            tables: vec![table("Orders", orders), table("items", items)],
+            ..Applied::default()
+        }
+    }
+
+    #[test]
+    fn an_answer_follows_its_own_tables_and_the_generation() {
+        let source = |fixed, tables: &[&str]| Source {
+            tables: tables.iter().map(|name| TableName::new("shop", *name)).collect(),
+            steady: true,
+            fixed,
+        };
+        let orders = source(false, &["orders_history", "open_orders"]);
+        assert_eq!(orders.changed(&applied(5, 9, 1)), (Lsn(5), 1));
+        assert_eq!(source(false, &["items", "orders"]).changed(&applied(5, 9, 1)), (Lsn(9), 1));
+        assert_eq!(source(true, &["items"]).changed(&applied(5, 9, 2)), (Lsn(0), 2));
+        assert_eq!(source(false, &[]).changed(&applied(5, 9, 2)), (Lsn(0), 2));
+    }
+
+    #[test]
+    fn an_answer_is_good_while_its_tables_rest_or_while_it_is_young() {
+        let source = Source { tables: [TableName::new("shop", "items")].into(), steady: true, fixed: false };
+        let answer = |steady: bool| Answer {
+            body: Bytes::new(),
+            format: Format::Json,
+            position: Lsn(9),
+            more: false,
+            etag: String::new(),
+            made: Instant::now().checked_sub(Duration::from_secs(1)).unwrap(),
+            source: Source { steady, ..source.clone() },
+            changed: (Lsn(9), 1),
+            compressed: OnceLock::new(),
+        };
+        let none = Duration::ZERO;
+        assert!(answer(true).is_good(&applied(70, 9, 1), none));
+        assert!(!answer(true).is_good(&applied(70, 10, 1), none));
+        assert!(answer(true).is_good(&applied(70, 10, 1), Duration::from_secs(60)));
+        assert!(!answer(true).is_good(&applied(70, 9, 2), Duration::from_secs(60)), "a table was read again");
+        assert!(!answer(false).is_good(&applied(70, 9, 1), none), "its time has come");
+    }
+}

@@ -1,0 +1,9 @@
+//! From a question to the bytes of its answer: read at one position, printed in one format, kept while it stays true.
+
+pub mod format;
+mod keep;
+mod read;
+
+pub use format::Format;
+pub use keep::{Answer, Answers, FRESH_FOR};
+pub use read::{Asked, Page, Read, Reading, READ_SECONDS_MAX, ROWS_MAX};

@@ -1,0 +1,235 @@
+//! Reads of the warehouse for requests: few at a time, each within its time, ended when nobody waits for it any more.
+
+use std::{sync::Arc, time::Duration};
+
+use millstream_core::{
+    warehouse::{AsOf, QueryResult},
+    Lsn, Parameter, Query, Trust,
+};
+use tokio::sync::Semaphore;
+
+use crate::{host::Host, problem::Problem};
+
+/// Rows of one answer, and the default of `limit`.
+pub const ROWS_MAX: usize = 10_000;
+
+/// What one read may take, in seconds.
+pub const READ_SECONDS_MAX: u64 = 30;
+
+/// How long a request waits for its turn.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Reads at once, by processor: DuckDB spreads one over all of them, so more than two each only wait for one another.
+const READS_PER_PROCESSOR: usize = 2;
+
+/// The rows of an answer that are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Page {
+    /// Rows before them.
+    pub offset: usize,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Page {
+    /// All that an answer may have.
+    pub const WHOLE: Page = Page { offset: 0, limit: ROWS_MAX };
+}
+
+/// A question of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// One statement.
+    pub sql: Arc<str>,
+    /// Its parameters.
+    pub parameters: Vec<(String, Parameter)>,
+    /// The point that it reads at.
+    pub as_of: Option<AsOf>,
+    /// Which rows.
+    pub page: Page,
+    /// Whether the client wrote the SQL.
+    pub trust: Trust,
+}
+
+/// An answer's rows.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// The rows of the page.
+    pub result: QueryResult,
+    /// Whether there are rows behind them.
+    pub more: bool,
+    /// Everything committed at or before it is in it, and nothing else.
+    pub position: Lsn,
+}
+
+/// Where reads get their turn.
+pub struct Reading {
+    host: Arc<dyn Host>,
+    turns: Arc<Semaphore>,
+}
+
+impl Reading {
+    /// Of a program.
+    pub fn new(host: Arc<dyn Host>) -> Self {
+        // Where the system does not tell, one processor is a safe guess.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Reading { host, turns: Arc::new(Semaphore::new(processors * READS_PER_PROCESSOR)) }
+    }
+
+    /// Reads. `doing` says what, for the log and the client.
+    pub async fn read(&self, asked: Asked, doing: &'static str) -> Result<Read, Problem> {
+        let host = self.host.clone();
+        self.with_turn(doing, move |interrupt| {
+            let own = asked.trust == Trust::Guest;
+            let fail = |error| Problem::of(&error, doing, own);
+            let mut reader = host.reader().map_err(fail)?;
+            interrupt.arm(reader.interrupter())?;
+            reader.begin().map_err(fail)?;
+            // Before the first transaction behind the first copy, the copy's own position is what there is.
+            let position = reader.progress().map_err(fail)?.applied_lsn.max(host.applied().since);
+            let query = Query {
+                sql: &asked.sql,
+                parameters: &asked.parameters,
+                as_of: asked.as_of,
+                // One more tells whether there are more.
+                rows_max: Some(asked.page.offset.saturating_add(asked.page.limit).saturating_add(1)),
+                trust: asked.trust,
+            };
+            let result = reader.ask(&query).map_err(fail)?;
+            reader.end().map_err(fail)?;
+            let position = match asked.as_of {
+                Some(AsOf::Lsn(lsn)) => lsn.min(position),
+                Some(AsOf::Time(_)) | None => position,
+            };
+            let (result, more) = cut(result, asked.page);
+            Ok(Read { result, more, position })
+        })
+        .await
+    }
+
+    /// Does something that blocks when its turn comes; interrupts what it armed when it takes too long or nobody waits any more.
+    pub async fn with_turn<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        does: impl FnOnce(&Interrupt) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = tokio::time::timeout(TURN_WAIT_MAX, self.turns.clone().acquire_owned());
+        // The semaphore is never closed.
+        let turn = turn.await.map_err(|_| Problem::busy())?.map_err(|_| Problem::busy())?;
+        let interrupt = Interrupt::default();
+        // Dropped with this future: a client that went away ends its read.
+        let abandoned = OnDrop(interrupt.clone());
+        let working = interrupt.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let outcome = does(&working);
+            // Held until the read has really ended, not only until it was told to.
+            drop(turn);
+            outcome
+        });
+        let outcome = tokio::time::timeout(Duration::from_secs(READ_SECONDS_MAX), work).await;
+        drop(abandoned);
+        match outcome {
+            Ok(Ok(outcome)) => outcome,
+            // It panicked, which was printed.
+            Ok(Err(_)) => Err(Problem::internal(doing)),
+            Err(_) => Err(Problem::too_slow(READ_SECONDS_MAX)),
+        }
+    }
+}
+
+/// The rows of the page, and whether there are others behind them.
+fn cut(result: QueryResult, page: Page) -> (QueryResult, bool) {
+    let (mut skip, mut left) = (page.offset, page.limit);
+    let mut batches = Vec::new();
+    let mut more = false;
+    for batch in &result.batches {
+        let skipped = skip.min(batch.num_rows());
+        skip -= skipped;
+        let there = batch.num_rows() - skipped;
+        let taken = there.min(left);
+        left -= taken;
+        more |= taken < there;
+        if taken > 0 {
+            batches.push(batch.slice(skipped, taken));
+        }
+    }
+    (QueryResult { columns: result.columns, batches }, more)
+}
+
+/// Ends a read from outside.
+#[derive(Clone, Default)]
+pub struct Interrupt {
+    inner: Arc<std::sync::Mutex<Interruption>>,
+}
+
+#[derive(Default)]
+struct Interruption {
+    wanted: bool,
+    call: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Interrupt {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Interruption> {
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What ends it. An error where it was to end before it began.
+    pub fn arm(&self, call: Box<dyn Fn() + Send + Sync>) -> Result<(), Problem> {
+        let mut inner = self.lock();
+        if inner.wanted {
+            return Err(Problem::busy());
+        }
+        inner.call = Some(call);
+        Ok(())
+    }
+
+    fn interrupt(&self) {
+        let mut inner = self.lock();
+        inner.wanted = true;
+        if let Some(call) = &inner.call {
+            call();
+        }
+    }
+}
+
+struct OnDrop(Interrupt);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        // One that has ended by itself has nothing left to interrupt.
+        self.0.interrupt();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{Int32Array, RecordBatch};
+
+    use super::*;
+
+    #[test]
+    fn a_page_is_cut_across_batches() {
+        let batch = |from: i32| {
+            let values = Int32Array::from_iter_values(from..from + 3);
+            RecordBatch::try_from_iter([("n", Arc::new(values) as _)]).unwrap()
+        };
+        let result = QueryResult { columns: Vec::new(), batches: vec![batch(0), batch(3), batch(6)] };
+        let page = |offset, limit| {
+            let (result, more) = cut(result.clone(), Page { offset, limit });
+            let rows: Vec<i32> = result
+                .batches
+                .iter()
+                .flat_map(|batch| {
+                    let column = batch.column(0).as_any().downcast_ref::<Int32Array>().unwrap();
+                    column.values().to_vec()
+                })
+                .collect();
+            (rows, more)
+        };
+        assert_eq!(page(0, 2), (vec![0, 1], true));
+        assert_eq!(page(2, 3), (vec![2, 3, 4], true));
+        assert_eq!(page(5, 4), (vec![5, 6, 7, 8], false));
+        assert_eq!(page(9, 4), (vec![], false));
+        assert_eq!(page(3, 0), (vec![], true));
+    }
+}

@@ -1,0 +1,38 @@
+//! The point in time or in the log that a request reads at.
+
+use chrono::DateTime;
+use millstream_core::{warehouse::AsOf, Lsn, Timestamp};
+
+use crate::problem::Problem;
+
+/// An RFC 3339 time with zone, or an LSN such as `0/16B3748`.
+pub fn parse(text: &str) -> Result<AsOf, Problem> {
+    if let Ok(lsn) = text.parse::<Lsn>() {
+        return Ok(AsOf::Lsn(lsn));
+    }
+    // In an address, `+` stands for a blank.
+    let time =
+        DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_rfc3339(&text.replace(' ', "+")));
+    match time {
+        Ok(time) => Ok(AsOf::Time(Timestamp(time.timestamp_micros()))),
+        Err(_) => {
+            let expected = "a time with zone such as 2026-01-31T10:00:00Z, or a position such as 0/16B3748";
+            Err(Problem::parameter("as_of", expected, text))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_need_their_zone_and_positions_their_slash() {
+        assert_eq!(parse("0/16B3748"), Ok(AsOf::Lsn(Lsn(0x16B_3748))));
+        assert_eq!(parse("1970-01-01T00:00:01Z"), Ok(AsOf::Time(Timestamp(1_000_000))));
+        assert_eq!(parse("1970-01-01T01:00:01 01:00"), Ok(AsOf::Time(Timestamp(1_000_000))));
+        for text in ["yesterday", "2026-01-01", "2026-01-01T00:00:00", "16B3748", ""] {
+            assert_eq!(parse(text).unwrap_err().members["parameter"], "as_of", "{text}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Which path is answered by what.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{header, request::Parts, HeaderValue, Method, StatusCode},
+    middleware,
+    response::{IntoResponse, Response},
+    Router,
+};
+use millstream_core::{Lsn, Trust};
+
+use super::{assets, endpoints, live::Live, negotiate, shield, tables};
+use crate::{
+    answer::{Answers, Asked, Format},
+    host::Host,
+    metrics::{self, Metrics},
+    openapi,
+    problem::Problem,
+    relation::Relation,
+};
+
+/// A table or model, and which of them it is.
+pub(super) type Relations = Arc<Vec<(Relation, &'static str)>>;
+
+/// All that requests share.
+pub(super) struct Site {
+    pub(super) answers: Arc<Answers>,
+    pub(super) live: Arc<Live>,
+    metrics: Metrics,
+    address: SocketAddr,
+    /// The relations, as of a generation.
+    relations: Mutex<Option<(u64, Relations)>>,
+}
+
+impl Site {
+    pub(super) fn new(host: Arc<dyn Host>, metrics: Metrics, address: SocketAddr) -> Self {
+        let answers = Arc::new(Answers::new(host));
+        Site { live: Live::new(answers.clone()), answers, metrics, address, relations: Mutex::default() }
+    }
+
+    fn host(&self) -> &Arc<dyn Host> {
+        self.answers.host()
+    }
+
+    /// The tables and models now.
+    pub(super) async fn relations(&self) -> Result<Relations, Problem> {
+        let generation = self.host().applied().generation;
+        {
+            let known = self.relations.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, relations)) = known.as_ref().filter(|(of, _)| *of == generation) {
+                return Ok(relations.clone());
+            }
+        }
+        let host = self.host().clone();
+        let read = self
+            .answers
+            .reading()
+            .with_turn("looking at the tables", move |_| tables::relations(&*host))
+            .await?;
+        let relations = Arc::new(read);
+        *self.relations.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((generation, relations.clone()));
+        Ok(relations)
+    }
+
+    /// Whether what the question reads can be read at a position again. Where it can't be told, it can't.
+    pub(super) async fn has_history(&self, asked: &Asked) -> bool {
+        let host = self.host().clone();
+        let (sql, trust) = (asked.sql.clone(), asked.trust);
+        let told = self.answers.reading().with_turn("looking at the query", move |_| {
+            let fail = |error| Problem::of(&error, "looking at the query", trust == Trust::Guest);
+            let reads = host.reader().map_err(fail)?.describe(&sql, trust).map_err(fail)?.reads;
+            let tables = host.tables().map_err(fail)?;
+            let without =
+                tables.iter().filter(|table| !table.layout.history).map(|table| &table.layout.target);
+            Ok(!without.into_iter().any(|table| {
+                reads.iter().any(|read| {
+                    read.schema.eq_ignore_ascii_case(&table.schema)
+                        && read.name.eq_ignore_ascii_case(&table.name)
+                })
+            }))
+        });
+        told.await.unwrap_or(false)
+    }
+}
+
+pub(super) fn router(site: Arc<Site>) -> Router {
+    let address = site.address;
+    Router::new()
+        .fallback(answer)
+        .layer(middleware::from_fn(move |request, next| shield::guard(address, request, next)))
+        .with_state(site)
+}
+
+async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let began = std::time::Instant::now();
+    let head = parts.method == Method::HEAD;
+    let (route, outcome) = dispatch(&site, &parts).await;
+    let response = outcome.unwrap_or_else(Problem::into_response);
+    site.metrics.request(route, response.status(), began.elapsed());
+    // The answer of GET without its body; hyper keeps the headers.
+    if head {
+        return response.map(|_| axum::body::Body::empty());
+    }
+    response
+}
+
+/// The route for the metrics, and the answer.
+async fn dispatch(site: &Site, parts: &Parts) -> (&'static str, Result<Response, Problem>) {
+    let path = parts.uri.path();
+    let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+    if !reads {
+        return ("other", Err(Problem::method_not_allowed("GET and HEAD")));
+    }
+    match path {
+        "/" => ("/", Ok(redirect("/docs"))),
+        "/docs" => ("/docs", Ok(assets::docs())),
+        "/openapi.json" => ("/openapi.json", description(site).await),
+        "/live" => ("/live", Ok(plain(StatusCode::OK, "live\n"))),
+        "/ready" => ("/ready", Ok(ready(site))),
+        "/metrics" => ("/metrics", metrics(site).await),
+        "/tables" | "/tables/" => ("/tables", tables::list(site).await),
+        _ => match path.strip_prefix("/tables/") {
+            Some(rest) => {
+                let (rest, format) = negotiate::suffix(rest);
+                ("/tables/{schema}/{name}", tables::rows(site, rest, format, parts).await)
+            }
+            None => match assets::asset(path) {
+                Some(asset) => ("/docs", Ok(asset)),
+                None => ("endpoint", endpoint(site, path, parts).await),
+            },
+        },
+    }
+}
+
+async fn endpoint(site: &Site, path: &str, parts: &Parts) -> Result<Response, Problem> {
+    let endpoints = site.host().endpoints();
+    let find = |path: &str| endpoints.served.iter().find(|endpoint| endpoint.path == path);
+    let (bare, format): (&str, Option<Format>) = match find(path) {
+        Some(_) => (path, None),
+        None => negotiate::suffix(path),
+    };
+    let Some(endpoint) = find(bare) else {
+        return Err(
+            Problem::not_found(format!("nothing answers at {path}")).hint("GET /docs says what does.")
+        );
+    };
+    let sql: Arc<str> = Arc::from(endpoint.sql.as_str());
+    if format.is_none() && negotiate::wants_events(endpoints::accept(parts)) {
+        if !endpoint.live {
+            return Err(Problem::not_acceptable(&Format::ALL.map(Format::essence).join(", "))
+                .hint("Only an endpoint with `live: true` in its head sends events."));
+        }
+        let asked = endpoints::asked(endpoint, sql, &endpoints::given(parts))?;
+        return site.live.listen(asked).await;
+    }
+    endpoints::answer(site, endpoint, sql, format, parts).await
+}
+
+fn plain(status: StatusCode, text: impl Into<String>) -> Response {
+    let mut response = (status, text.into()).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn redirect(to: &'static str) -> Response {
+    let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
+    response
+}
+
+/// Whether everything that was at the source at the start can be read.
+fn ready(site: &Site) -> Response {
+    let position: Lsn = site.host().applied().lsn;
+    if site.host().is_ready() {
+        plain(StatusCode::OK, format!("ready at {position}\n"))
+    } else {
+        plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not ready: the first copy is on its way, at {position}\n"),
+        )
+    }
+}
+
+async fn description(site: &Site) -> Result<Response, Problem> {
+    let relations = site.relations().await?;
+    let document = openapi::document(site.host().project(), &site.host().endpoints(), &relations);
+    let mut response = document.to_string().into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+async fn metrics(site: &Site) -> Result<Response, Problem> {
+    let host = site.host().clone();
+    let doing = "reading the status";
+    let status = site
+        .answers
+        .reading()
+        .with_turn(doing, move |_| host.status().map_err(|error| Problem::of(&error, doing, false)))
+        .await?;
+    let text = metrics::exposition(&status, &site.host().applied(), &site.metrics);
+    let mut response = plain(StatusCode::OK, text);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    Ok(response)
+}

@@ -1,0 +1,138 @@
+//! `/tables`: every table and model, and its rows by filters.
+
+use std::sync::Arc;
+
+use axum::{
+    http::{header, request::Parts, HeaderValue},
+    response::{IntoResponse, Response},
+};
+use millstream_core::Trust;
+use serde_json::{json, Value};
+
+use super::{
+    endpoints::{accept, given, reply},
+    negotiate, respond,
+    route::Site,
+};
+use crate::{
+    answer::{Asked, Format, FRESH_FOR},
+    host::Host,
+    problem::Problem,
+    relation::Relation,
+};
+
+const DOING: &str = "looking at the tables";
+
+/// Every table, its history, and every model, by name.
+pub(crate) fn relations(host: &dyn Host) -> Result<Vec<(Relation, &'static str)>, Problem> {
+    let fail = |error| Problem::of(&error, DOING, false);
+    let mut reader = host.reader().map_err(fail)?;
+    let mut relations = Vec::new();
+    let mut add = |schema: &str, name: &str, key: Vec<String>, kind| -> Result<(), Problem> {
+        let sql =
+            format!("SELECT * FROM \"{}\".\"{}\"", schema.replace('"', "\"\""), name.replace('"', "\"\""));
+        // A view that no longer works is not there to be read; `status` says so.
+        if let Ok(described) = reader.describe(&sql, Trust::Owner) {
+            let relation = Relation {
+                schema: schema.to_owned(),
+                name: name.to_owned(),
+                columns: described.columns,
+                key,
+            };
+            relations.push((relation, kind));
+        }
+        Ok(())
+    };
+    for table in host.tables().map_err(fail)? {
+        let layout = &table.layout;
+        let name = |attnum: &i16| {
+            layout.columns.iter().find(|column| column.attnum == *attnum).map(|column| column.name.clone())
+        };
+        let key: Vec<String> = layout.key.iter().flatten().filter_map(name).collect();
+        add(&layout.target.schema, &layout.target.name, key, "table")?;
+        if layout.history {
+            add(&layout.target.schema, &format!("{}_history", layout.target.name), Vec::new(), "history")?;
+        }
+    }
+    for model in host.models().map_err(fail)? {
+        add(&model.name.schema, &model.name.name, Vec::new(), "model")?;
+    }
+    relations.sort_by(|(a, _), (b, _)| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
+    Ok(relations)
+}
+
+/// The list.
+pub(super) async fn list(site: &Site) -> Result<Response, Problem> {
+    let relations = site.relations().await?;
+    let list: Vec<Value> = relations
+        .iter()
+        .map(|(relation, kind)| {
+            let columns: Vec<Value> =
+                relation.columns.iter().map(|(name, of)| json!({"name": name, "type": of})).collect();
+            json!({
+                "schema": relation.schema,
+                "name": relation.name,
+                "kind": kind,
+                "columns": columns,
+                "key": relation.key,
+                "path": format!("/tables/{}/{}", encoded(&relation.schema), encoded(&relation.name)),
+            })
+        })
+        .collect();
+    let mut response = Value::from(list).to_string().into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+fn encoded(segment: &str) -> String {
+    percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC)
+        .to_string()
+        .replace("%5F", "_")
+        .replace("%2D", "-")
+        .replace("%2E", ".")
+}
+
+/// A segment of a path as text.
+fn decoded(segment: &str) -> Result<String, Problem> {
+    percent_encoding::percent_decode_str(segment)
+        .decode_utf8()
+        .map(|text| text.into_owned())
+        .map_err(|_| Problem::malformed("the path is not UTF-8"))
+}
+
+/// Rows of the table whose path is `schema/name`.
+pub(super) async fn rows(
+    site: &Site,
+    path: &str,
+    format: Option<Format>,
+    parts: &Parts,
+) -> Result<Response, Problem> {
+    let missing = || Problem::not_found("there is no such table").hint("GET /tables lists them.");
+    let (schema, name) = path.split_once('/').ok_or_else(missing)?;
+    let (schema, name) = (decoded(schema)?, decoded(name)?);
+    let relations = site.relations().await?;
+    let is = |relation: &Relation| {
+        relation.schema.eq_ignore_ascii_case(&schema) && relation.name.eq_ignore_ascii_case(&name)
+    };
+    let (relation, _) = relations.iter().find(|(relation, _)| is(relation)).ok_or_else(missing)?;
+    let given = given(parts);
+    for name in ["select", "order", "limit", "offset", "cursor", "as_of"] {
+        if given.iter().filter(|(given, _)| given == name).count() > 1 {
+            return Err(Problem::parameter(name, "given once", "several values"));
+        }
+    }
+    let (sql, parameters) = relation.statement(&given)?;
+    let window = respond::window(&given, |_| false)?;
+    let format = match format {
+        Some(format) => format,
+        None => negotiate::format(accept(parts))?,
+    };
+    let asked = Asked {
+        sql: Arc::from(sql),
+        parameters,
+        as_of: window.as_of,
+        page: window.page,
+        trust: Trust::Guest,
+    };
+    reply(site, asked, format, FRESH_FOR, parts, "reading a table").await
+}
