@@ -30,6 +30,10 @@ bootstrap: ## install what is missing (the other targets call it)
 build: bootstrap ## the program, optimised: target/release/millstream
 	@cargo build $(LOCKED) --release --package millstream --bin millstream
 
+.PHONY: ui
+ui: ## the web UI: ui/dist
+	@scripts/ui
+
 .PHONY: demo
 demo: bootstrap ## an example, live [EXAMPLE=finance] [DEMO_SECONDS=30: ends by itself]
 	@scripts/demo
@@ -58,4 +62,4 @@ lint: bootstrap ## formatting, clippy, and the house rules
 .PHONY: clean
 clean: ## remove everything that was built, fetched or written into the checkout
 	@cargo clean
-	@rm -rf .tools examples/*/data bench/data
+	@rm -rf .tools examples/*/data bench/data ui/dist ui/node_modules

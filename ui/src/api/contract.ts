@@ -1,0 +1,173 @@
+// What the server says, as types. The documents themselves are described in docs/reference.
+
+export type State = 'starting' | 'snapshotting' | 'streaming' | 'paused' | 'error';
+
+export interface Failure {
+  code: string;
+  message: string;
+  detail: string | null;
+  hint: string | null;
+}
+
+export interface Uncertain {
+  from: string;
+  to: string | null;
+  from_time: string;
+  to_time: string | null;
+  reason: string;
+}
+
+export interface TableStatus {
+  name: string;
+  warehouse_name: string;
+  state: string;
+  reason: string | null;
+  rows: number | null;
+  history_rows: number | null;
+  history_since: string | null;
+  applied_lsn: string | null;
+  applied_at: string | null;
+  uncertain: Uncertain[];
+  quarantined: number;
+  broken_dependents: string[];
+}
+
+export interface Status {
+  name: string;
+  state: State;
+  reason: string | null;
+  source: {
+    address: string;
+    slot: string;
+    publication: string;
+    current_lsn: string | null;
+    flushed_lsn: string | null;
+    lag_bytes: number | null;
+    lag_seconds: number | null;
+    wal_retained_bytes: number | null;
+  };
+  log: { first_position: string | null; last_position: string | null; bytes: number; bytes_max: number };
+  warehouse: { applied_lsn: string | null; bytes: number; rebuilt: unknown };
+  tables: TableStatus[];
+  error: Failure | null;
+}
+
+export interface Sample {
+  at: string;
+  state: State;
+  current_lsn: string | null;
+  flushed_lsn: string | null;
+  applied_lsn: string | null;
+  lag_bytes: number | null;
+  lag_seconds: number | null;
+  wal_retained_bytes: number | null;
+  log_bytes: number;
+  log_bytes_max: number;
+  rows_applied: number;
+  transactions_applied: number;
+  error: Failure | null;
+}
+
+export interface Column {
+  name: string;
+  type: string;
+}
+
+export interface TableColumn extends Column {
+  source_type?: string | null;
+  key: boolean;
+  nullable?: boolean | null;
+}
+
+export interface Table {
+  name: string;
+  warehouse: { schema: string; name: string };
+  kind: 'table' | 'view';
+  columns: TableColumn[];
+  history: boolean;
+}
+
+/** A cell is the text that the warehouse prints, so that no digit is lost on the way; null is NULL. */
+export type Cell = string | null;
+
+export interface Rows {
+  columns: Column[];
+  rows: Cell[][];
+  position: string;
+  total_estimate?: number | null;
+}
+
+export interface Answer {
+  columns: Column[];
+  rows: Cell[][];
+  position: string;
+  elapsed_ms: number;
+  truncated: boolean;
+}
+
+export interface Version {
+  values: Cell[];
+  valid_from: string;
+  valid_to: string | null;
+  operation: string;
+  lsn: string;
+  seq: number;
+  lsn_to: string | null;
+  seq_to: number | null;
+}
+
+export interface RowHistory {
+  columns: Column[];
+  versions: Version[];
+}
+
+export interface EndpointParameter {
+  name: string;
+  type: string;
+  default?: string | number | boolean | null;
+  enum?: (string | number)[] | null;
+  min?: number | null;
+  max?: number | null;
+  required?: boolean;
+}
+
+export interface Endpoint {
+  path: string;
+  description: string | null;
+  params: EndpointParameter[];
+  cache_seconds: number | null;
+  live: boolean;
+  file: string;
+  error?: Failure | string | null;
+}
+
+export type ChartKind = 'number' | 'line' | 'bar' | 'stacked' | 'pie' | 'table' | 'images';
+
+export interface ChartSpec {
+  title: string;
+  kind: ChartKind;
+  sql?: string | null;
+  endpoint?: string | null;
+  x?: string | null;
+  y?: string | null;
+  color?: string | null;
+}
+
+export interface Dashboard {
+  name: string;
+  title: string;
+  charts: ChartSpec[];
+}
+
+export type LineageKind = 'source' | 'table' | 'model' | 'endpoint' | 'dashboard';
+
+export interface LineageNode {
+  id: string;
+  kind: LineageKind;
+  label: string;
+}
+
+export interface Lineage {
+  nodes: LineageNode[];
+  edges: [string, string][];
+}
