@@ -1,0 +1,17 @@
+// The width that an element has been given, so that charts are drawn in real pixels and their text keeps its size.
+
+import { type RefObject, useEffect, useRef, useState } from 'react';
+
+export function useWidth<T extends HTMLElement>(): [RefObject<T | null>, number] {
+  const element = useRef<T>(null);
+  const [width, setWidth] = useState(0);
+  useEffect(() => {
+    const observed = element.current;
+    if (observed === null) return;
+    const observer = new ResizeObserver(([entry]) => entry && setWidth(Math.floor(entry.contentRect.width)));
+    observer.observe(observed);
+    setWidth(Math.floor(observed.getBoundingClientRect().width));
+    return () => observer.disconnect();
+  }, []);
+  return [element, width];
+}
