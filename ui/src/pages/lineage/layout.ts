@@ -1,0 +1,147 @@
+// Where the nodes of a lineage stand: in columns by how far they are from the sources, ordered so that few edges cross.
+
+import type { Lineage, LineageNode } from '../../api/contract';
+
+export interface Placed extends LineageNode {
+  x: number;
+  y: number;
+  width: number;
+}
+
+export interface Layout {
+  nodes: Placed[];
+  edges: { from: Placed; to: Placed }[];
+  width: number;
+  height: number;
+}
+
+export const NODE_HEIGHT = 28;
+const GAP_X = 72;
+const GAP_Y = 14;
+/** A letter of the data font at its smallest size, and what stands around the letters. */
+const LETTER_WIDTH = 7.3;
+const PADDING = 28;
+const WIDTH_MIN = 90;
+/** Longer names are cut: a column as wide as its longest would push the others out of sight. */
+export const LETTERS_MAX = 42;
+/** Each pass halves what is left to gain; past six nothing is seen to change. */
+const PASSES = 6;
+
+interface Graph {
+  into: Map<string, string[]>;
+  outOf: Map<string, string[]>;
+}
+
+export function graphOf({ nodes, edges }: Lineage): Graph {
+  const known = new Set(nodes.map(({ id }) => id));
+  const into = new Map<string, string[]>(nodes.map(({ id }) => [id, []]));
+  const outOf = new Map<string, string[]>(nodes.map(({ id }) => [id, []]));
+  for (const [from, to] of edges) {
+    if (!known.has(from) || !known.has(to) || from === to) continue;
+    outOf.get(from)?.push(to);
+    into.get(to)?.push(from);
+  }
+  return { into, outOf };
+}
+
+/** The longest way from a source to each node; in a circle, which no project should have, the way ends where it began. */
+export function columnsOf(lineage: Lineage): Map<string, number> {
+  const { into, outOf } = graphOf(lineage);
+  const columns = new Map<string, number>();
+  const open = new Map([...into].map(([id, from]) => [id, from.length]));
+  let ready = [...open].filter(([, count]) => count === 0).map(([id]) => id);
+  for (const id of ready) columns.set(id, 0);
+  while (ready.length > 0) {
+    const next: string[] = [];
+    for (const id of ready) {
+      for (const to of outOf.get(id) ?? []) {
+        columns.set(to, Math.max(columns.get(to) ?? 0, (columns.get(id) ?? 0) + 1));
+        const left = (open.get(to) ?? 0) - 1;
+        open.set(to, left);
+        if (left === 0) next.push(to);
+      }
+    }
+    ready = next;
+  }
+  for (const { id } of lineage.nodes) if (!columns.has(id)) columns.set(id, 0);
+  return columns;
+}
+
+/** Everything that leads to a node and everything that it leads to, itself included. */
+export function connected(lineage: Lineage, id: string): Set<string> {
+  const { into, outOf } = graphOf(lineage);
+  const found = new Set([id]);
+  for (const way of [into, outOf]) {
+    const open = [id];
+    for (let one = open.pop(); one !== undefined; one = open.pop()) {
+      for (const next of way.get(one) ?? []) {
+        if (found.has(next)) continue;
+        found.add(next);
+        open.push(next);
+      }
+    }
+  }
+  return found;
+}
+
+export function part(lineage: Lineage, ids: Set<string>): Lineage {
+  return {
+    nodes: lineage.nodes.filter(({ id }) => ids.has(id)),
+    edges: lineage.edges.filter(([from, to]) => ids.has(from) && ids.has(to)),
+  };
+}
+
+function average(numbers: number[]): number | null {
+  return numbers.length === 0 ? null : numbers.reduce((sum, one) => sum + one, 0) / numbers.length;
+}
+
+export function layoutOf(lineage: Lineage): Layout {
+  const columns = columnsOf(lineage);
+  const { into, outOf } = graphOf(lineage);
+  const layers: LineageNode[][] = [];
+  for (const node of [...lineage.nodes].sort((a, b) => a.label.localeCompare(b.label))) {
+    const column = columns.get(node.id) ?? 0;
+    const layer = layers[column] ?? [];
+    layers[column] = layer;
+    layer.push(node);
+  }
+  const rank = new Map<string, number>();
+  const number = (layer: LineageNode[]) =>
+    layer.forEach((node, at) => {
+      rank.set(node.id, (at + 0.5) / layer.length);
+    });
+  for (const layer of layers) if (layer) number(layer);
+  for (let pass = 0; pass < PASSES; pass += 1) {
+    const forward = pass % 2 === 0;
+    for (const layer of forward ? layers : [...layers].reverse()) {
+      if (!layer) continue;
+      const wish = new Map(
+        layer.map((node) => {
+          const near = (forward ? into : outOf).get(node.id) ?? [];
+          return [node.id, average(near.map((id) => rank.get(id) ?? 0)) ?? rank.get(node.id) ?? 0];
+        }),
+      );
+      layer.sort((a, b) => (wish.get(a.id) ?? 0) - (wish.get(b.id) ?? 0));
+      number(layer);
+    }
+  }
+  const tallest = Math.max(1, ...layers.map((layer) => layer?.length ?? 0));
+  const height = tallest * (NODE_HEIGHT + GAP_Y) - GAP_Y;
+  const placed = new Map<string, Placed>();
+  let x = 0;
+  for (const layer of layers) {
+    if (!layer) continue;
+    const letters = Math.max(...layer.map(({ label }) => Math.min(LETTERS_MAX, label.length)));
+    const width = Math.max(WIDTH_MIN, Math.round(letters * LETTER_WIDTH + PADDING));
+    const own = layer.length * (NODE_HEIGHT + GAP_Y) - GAP_Y;
+    layer.forEach((node, at) => {
+      placed.set(node.id, { ...node, x, y: (height - own) / 2 + at * (NODE_HEIGHT + GAP_Y), width });
+    });
+    x += width + GAP_X;
+  }
+  const edges = lineage.edges.flatMap(([from, to]) => {
+    const ends = [placed.get(from), placed.get(to)];
+    return ends[0] && ends[1] ? [{ from: ends[0], to: ends[1] }] : [];
+  });
+  return { nodes: [...placed.values()], edges, width: Math.max(WIDTH_MIN, x - GAP_X), height };
+}

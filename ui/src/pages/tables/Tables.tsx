@@ -1,0 +1,228 @@
+// Every table and model: state, rows, versions, since when its history is whole, and what is wrong with it.
+
+import { useMemo, useRef, useState } from 'react';
+import type { Table, TableStatus } from '../../api/contract';
+import { useJson } from '../../api/resource';
+import { tableAddress } from '../../app/addresses';
+import { useNow } from '../../app/clock';
+import { useKey } from '../../app/keys';
+import { rank } from '../../app/matching';
+import { Command, Empty, ErrorNote, Skeleton } from '../../app/Notes';
+import { Link, setQuery, usePlace } from '../../app/router';
+import { Page, useStatus } from '../../app/Shell';
+import { StateMark } from '../../app/StateMark';
+import { plural, printCount } from '../../format/quantity';
+import { printAge, printInstantShort, printUtc, zoneName } from '../../format/time';
+
+interface Line {
+  table: Table;
+  status: TableStatus | undefined;
+}
+
+type SortBy = 'name' | 'state' | 'rows' | 'versions' | 'since';
+
+function sortValue({ table, status }: Line, by: SortBy): string | number {
+  switch (by) {
+    case 'name':
+      return table.name;
+    case 'state':
+      return status?.state ?? '';
+    case 'rows':
+      return status?.rows ?? -1;
+    case 'versions':
+      return status?.history_rows ?? -1;
+    case 'since':
+      return status?.history_since ?? '';
+  }
+}
+
+function compare(by: SortBy, descending: boolean) {
+  return (one: Line, other: Line) => {
+    const [a, b] = [sortValue(one, by), sortValue(other, by)];
+    const order = a < b ? -1 : a > b ? 1 : 0;
+    return descending ? -order : order;
+  };
+}
+
+function Remedies({ status }: { status: TableStatus }) {
+  return (
+    <>
+      {status.state === 'needs_resync' ? (
+        <div className="remedy">
+          <span>{status.reason ?? 'It has to be read again.'}</span>{' '}
+          <Command text={`millstream resync ${status.name}`} />
+        </div>
+      ) : null}
+      {status.quarantined > 0 ? (
+        <div className="remedy">
+          <span>{plural(status.quarantined, 'change')} in quarantine.</span>{' '}
+          <Command text={`millstream quarantine list ${status.name}`} />
+        </div>
+      ) : null}
+      {status.broken_dependents.length > 0 ? (
+        <div className="remedy">
+          <span>No longer work since a column changed: {status.broken_dependents.join(', ')}.</span>
+        </div>
+      ) : null}
+    </>
+  );
+}
+
+const HEADS: [SortBy, string, string][] = [
+  ['name', 'table', ''],
+  ['state', 'state', ''],
+  ['rows', 'rows', 'number'],
+  ['versions', 'versions', 'number'],
+  ['since', 'history since', ''],
+];
+
+function TableList({ lines, now, sort }: { lines: Line[]; now: number; sort: { by: SortBy; descending: boolean } }) {
+  const choose = (by: SortBy) =>
+    setQuery({ sort: by === sort.by && !sort.descending ? `${by}.desc` : by }, { replace: true });
+  return (
+    <div className="list-around">
+      <table className="list">
+        <thead>
+          <tr>
+            {HEADS.map(([by, name, kind]) => (
+              <th
+                key={by}
+                className={kind}
+                aria-sort={sort.by === by ? (sort.descending ? 'descending' : 'ascending') : undefined}
+              >
+                <button type="button" className="head-button" onClick={() => choose(by)}>
+                  {name}
+                  <span aria-hidden="true">{sort.by === by ? (sort.descending ? ' ↓' : ' ↑') : ''}</span>
+                </button>
+              </th>
+            ))}
+            <th>applied</th>
+            <th className="number">columns</th>
+          </tr>
+        </thead>
+        <tbody>
+          {lines.map(({ table, status }) => (
+            <tr key={`${table.warehouse.schema}.${table.warehouse.name}`}>
+              <td>
+                <Link className="data" to={tableAddress(table.warehouse.schema, table.warehouse.name)}>
+                  {table.name}
+                </Link>
+                {status ? <Remedies status={status} /> : null}
+              </td>
+              <td className="live">
+                <StateMark state={status?.state ?? null} />
+              </td>
+              <td className="number live">{printCount(status?.rows)}</td>
+              <td className="number live">{printCount(status?.history_rows)}</td>
+              <td title={status?.history_since ? printUtc(status.history_since) : undefined}>
+                {status?.history_since ? printInstantShort(status.history_since) : <span className="faint">–</span>}
+              </td>
+              <td className="live">{printAge(status?.applied_at, now)}</td>
+              <td className="number">{table.columns.length}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** Models hold no rows of their own: there is nothing to count, and nothing that could be behind. */
+function ModelList({ lines }: { lines: Line[] }) {
+  return (
+    <div className="list-around">
+      <table className="list">
+        <thead>
+          <tr>
+            <th>model</th>
+            <th>state</th>
+            <th>columns</th>
+          </tr>
+        </thead>
+        <tbody>
+          {lines.map(({ table: { warehouse, columns } }) => (
+            <tr key={`${warehouse.schema}.${warehouse.name}`}>
+              <td>
+                <Link className="data" to={tableAddress(warehouse.schema, warehouse.name)}>
+                  {warehouse.schema}.{warehouse.name}
+                </Link>
+              </td>
+              <td>always current</td>
+              <td className="data quiet">{columns.map(({ name }) => name).join(', ')}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+export default function Tables() {
+  const tables = useJson<Table[]>('/api/tables');
+  const status = useStatus();
+  const now = useNow();
+  const { query } = usePlace();
+  const [typed, setTyped] = useState(query.get('find') ?? '');
+  const field = useRef<HTMLInputElement>(null);
+  useKey('/', () => field.current?.focus());
+  const [by = 'name', way] = (query.get('sort') ?? 'name').split('.');
+  const sort = { by: by as SortBy, descending: way === 'desc' };
+
+  const lines = useMemo(() => {
+    const states = new Map(status.data?.tables.map((table) => [table.name, table]));
+    return (tables.data ?? []).map((table) => ({
+      table,
+      status: table.kind === 'table' ? states.get(table.name) : undefined,
+    }));
+  }, [tables.data, status.data]);
+  const found = rank(typed, lines, ({ table }) => table.name);
+  const kinds: ['table' | 'view', string][] = [
+    ['table', 'Replicated'],
+    ['view', 'Models'],
+  ];
+
+  return (
+    <Page
+      title="Tables"
+      lead={`Times are in your zone (${zoneName()}); hover for UTC.`}
+      tools={
+        <input
+          ref={field}
+          type="search"
+          className="field"
+          aria-label="Find a table"
+          placeholder="Find a table ( / )"
+          value={typed}
+          onChange={(event) => {
+            setTyped(event.target.value);
+            setQuery({ find: event.target.value || null }, { replace: true });
+          }}
+        />
+      }
+    >
+      {tables.error && !tables.data ? <ErrorNote problem={tables.error} onRetry={tables.reload} /> : null}
+      {tables.data === undefined && !tables.error ? <Skeleton lines={8} /> : null}
+      {tables.data && found.length === 0 ? (
+        <Empty title={typed ? 'No table is called so.' : 'No table is replicated yet.'}>
+          {typed ? null : (
+            <>
+              source.postgres.tables in millstream.yml chooses them; <Command text="millstream plan" /> says what it
+              matches.
+            </>
+          )}
+        </Empty>
+      ) : null}
+      {kinds.map(([kind, name]) => {
+        const some = found.filter(({ table }) => table.kind === kind);
+        if (some.length === 0) return null;
+        const sorted = typed.trim() === '' ? some.sort(compare(sort.by, sort.descending)) : some;
+        return (
+          <section key={kind}>
+            <h2 className="section-name">{name}</h2>
+            {kind === 'view' ? <ModelList lines={sorted} /> : <TableList lines={sorted} now={now} sort={sort} />}
+          </section>
+        );
+      })}
+    </Page>
+  );
+}
