@@ -111,7 +111,7 @@ export function Grid(props: GridProps) {
       End: () => move(control ? total - 1 : row, columns.length - 1, event.shiftKey),
     };
     const acts: Record<string, () => void> = {
-      Enter: () => (onOpen && cells ? onOpen(cells) : setDetail(true)),
+      Enter: () => (onOpen === undefined ? setDetail(true) : cells && onOpen(cells)),
       ' ': () => setDetail((open) => !open),
       Escape: () => setDetail(false),
       s: () => active && onOrder?.(active.name),

@@ -30,7 +30,8 @@ export interface Paged {
   reload: () => void;
 }
 
-type Fetch = (offset: number, limit: number, signal: AbortSignal) => Promise<Rows>;
+/** `first` is the first page's answer, so that the others can be asked for at its position. */
+type Fetch = (offset: number, limit: number, signal: AbortSignal, first: Rows | undefined) => Promise<Rows>;
 
 function withPage(store: Store, page: number, answer: Rows): Store {
   const pages = new Map(store.pages).set(page, answer.rows);
@@ -54,6 +55,7 @@ export function usePaged(key: string, fetch: Fetch): Paged {
   latest.current = fetch;
   const asked = useRef(new Set<number>());
   const abort = useRef<AbortController | null>(null);
+  const beginning = useRef<Rows>(undefined);
   const rest = useRef<ReturnType<typeof setTimeout>>(undefined);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new turn asks the same again
@@ -61,10 +63,12 @@ export function usePaged(key: string, fetch: Fetch): Paged {
     const controller = new AbortController();
     abort.current = controller;
     asked.current = new Set([0]);
-    latest.current(0, PAGE_ROWS, controller.signal).then(
+    beginning.current = undefined;
+    latest.current(0, PAGE_ROWS, controller.signal, undefined).then(
       (answer) => {
         if (controller.signal.aborted) return;
         setError(undefined);
+        beginning.current = answer;
         setStore(withPage({ key, first: answer, pages: new Map(), total: 0, exact: false }, 0, answer));
       },
       (problem: unknown) => {
@@ -74,36 +78,41 @@ export function usePaged(key: string, fetch: Fetch): Paged {
     return () => controller.abort();
   }, [key, turn]);
 
-  const need = useCallback((first: number, last: number) => {
-    clearTimeout(rest.current);
-    rest.current = setTimeout(() => {
-      const controller = abort.current;
-      if (controller === null) return;
-      for (let page = Math.floor(first / PAGE_ROWS); page <= Math.floor(last / PAGE_ROWS); page += 1) {
-        if (asked.current.has(page)) continue;
-        asked.current.add(page);
-        latest.current(page * PAGE_ROWS, PAGE_ROWS, controller.signal).then(
-          (answer) => {
-            if (controller.signal.aborted) return;
-            setStore((before) => {
-              if (before === null) return before;
-              const next = withPage(before, page, answer);
-              // What was dropped to stay within the bound may be asked for again.
-              asked.current = new Set(
-                [...asked.current].filter((one) => next.pages.has(one) || !before.pages.has(one)),
-              );
-              return next;
-            });
-          },
-          (problem: unknown) => {
-            if (controller.signal.aborted) return;
-            asked.current.delete(page);
-            setError(problemOf(problem));
-          },
-        );
-      }
-    }, REST_MS);
-  }, []);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: after a new beginning what is in sight is needed anew
+  const need = useCallback(
+    (from: number, to: number) => {
+      clearTimeout(rest.current);
+      rest.current = setTimeout(() => {
+        const controller = abort.current;
+        const first = beginning.current;
+        if (controller === null || first === undefined) return;
+        for (let page = Math.floor(from / PAGE_ROWS); page <= Math.floor(to / PAGE_ROWS); page += 1) {
+          if (asked.current.has(page)) continue;
+          asked.current.add(page);
+          latest.current(page * PAGE_ROWS, PAGE_ROWS, controller.signal, first).then(
+            (answer) => {
+              if (controller.signal.aborted) return;
+              setStore((before) => {
+                if (before === null) return before;
+                const next = withPage(before, page, answer);
+                // What was dropped to stay within the bound may be asked for again.
+                asked.current = new Set(
+                  [...asked.current].filter((one) => next.pages.has(one) || !before.pages.has(one)),
+                );
+                return next;
+              });
+            },
+            (problem: unknown) => {
+              if (controller.signal.aborted) return;
+              asked.current.delete(page);
+              setError(problemOf(problem));
+            },
+          );
+        }
+      }, REST_MS);
+    },
+    [store?.first],
+  );
 
   const rowAt = useCallback(
     (index: number) => store?.pages.get(Math.floor(index / PAGE_ROWS))?.[index % PAGE_ROWS],

@@ -36,7 +36,11 @@ function RowsTab({
   const { query } = usePlace();
   const question = useMemo(() => questionOf(schema, name, query), [schema, name, query]);
   const key = rowsPath(question, 0, PAGE_ROWS);
-  const paged = usePaged(key, (offset, limit, signal) => fetchRows(question, offset, limit, signal));
+  // Every page is of one position, where that can be had: rows that come and go between two pages would be lost or doubled.
+  const paged = usePaged(key, (offset, limit, signal, first) => {
+    const asOf = question.asOf ?? (first && table?.history ? first.position : null);
+    return fetchRows({ ...question, asOf }, offset, limit, signal);
+  });
   const field = useRef<HTMLSelectElement>(null);
   const now = useNow();
   const [readAt, setReadAt] = useState<string | null>(null);

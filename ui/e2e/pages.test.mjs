@@ -1,0 +1,228 @@
+// What a person does on each page, in a real browser over the mock. With SHOTS=1 pictures for the documentation are kept.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { start } from '../mock/server.mjs';
+import { launch, open } from './browser.mjs';
+import { PAGES } from './pages.mjs';
+
+let browser;
+let mock;
+
+before(async () => {
+  browser = await launch();
+  mock = await start({ port: 0 });
+});
+
+after(async () => {
+  await browser?.close();
+  await mock?.stop();
+});
+
+async function at(path, act, { server = mock, ...shape } = {}) {
+  const { page, faults, close } = await open(browser, { still: true, ...shape });
+  try {
+    await page.goto(`${server.address}/ui${path}`);
+    await act(page, server);
+    assert.deepEqual(faults, []);
+  } finally {
+    await close();
+  }
+}
+
+for (const { name, path, scene, lineage, prepare } of PAGES) {
+  test(`${name} has no fault and is not wider than a narrow screen`, async () => {
+    const server = await start({ port: 0, scene, lineage });
+    try {
+      for (const [width, theme] of [
+        [1440, 'light'],
+        [360, 'dark'],
+      ]) {
+        const act = async (page) => {
+          await page.locator('h1').first().waitFor();
+          await page.waitForTimeout(500);
+          if (width > 1000) await prepare?.(page);
+          const wider = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+          assert.ok(wider <= 0, `${wider} px too wide at ${width}`);
+        };
+        await at(path, act, { server, width, theme });
+      }
+    } finally {
+      await server.stop();
+    }
+  });
+}
+
+test('the first load is under 300 kB compressed', async () => {
+  const { gzipSync } = await import('node:zlib');
+  let bytes = 0;
+  const { page, close } = await open(browser);
+  page.on('response', async (response) => {
+    if (!response.url().includes('/ui')) return;
+    const body = await response.body();
+    bytes += response.url().endsWith('.woff2') ? body.length : gzipSync(body).length;
+  });
+  await page.goto(`${mock.address}/ui/`);
+  await page.locator('.sparkline').first().waitFor();
+  await page.waitForTimeout(300);
+  await close();
+  assert.ok(bytes > 50_000 && bytes < 300_000, `${bytes} bytes`);
+});
+
+test('the grid is used by keys alone, and a row opens with its history', () =>
+  at('/tables/analytics/products?order=product_id.desc', async (page) => {
+    await page.locator('[role=gridcell]').first().waitFor();
+    await page.locator('.grid').focus();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('End');
+    await page.keyboard.press('Space');
+    await page.locator('.grid-detail').waitFor();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Home');
+    await page.keyboard.press('Control+End');
+    await page.keyboard.press('Home');
+    await page.locator('.grid-cell.active', { hasText: /^1$/ }).waitFor();
+    const last = await page.locator('.grid-cell.active').getAttribute('id');
+    assert.match(last, /^cell-239-0$/);
+    await page.keyboard.press('Enter');
+    await page.locator('.timeline').waitFor();
+    assert.match(page.url(), /row\?key\.product_id=1$/);
+  }));
+
+test('sorting and filters stand in the address and come back from it', () =>
+  at('/tables/analytics/orders', async (page) => {
+    await page.locator('[role=gridcell]').first().waitFor();
+    await page.getByRole('button', { name: 'status' }).click();
+    await page.waitForURL(/order=status\.asc/);
+    await page.keyboard.press('/');
+    await page.getByLabel('Column').selectOption('status');
+    await page.getByLabel('Comparison').selectOption('eq');
+    await page.getByLabel('Value').fill('OPEN');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/filter=status\.eq\.OPEN/);
+    await page.reload();
+    await page.locator('.filter').waitFor();
+    await page.locator('#cell-0-4', { hasText: 'OPEN' }).waitFor();
+  }));
+
+test('the as-of slider reads the past again, and the address keeps it', () =>
+  at('/tables/analytics/orders', async (page) => {
+    const total = async () => Number((await page.locator('.grid-foot span').first().textContent()).replace(/\D/g, ''));
+    await page.locator('[role=gridcell]').first().waitFor();
+    const now = await total();
+    await page.locator('input[type=range]').focus();
+    await page.keyboard.press('Home');
+    for (let step = 0; step < 3; step += 1) await page.keyboard.press('PageUp');
+    await page.waitForURL(/as_of=/);
+    await page.waitForFunction(
+      (now) => Number(document.querySelector('.grid-foot span')?.textContent.replace(/\D/g, '')) < now,
+      now,
+    );
+    await page.reload();
+    await page.locator('.as-of.past').waitFor();
+    await page.getByRole('button', { name: 'Back to now' }).click();
+    await page.waitForURL(/orders$/);
+  }));
+
+test('a moment before the history begins is an error with its hint', () =>
+  at('/tables/analytics/orders?as_of=2020-01-01T00:00:00Z', async (page) => {
+    await page.getByRole('alert').getByText('MS5304').waitFor();
+    await page.getByRole('button', { name: 'Copy the error' }).click();
+    assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^error\[MS5304\]: /);
+  }));
+
+test('what else a transaction changed is one click away', () =>
+  at('/tables/analytics/orders/row?key.order_id=8010', async (page) => {
+    await page.getByRole('button', { name: 'What else it changed' }).last().click();
+    await page.locator('.transaction').getByText('analytics.orders').waitFor();
+  }));
+
+test('SQL runs by keys, completes names, and is kept under a name', () =>
+  at('/sql', async (page) => {
+    const editor = page.getByLabel('SQL');
+    await editor.click();
+    await page.keyboard.type('SELECT * FROM analytics.custo');
+    await page.locator('.cm-tooltip-autocomplete').getByText('customers', { exact: true }).waitFor();
+    await page.waitForTimeout(150);
+    await page.keyboard.press('Enter');
+    await page.keyboard.type(' LIMIT 5');
+    await page.keyboard.press('Control+Enter');
+    await page.getByText('5 rows').waitFor();
+    assert.match(page.url(), /q=SELECT/);
+    await page.getByLabel('Name of the query').fill('first customers');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.keyboard.press('Control+k');
+    await page.keyboard.type('first cust');
+    await page.getByRole('option', { name: /first customers/ }).waitFor();
+  }));
+
+test('changes come live, are paused, and show the whole event', () =>
+  at('/changes', async (page) => {
+    await page.locator('.tail-row').first().waitFor();
+    await page.getByText(/^Live; [1-9]/).waitFor();
+    await page.keyboard.press('p');
+    await page.getByText(/[1-9]\d* held while paused/).waitFor();
+    await page.locator('.tail').focus();
+    await page.keyboard.press('ArrowDown');
+    await page.locator('.event-detail').waitFor();
+    await page.getByText('The envelope, as programs get it').click();
+    const text = await page.locator('.event-whole pre').textContent();
+    assert.match(text, /"ts_ns": \d{19}/);
+    await page.getByRole('button', { name: 'delete' }).click();
+    await page.waitForURL(/op=d/);
+  }));
+
+test('an endpoint is asked with its parameters', () =>
+  at('/endpoints?path=/orders/customers', async (page) => {
+    await page.locator('[role=gridcell]').first().waitFor();
+    await page.getByLabel(/^limit/).fill('0');
+    await page.getByText('is below 1').waitFor();
+    await page.getByLabel(/^limit/).fill('2');
+    await page.getByRole('button', { name: 'Ask' }).click();
+    await page.getByText('2 rows').waitFor();
+    await page.waitForURL(/p\.limit=2/);
+  }));
+
+test('a node of a lineage of a thousand is found and cut to what is connected', async () => {
+  const server = await start({ port: 0, lineage: 1000 });
+  try {
+    const act = async (page) => {
+      await page.locator('.map-node').first().waitFor();
+      await page.keyboard.press('/');
+      await page.keyboard.type('model_0777');
+      await page.keyboard.press('Enter');
+      await page.locator('.lineage-detail').waitFor();
+      const drawn = await page.locator('.map-node').count();
+      assert.ok(drawn > 1 && drawn < 200, `${drawn} nodes`);
+    };
+    await at('/lineage', act, { server });
+  } finally {
+    await server.stop();
+  }
+});
+
+test('a lost connection is said with its time, and found again', async () => {
+  const server = await start({ port: 0 });
+  const port = Number(new URL(server.address).port);
+  const { page, close } = await open(browser, { still: true });
+  await page.goto(`${server.address}/ui/`);
+  await page.locator('.sparkline').first().waitFor();
+  await server.stop();
+  await page.getByText(/No connection to Millstream since \d\d:\d\d:\d\d/).waitFor({ timeout: 9000 });
+  const again = await start({ port });
+  await page.getByText(/No connection/).waitFor({ state: 'detached', timeout: 9000 });
+  await close();
+  await again.stop();
+});
+
+test('the palette goes anywhere and the help says the keys', () =>
+  at('/', async (page) => {
+    await page.locator('h1').waitFor();
+    await page.keyboard.press('?');
+    await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Control+k');
+    await page.keyboard.type('lineage');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/\/ui\/lineage$/);
+  }));
