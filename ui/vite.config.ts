@@ -1,6 +1,6 @@
 // How the UI is built: everything under /ui/, and in development the API comes from the mock or from a running instance.
 import react from '@vitejs/plugin-react';
-import { defineConfig } from 'vite';
+import { defineConfig } from 'vitest/config';
 
 const api = process.env.MILLSTREAM_HTTP ?? 'http://127.0.0.1:8080';
 
@@ -14,5 +14,7 @@ export default defineConfig({
     // Fonts stay files: inlined, they would be in the way of the first paint.
     assetsInlineLimit: 0,
   },
+  // The tokens are read by a test, so styles are not left out.
+  test: { dir: 'src', css: true },
   server: { proxy: { '/api': api, '/orders': api } },
 });

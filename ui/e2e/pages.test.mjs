@@ -183,6 +183,30 @@ test('an endpoint is asked with its parameters', () =>
     await page.waitForURL(/p\.limit=2/);
   }));
 
+test('a live endpoint is followed without asking again', () =>
+  at('/endpoints?path=/orders/top', async (page) => {
+    await page.locator('[role=gridcell]').first().waitFor();
+    let asked = 0;
+    page.on('request', (request) => {
+      if (new URL(request.url()).pathname === '/orders/top') asked += 1;
+    });
+    await page.getByRole('button', { name: 'Follow live' }).click();
+    await page.getByRole('button', { name: /Live, [2-9] updates/ }).waitFor();
+    assert.equal(asked, 1);
+  }));
+
+test('the fonts are the embedded ones', () =>
+  at('/', async (page) => {
+    await page.locator('.sparkline').first().waitFor();
+    const loaded = await page.evaluate(async () => {
+      await document.fonts.ready;
+      return [...document.fonts]
+        .filter(({ status }) => status === 'loaded')
+        .map(({ family }) => family.replaceAll('"', ''));
+    });
+    assert.ok(loaded.includes('Source Sans 3 Variable') && loaded.includes('Source Code Pro Variable'), loaded.join());
+  }));
+
 test('a node of a lineage of a thousand is found and cut to what is connected', async () => {
   const server = await start({ port: 0, lineage: 1000 });
   try {

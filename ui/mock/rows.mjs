@@ -38,7 +38,8 @@ function like(pattern, flags) {
 }
 
 function passes(type, cell, operator, value) {
-  if (operator === 'is') return value === 'null' ? cell === null : cell === value;
+  if (operator === 'is')
+    return value === 'null' ? cell === null : value === 'not_null' ? cell !== null : cell === value;
   if (cell === null) return false;
   if (operator === 'like' || operator === 'ilike') return like(value, operator === 'ilike' ? 'is' : 's').test(cell);
   if (operator === 'in')

@@ -21,6 +21,10 @@ const TYPES = {
   '.woff2': 'font/woff2',
 };
 
+/** As strict as the server's own: what it refuses is to be noticed here first. */
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 function json(response, body, headers = {}) {
   response.writeHead(200, { 'content-type': 'application/json', ...headers });
   response.end(typeof body === 'string' ? body : JSON.stringify(body));
@@ -54,6 +58,7 @@ async function file(response, path) {
   const name = join(DIST, asset ? inside : 'index.html');
   response.writeHead(200, {
     'content-type': TYPES[extname(name)] ?? 'application/octet-stream',
+    'content-security-policy': POLICY,
     'cache-control': asset ? 'max-age=31536000, immutable' : 'no-cache',
   });
   response.end(await readFile(name));
@@ -137,6 +142,14 @@ async function answer(project, request, response, url) {
     });
   }
   if (path in ANSWERS) {
+    if (request.headers.accept === 'text/event-stream') {
+      return events(request, response, (send) => {
+        const tell = () => send('message', endpoint(project, path, query));
+        tell();
+        project.listeners.add(tell);
+        return () => project.listeners.delete(tell);
+      });
+    }
     return json(response, endpoint(project, path, query), {
       'millstream-position': printLsn(store.lsn),
       'cache-control': 'max-age=10',

@@ -1,9 +1,7 @@
 // The frame around every page: navigation, the state of the whole, and what is said when the connection is lost.
 
 import { type ReactNode, useCallback, useEffect, useState } from 'react';
-import type { Status } from '../api/contract';
 import { useLastSample, useLive } from '../api/live';
-import { usePolled } from '../api/resource';
 import { printClock } from '../format/time';
 import { Help } from './Help';
 import { useKey } from './keys';
@@ -11,14 +9,8 @@ import { isIn, PAGES } from './navigation';
 import { Palette } from './Palette';
 import { Link, usePlace } from './router';
 import { StateMark } from './StateMark';
+import { useStatus } from './status';
 import { setTheme, type Theme, useTheme } from './theme';
-
-/** Names and the shape of a project change rarely; what changes each second comes by the stream. */
-const STATUS_SECONDS = 5;
-
-export function useStatus() {
-  return usePolled<Status>('/api/status', STATUS_SECONDS);
-}
 
 function ThemeChoice() {
   const chosen = useTheme();

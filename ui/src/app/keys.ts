@@ -14,7 +14,8 @@ export function useKey(key: string, act: () => void) {
   useEffect(() => {
     const listen = (event: KeyboardEvent) => {
       if (event.key !== key || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-      if (isTyping(event.target) || document.querySelector('dialog[open]')) return;
+      // The editor lives in a shadow root, which hides what inside it was typed into.
+      if (isTyping(event.composedPath()[0] ?? null) || document.querySelector('dialog[open]')) return;
       event.preventDefault();
       latest.current();
     };

@@ -73,7 +73,7 @@ export function Filters({ columns, filters, field, onChange }: FiltersProps) {
         <input
           className="field"
           aria-label="Value"
-          placeholder="value"
+          placeholder={how === 'is' ? 'null, not_null, true, false' : 'value'}
           spellCheck={false}
           value={value}
           onChange={(event) => setValue(event.target.value)}

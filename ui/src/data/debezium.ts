@@ -15,6 +15,8 @@ export interface ChangeEvent {
   table: string;
   lsn: string;
   transaction: string;
+  /** Its place in the transaction; with the transaction it is the event's identity. */
+  order: string;
   committedMs: number;
   before: { [name: string]: Json } | null;
   after: { [name: string]: Json } | null;
@@ -75,6 +77,7 @@ export function readEvent(whole: Json, id: number): ChangeEvent | null {
     table: textAt(source.table),
     lsn: textAt(source.lsn),
     transaction: isObject(whole.transaction) ? textAt(whole.transaction.id) : textAt(source.txId),
+    order: isObject(whole.transaction) ? textAt(whole.transaction.total_order) : '',
     committedMs: Number(textAt(source.ts_ms)),
     before: isObject(whole.before) ? whole.before : null,
     after: isObject(whole.after) ? whole.after : null,

@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from 'react';
 import { ask, type Problem, problemOf, withQuery } from '../../api/client';
 import { type ChangeEvent, parseEvent, readEvent } from '../../data/debezium';
-import { isObject, parseLossless } from '../../data/lossless';
+import { isObject, type Json, parseLossless } from '../../data/lossless';
 
 /** What a person can look through; older events are in the log. */
 export const EVENTS_MAX = 5000;
@@ -21,17 +21,23 @@ export interface Tail {
   problem: Problem | undefined;
 }
 
-async function earlier(table: string, signal: AbortSignal): Promise<ChangeEvent[]> {
-  const response = await ask(
-    withQuery('/api/changes', [
-      ['table', table],
-      ['limit', EARLIER],
-    ]),
-    { signal },
-  );
-  const body = parseLossless(await response.text());
-  const events = isObject(body) && Array.isArray(body.events) ? body.events : [];
-  return events.flatMap((event, at) => readEvent(event, at - events.length) ?? []);
+async function latest(table: string, signal: AbortSignal): Promise<Json[]> {
+  const path = withQuery('/api/changes', [
+    ['table', table],
+    ['limit', EARLIER],
+  ]);
+  const body = parseLossless(await (await ask(path, { signal })).text());
+  return isObject(body) && Array.isArray(body.events) ? body.events : [];
+}
+
+const identity = (event: ChangeEvent) => `${event.transaction} ${event.order}`;
+
+/** Puts what was asked for before what has come live since it was asked (ids from `mark` on), each event once. */
+export function merge(events: ChangeEvent[], asked: ChangeEvent[], mark: number): ChangeEvent[] {
+  const known = new Set(events.map(identity));
+  const old = events.filter(({ id }) => id < mark);
+  const live = events.filter(({ id }) => id >= mark);
+  return [...old, ...asked.filter((event) => !known.has(identity(event))), ...live];
 }
 
 export function useTail(table: string, paused: boolean): Tail {
@@ -60,19 +66,36 @@ export function useTail(table: string, paused: boolean): Tail {
   useEffect(() => {
     const abort = new AbortController();
     let next = 0;
+    let past = 0;
     waiting.current = [];
     setTail({ events: [], seen: 0, held: 0, state: 'connecting', problem: undefined });
-    earlier(table, abort.signal).then(
-      (events) => {
-        if (!abort.signal.aborted) setTail((before) => ({ ...before, events: [...events, ...before.events] }));
-      },
-      (error: unknown) => {
-        if (!abort.signal.aborted) setTail((before) => ({ ...before, problem: problemOf(error) }));
-      },
-    );
+    // Asked once the stream is open, and again when it is open again: what came in between is in the answer, and nothing is shown twice.
+    const catchUp = () => {
+      const mark = next;
+      latest(table, abort.signal).then(
+        (found) => {
+          if (abort.signal.aborted) return;
+          const asked = found.flatMap((event) => {
+            past -= 1;
+            return readEvent(event, past) ?? [];
+          });
+          setTail((before) => ({ ...before, problem: undefined, events: merge(before.events, asked, mark) }));
+        },
+        (error: unknown) => {
+          if (!abort.signal.aborted) setTail((before) => ({ ...before, problem: problemOf(error) }));
+        },
+      );
+    };
     const source = new EventSource(withQuery('/api/changes/stream', [['table', table]]));
-    source.onopen = () => setTail((before) => ({ ...before, state: 'live' }));
-    source.onerror = () => setTail((before) => ({ ...before, state: 'lost' }));
+    source.onopen = () => {
+      setTail((before) => ({ ...before, state: 'live' }));
+      catchUp();
+    };
+    source.onerror = () => {
+      setTail((before) => ({ ...before, state: 'lost' }));
+      // The stream says nothing about why it was refused; the same question without a stream does.
+      if (source.readyState === EventSource.CLOSED) catchUp();
+    };
     source.addEventListener('change', (message) => {
       const event = parseEvent((message as MessageEvent<string>).data, next);
       if (event === null) return;

@@ -9,6 +9,7 @@ import { endpointAddress, sqlAddress } from '../../app/addresses';
 import { Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { Link, usePlace } from '../../app/router';
 import { Page } from '../../app/Shell';
+import { useHistorySince } from '../../app/status';
 import { Chart } from '../../charts/Chart';
 import { AsOf } from '../../data/AsOf';
 import { send } from '../endpoints/request';
@@ -100,6 +101,7 @@ function rowsOf(charts: ChartSpec[]): ChartSpec[][] {
 export default function DashboardPage({ name }: { name: string }) {
   const dashboards = useJson<Dashboard[]>('/api/dashboards');
   const asOf = usePlace().query.get('as_of');
+  const since = useHistorySince();
   const tide = useTide(asOf !== null);
   const dashboard = dashboards.data?.find((one) => one.name === name);
   return (
@@ -114,7 +116,7 @@ export default function DashboardPage({ name }: { name: string }) {
       ) : null}
       {dashboard ? (
         <>
-          <AsOf value={asOf} since={null} />
+          <AsOf value={asOf} since={since} />
           <div className="dashboard live">
             {rowsOf(dashboard.charts).map((row) => (
               <div key={row[0]?.title} className={row[0]?.kind === 'number' ? 'dashboard-numbers' : 'dashboard-charts'}>

@@ -1,13 +1,13 @@
 // Trying an endpoint: parameters in, the answer out, with the command that does the same in a terminal.
 
 import { type FormEvent, useEffect, useRef, useState } from 'react';
-import { Problem, problemOf } from '../../api/client';
+import { Problem, problemOf, problemOfBody } from '../../api/client';
 import type { Endpoint, EndpointParameter } from '../../api/contract';
 import { Command, CopyButton, ErrorNote } from '../../app/Notes';
 import { setQuery, usePlace } from '../../app/router';
 import { Grid } from '../../data/Grid';
 import { plural, printSeconds } from '../../format/quantity';
-import { complaint, type Given, type Reply, requestPath, send } from './request';
+import { complaint, type Given, heardReply, type Reply, requestPath, send } from './request';
 
 function Parameter({
   parameter,
@@ -113,13 +113,30 @@ export function Trial({ endpoint }: { endpoint: Endpoint }) {
   useEffect(() => {
     if (!live) return;
     const source = new EventSource(path);
-    const hear = () => {
-      setHeard((count) => count + 1);
-      void latest.current();
+    let waiting: MessageEvent<string> | null = null;
+    let frame = 0;
+    let count = 0;
+    // Results can come faster than they can be drawn: only the last before a frame is.
+    const show = () => {
+      frame = 0;
+      if (waiting === null) return;
+      setReply(heardReply(waiting.data, waiting.lastEventId));
+      setProblem(undefined);
+      setHeard(count);
+      waiting = null;
     };
-    source.onmessage = hear;
-    source.addEventListener('result', hear);
-    return () => source.close();
+    source.onmessage = (message: MessageEvent<string>) => {
+      count += 1;
+      waiting = message;
+      frame ||= requestAnimationFrame(show);
+    };
+    source.addEventListener('problem', (message) => {
+      setProblem(problemOfBody(0, '', (message as MessageEvent<string>).data));
+    });
+    return () => {
+      source.close();
+      cancelAnimationFrame(frame);
+    };
   }, [live, path]);
 
   return (
@@ -161,7 +178,7 @@ export function Trial({ endpoint }: { endpoint: Endpoint }) {
           <div className="row answer-head">
             <p className="grid-foot grow">
               <span>{plural(reply.rows.length, 'row')}</span>
-              <span>in {printSeconds(reply.elapsedMs / 1000)}</span>
+              {reply.elapsedMs === null ? null : <span>in {printSeconds(reply.elapsedMs / 1000)}</span>}
               {reply.position ? (
                 <span>
                   at <code>{reply.position}</code>

@@ -32,7 +32,8 @@ export function complaint(parameter: EndpointParameter, value: string): string |
 
 export interface Reply {
   status: number;
-  elapsedMs: number;
+  /** Null where nobody waited: it was sent by itself. */
+  elapsedMs: number | null;
   position: string | null;
   cache: string | null;
   columns: Column[];
@@ -59,6 +60,19 @@ export function tableOf(body: Json): { columns: Column[]; rows: Cell[][] } {
     }),
   );
   return { columns, rows };
+}
+
+/** What a live endpoint sent: the same array, and the position as the event's id. */
+export function heardReply(data: string, position: string): Reply {
+  const body = parseLossless(data);
+  return {
+    status: 200,
+    elapsedMs: null,
+    position: position || null,
+    cache: null,
+    ...tableOf(body),
+    text: printLossless(body),
+  };
 }
 
 export async function send(path: string, signal?: AbortSignal): Promise<Reply> {

@@ -24,11 +24,17 @@ const MARGIN = 24;
 
 /** Smaller than this a drawing of everything says nothing: then it begins at the sources, and is moved. */
 const WHOLE_MIN = 0.16;
+/** A small one keeps its names readable instead. */
+const NAMED_MIN = 0.62;
+const SMALL_NODES_MAX = 150;
+/** More edges than this would hide the nodes, if each were drawn in full. */
+const DENSE_EDGES = 300;
 
-/** All of it, where that can still be seen. */
+/** All of it, where that can still be read. */
 function wholeView(layout: Layout, width: number, height: number): View {
   const whole = Math.min((width - 2 * MARGIN) / layout.width, (height - 2 * MARGIN) / layout.height);
-  const scale = Math.max(WHOLE_MIN, Math.min(1, whole));
+  const least = layout.nodes.length <= SMALL_NODES_MAX ? NAMED_MIN : WHOLE_MIN;
+  const scale = Math.max(least, Math.min(1, whole));
   return {
     scale,
     x: Math.max(MARGIN, (width - layout.width * scale) / 2),
@@ -147,7 +153,7 @@ export function Drawing({ layout, chosen, near, onChoose }: DrawingProps) {
               inSight(from) || inSight(to) ? (
                 <path
                   key={`${from.id} ${to.id}`}
-                  className={`map-edge ${away(from.id) || away(to.id) ? 'away' : near ? 'near' : ''}`}
+                  className={`map-edge ${away(from.id) || away(to.id) ? 'away' : near ? 'near' : layout.edges.length > DENSE_EDGES ? 'dense' : ''}`}
                   d={edgePath(from, to)}
                 />
               ) : null,

@@ -22,6 +22,10 @@ const GAP_Y = 14;
 const LETTER_WIDTH = 7.3;
 const PADDING = 28;
 const WIDTH_MIN = 90;
+/** Between the parts of a layer that is too tall for one column. */
+const GAP_PART = 14;
+/** A layer of so many nodes still is one column, whatever the size of the whole. */
+const ROWS_MIN = 24;
 /** Longer names are cut: a column as wide as its longest would push the others out of sight. */
 export const LETTERS_MAX = 42;
 /** Each pass halves what is left to gain; past six nothing is seen to change. */
@@ -125,19 +129,27 @@ export function layoutOf(lineage: Lineage): Layout {
       number(layer);
     }
   }
-  const tallest = Math.max(1, ...layers.map((layer) => layer?.length ?? 0));
+  // Hundreds of nodes in a layer would be a line of dust: the whole is kept about as high as it is wide.
+  const rowsMax = Math.max(ROWS_MIN, Math.ceil(Math.sqrt(lineage.nodes.length * 3)));
+  const tallest = Math.max(1, ...layers.map((layer) => Math.min(rowsMax, layer?.length ?? 0)));
   const height = tallest * (NODE_HEIGHT + GAP_Y) - GAP_Y;
   const placed = new Map<string, Placed>();
   let x = 0;
   for (const layer of layers) {
     if (!layer) continue;
-    const letters = Math.max(...layer.map(({ label }) => Math.min(LETTERS_MAX, label.length)));
-    const width = Math.max(WIDTH_MIN, Math.round(letters * LETTER_WIDTH + PADDING));
-    const own = layer.length * (NODE_HEIGHT + GAP_Y) - GAP_Y;
-    layer.forEach((node, at) => {
-      placed.set(node.id, { ...node, x, y: (height - own) / 2 + at * (NODE_HEIGHT + GAP_Y), width });
-    });
-    x += width + GAP_X;
+    const parts = Math.ceil(layer.length / rowsMax);
+    const rows = Math.ceil(layer.length / parts);
+    const own = rows * (NODE_HEIGHT + GAP_Y) - GAP_Y;
+    for (let from = 0; from < layer.length; from += rows) {
+      const some = layer.slice(from, from + rows);
+      const letters = Math.max(...some.map(({ label }) => Math.min(LETTERS_MAX, label.length)));
+      const width = Math.max(WIDTH_MIN, Math.round(letters * LETTER_WIDTH + PADDING));
+      some.forEach((node, at) => {
+        placed.set(node.id, { ...node, x, y: (height - own) / 2 + at * (NODE_HEIGHT + GAP_Y), width });
+      });
+      x += width + GAP_PART;
+    }
+    x += GAP_X - GAP_PART;
   }
   const edges = lineage.edges.flatMap(([from, to]) => {
     const ends = [placed.get(from), placed.get(to)];

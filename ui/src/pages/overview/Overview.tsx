@@ -8,8 +8,9 @@ import { changesAddress } from '../../app/addresses';
 import { useNow } from '../../app/clock';
 import { Command, Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { Link } from '../../app/router';
-import { Page, useStatus } from '../../app/Shell';
+import { Page } from '../../app/Shell';
 import { StateMark } from '../../app/StateMark';
+import { useStatus } from '../../app/status';
 import { Sparkline } from '../../charts/Sparkline';
 import { plural, printCount, printRate, printSeconds, printSize } from '../../format/quantity';
 import { printAge } from '../../format/time';
@@ -95,7 +96,7 @@ function Stations({
           <Fact name="durable to">
             <Data>{sample?.flushed_lsn ?? log.last_position}</Data>
           </Fact>
-          <Fact name="waits to be applied">{printSize(flow.waitingBytes)}</Fact>
+          <Fact name="waiting">{printSize(flow.waitingBytes)}</Fact>
         </dl>
       </section>
       <section className="station live">

@@ -18,6 +18,34 @@ const colours = HighlightStyle.define([
   { tag: [tags.typeName, tags.standard(tags.name)], color: 'var(--delete)' },
 ]);
 
+const look = EditorView.theme({
+  '&': {
+    minHeight: '148px',
+    maxHeight: '46vh',
+    background: 'var(--surface)',
+    color: 'var(--text)',
+    fontSize: '0.875rem',
+  },
+  '&.cm-focused': { outline: 'none' },
+  '.cm-scroller': { padding: 'var(--space-2) 0', fontFamily: 'var(--font-data)', lineHeight: '1.55' },
+  '.cm-gutters': { border: '0', background: 'none', color: 'var(--text-faint)' },
+  '.cm-content': { caretColor: 'var(--text)' },
+  '.cm-cursor': { borderLeftColor: 'var(--text)' },
+  '&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground': {
+    background: 'var(--accent-soft)',
+  },
+  '.cm-placeholder': { color: 'var(--text-faint)' },
+  '.cm-tooltip': {
+    border: '1px solid var(--line-strong)',
+    borderRadius: 'var(--radius)',
+    background: 'var(--surface)',
+    color: 'var(--text)',
+    boxShadow: 'var(--shadow)',
+  },
+  '.cm-tooltip.cm-tooltip-autocomplete > ul': { fontFamily: 'var(--font-data)', fontSize: 'var(--size-2)' },
+  '.cm-tooltip-autocomplete > ul > li[aria-selected]': { background: 'var(--accent-soft)', color: 'var(--text)' },
+});
+
 /** Names as completion knows them: the history beside each table that has one, and what its view adds. */
 function schemaOf(tables: Table[]): Record<string, Record<string, string[]>> {
   const schema: Record<string, Record<string, string[]>> = {};
@@ -70,8 +98,11 @@ export function Editor({ value, tables, onChange, onRun }: EditorProps) {
       latest.current.onRun(editor.state.doc.toString());
       return true;
     };
+    // In a shadow root the editor's styles are sheets and not elements, which the server's policy (no inline styles) would refuse.
+    const root = place.current.shadowRoot ?? place.current.attachShadow({ mode: 'open' });
     const editor = new EditorView({
-      parent: place.current,
+      parent: root,
+      root,
       state: EditorState.create({
         doc: value,
         extensions: [
@@ -86,6 +117,7 @@ export function Editor({ value, tables, onChange, onRun }: EditorProps) {
           placeholder('SELECT … (Ctrl-Enter runs)'),
           EditorView.lineWrapping,
           EditorView.contentAttributes.of({ 'aria-label': 'SQL', spellcheck: 'false' }),
+          look,
           syntaxHighlighting(colours),
           names.current.of(language(tables)),
           EditorView.updateListener.of((update) => {

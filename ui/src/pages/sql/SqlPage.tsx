@@ -7,7 +7,8 @@ import { useJson } from '../../api/resource';
 import { recall, remember } from '../../app/memory';
 import { CopyButton, Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { setQuery, usePlace } from '../../app/router';
-import { Page, useStatus } from '../../app/Shell';
+import { Page } from '../../app/Shell';
+import { useHistorySince } from '../../app/status';
 import { Chart } from '../../charts/Chart';
 import { guessAxes, kindsFor } from '../../charts/shape';
 import { AsOf } from '../../data/AsOf';
@@ -151,7 +152,7 @@ export default function SqlPage() {
   const given = query.get('q');
   const asOf = query.get('as_of');
   const tables = useJson<Table[]>('/api/tables').data ?? [];
-  const status = useStatus().data;
+  const since = useHistorySince();
   const [sql, setSql] = useState(() => given ?? recall(DRAFT) ?? '');
   const [run, setRun] = useState<Run | null>(null);
   const [running, setRunning] = useState(false);
@@ -190,11 +191,6 @@ export default function SqlPage() {
   }, [given, asOf]);
   useEffect(() => () => abort.current?.abort(), []);
 
-  const since =
-    status?.tables
-      .map((table) => table.history_since)
-      .filter((at) => at !== null)
-      .sort()[0] ?? null;
   const answer = run?.answer;
   return (
     <Page title="SQL" lead="Read-only, over everything in the warehouse. Names complete as you type.">

@@ -9,8 +9,9 @@ import { useKey } from '../../app/keys';
 import { rank } from '../../app/matching';
 import { Command, Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { Link, setQuery, usePlace } from '../../app/router';
-import { Page, useStatus } from '../../app/Shell';
+import { Page } from '../../app/Shell';
 import { StateMark } from '../../app/StateMark';
+import { useStatus } from '../../app/status';
 import { plural, printCount } from '../../format/quantity';
 import { printAge, printInstantShort, printUtc, zoneName } from '../../format/time';
 
@@ -81,7 +82,7 @@ function TableList({ lines, now, sort }: { lines: Line[]; now: number; sort: { b
     setQuery({ sort: by === sort.by && !sort.descending ? `${by}.desc` : by }, { replace: true });
   return (
     <div className="list-around">
-      <table className="list">
+      <table className="list even">
         <thead>
           <tr>
             {HEADS.map(([by, name, kind]) => (
@@ -131,7 +132,7 @@ function TableList({ lines, now, sort }: { lines: Line[]; now: number; sort: { b
 function ModelList({ lines }: { lines: Line[] }) {
   return (
     <div className="list-around">
-      <table className="list">
+      <table className="list even">
         <thead>
           <tr>
             <th>model</th>
