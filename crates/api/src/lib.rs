@@ -10,5 +10,6 @@ pub mod host;
 pub mod http;
 pub mod metrics;
 pub mod openapi;
+pub mod postgres;
 pub mod problem;
 pub mod relation;

@@ -24,6 +24,7 @@ mod close;
 mod engine;
 mod few;
 mod guard;
+mod memory;
 mod models;
 mod open;
 mod reader;
@@ -51,6 +52,7 @@ use millstream_core::{
 };
 
 pub use aside::{move_file_aside, FileKind};
+pub use memory::InMemory;
 pub use models::{BrokenModel, DuckHandle, ModelView};
 pub use open::DuckDbOptions;
 pub use reader::DuckReader;
