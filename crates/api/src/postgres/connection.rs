@@ -321,7 +321,7 @@ impl Conversation<'_> {
         while let Some(batch) = rows.next(usize::MAX) {
             for row in 0..batch.num_rows() {
                 let before = self.wire.output().len();
-                if let Err(error) = options.row(&columns, &batch, row, self.wire.output(), &mut scratch) {
+                if let Err(error) = options.row(sent + row == 0, &columns, &batch, row, self.wire.output(), &mut scratch) {
                     self.wire.output().truncate(before);
                     return Err(error);
                 }
@@ -329,7 +329,7 @@ impl Conversation<'_> {
             }
             sent += batch.num_rows();
         }
-        options.tail(self.wire.output());
+        options.tail(sent, self.wire.output());
         self.wire.send(Backend::CopyDone(CopyDone::new()))?;
         self.complete(format!("COPY {sent}"))
     }

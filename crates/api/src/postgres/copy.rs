@@ -10,6 +10,12 @@ use super::{
     statement::Spanned,
 };
 
+/// What a binary copy begins with: its signature, no flags, no extension.
+const BINARY_HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+
+/// What it ends with, in place of a row's number of fields.
+const BINARY_TAIL: [u8; 2] = (-1i16).to_be_bytes();
+
 /// Which form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CopyFormat {
@@ -141,9 +147,8 @@ impl CopyOptions {
     /// What stands before the rows.
     pub(super) fn head(&self, columns: &[Column], out: &mut BytesMut) {
         match self.format {
-            CopyFormat::Binary => {
-                put(out, b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
-            }
+            // It stands in the first message, before its row: clients expect it there.
+            CopyFormat::Binary => {}
             _ if self.header => {
                 let mut line = String::new();
                 for (index, column) in columns.iter().enumerate() {
@@ -159,16 +164,19 @@ impl CopyOptions {
         }
     }
 
-    /// What stands behind the rows.
-    pub(super) fn tail(&self, out: &mut BytesMut) {
-        if self.format == CopyFormat::Binary {
-            put(out, &(-1i16).to_be_bytes());
+    /// What stands behind the rows, of which there may have been none.
+    pub(super) fn tail(&self, rows: usize, out: &mut BytesMut) {
+        match (self.format, rows) {
+            (CopyFormat::Binary, 0) => put(out, &[BINARY_HEAD, &BINARY_TAIL].concat()),
+            (CopyFormat::Binary, _) => put(out, &BINARY_TAIL),
+            _ => {}
         }
     }
 
     /// Appends a row as a CopyData message.
     pub(super) fn row(
         &self,
+        first: bool,
         columns: &[Column],
         batch: &RecordBatch,
         row: usize,
@@ -181,6 +189,13 @@ impl CopyOptions {
             let all_binary = Formats::new(vec![1])?;
             rows::write_row(out, columns, &all_binary, batch, row, scratch)?;
             out[at] = b'd';
+            if first {
+                let body = out.split_off(at + 5);
+                out.put_slice(BINARY_HEAD);
+                out.put_slice(&body);
+                let length = (out.len() - at - 1) as u32;
+                out[at + 1..at + 5].copy_from_slice(&length.to_be_bytes());
+            }
             return Ok(());
         }
         let mut line = String::new();
@@ -291,9 +306,9 @@ mod tests {
         let mut out = BytesMut::new();
         options.head(&columns, &mut out);
         for row in 0..2 {
-            options.row(&columns, &batch, row, &mut out, &mut String::new()).unwrap();
+            options.row(row == 0, &columns, &batch, row, &mut out, &mut String::new()).unwrap();
         }
-        options.tail(&mut out);
+        options.tail(2, &mut out);
         let (mut text, mut rest) = (String::new(), &out[..]);
         while !rest.is_empty() {
             assert_eq!(rest[0], b'd');

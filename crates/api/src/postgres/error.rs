@@ -133,6 +133,12 @@ pub enum WireError {
         /// How many may be.
         max: usize,
     },
+    /// A prepared statement that gives another result than its client was told of.
+    #[error("cached plan must not change result type: {what}")]
+    ResultChanged {
+        /// What differs.
+        what: String,
+    },
     /// A value that has no form in the format that was asked for.
     #[error("a value of column \"{column}\" can't be sent: {why}")]
     Value {
@@ -180,6 +186,7 @@ impl Diagnostic for WireError {
             WireError::Stopping => "MS7417",
             WireError::ResultTooLarge { .. } => "MS7418",
             WireError::Value { .. } => "MS7419",
+            WireError::ResultChanged { .. } => "MS7422",
             WireError::Catalog { .. } => "MS7420",
             WireError::Broken(_) => "MS7421",
             WireError::Warehouse(error) => error.code(),
@@ -212,6 +219,7 @@ impl Diagnostic for WireError {
             WireError::SettingValue { expected, .. } => format!("Expected {expected}."),
             WireError::StatementTimeout => "Ask for less, or raise statement_timeout up to the server's own limit.".into(),
             WireError::ResultTooLarge { .. } => "Aggregate, filter, or read page by page with LIMIT and a key.".into(),
+            WireError::ResultChanged { .. } => "Prepare the statement again.".into(),
             WireError::Value { .. } => "Cast the column to text or json in the query.".into(),
             WireError::Warehouse(error) => return error.hint(),
             _ => return None,
@@ -259,7 +267,7 @@ impl WireError {
             WireError::NoSuchSetting(_) => "42704",
             WireError::SettingValue { .. } => "22023",
             WireError::FixedSetting(_) => "55P02",
-            WireError::Unsupported { .. } | WireError::Value { .. } => "0A000",
+            WireError::Unsupported { .. } | WireError::Value { .. } | WireError::ResultChanged { .. } => "0A000",
             WireError::StatementTimeout | WireError::Canceled => "57014",
             WireError::Idle { in_transaction: true } => "25P03",
             WireError::Idle { in_transaction: false } => "57P05",

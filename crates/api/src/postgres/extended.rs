@@ -19,7 +19,7 @@ use super::{
     parameters,
     rows::{self, Column, Formats},
     session::{Answer, Portal, Prepared},
-    statement::{self, Query, Request},
+    statement::{self, Query, Request, Statement},
     types::Kind,
     wire::Frontend,
 };
@@ -29,6 +29,33 @@ const TEXT: u32 = 25;
 
 /// PostgreSQL's number of `unknown`, which some clients name where they mean nothing.
 const UNKNOWN: u32 = 705;
+
+/// What the statement decides of a parameter.
+fn decided(described: &Description, number: usize) -> Option<Kind> {
+    let name = number.to_string();
+    let (_, type_name) = described.parameters.iter().find(|(found, _)| *found == name)?;
+    Some(Kind::of_warehouse(type_name.as_deref()?))
+}
+
+/// Fills in what the statement decides, and returns the numbers of what it does not.
+fn take_decided(types: &mut [Option<Kind>], described: &Description) -> Vec<usize> {
+    let mut undecided = Vec::new();
+    for (index, kind) in types.iter_mut().enumerate() {
+        if kind.is_none() {
+            *kind = decided(described, index + 1);
+            if kind.is_none() {
+                undecided.push(index + 1);
+            }
+        }
+    }
+    undecided
+}
+
+/// Whether the columns are those of the result. Of a statement that can't be planned without its parameters' values (some functions look at them), the
+/// warehouse tells one column that it calls unknown.
+fn is_known(described: &Description) -> bool {
+    !matches!(described.columns.as_slice(), [(name, _)] if name == "unknown")
+}
 
 impl Conversation<'_> {
     /// Answers a message of the extended protocol.
@@ -61,29 +88,80 @@ impl Conversation<'_> {
         if self.session.status == TransactionStatus::Error && !request.ends_failure() {
             return Err(WireError::FailedTransaction);
         }
-        let mut described = Description::default();
+        let mut types: Vec<Option<Kind>> = (1..=count).map(|number| Kind::of_oid(declared(number)?)).collect();
         let mut columns = None;
+        let mut decided = true;
         if let Request::Query(query) = &mut request {
-            // What the client says of its parameters' types decides those of the result.
-            let sql = statement.with_casts(|number| Kind::of_oid(declared(number)?)?.warehouse_name());
-            *query = Query { sql, tag: query.tag };
-            described = self.session.describe(&query.sql)?;
+            let described;
+            (described, decided) = self.decide(statement, &mut types)?;
             columns = Some(Column::all(&described.columns));
+            let sql = statement.with_casts(|number| types.get(number - 1)?.as_ref()?.warehouse_name());
+            *query = Query { sql, tag: query.tag };
         } else if count == 0 {
             columns = self.session.columns(&request)?;
         }
-        let decided = |number: usize| {
-            let name = number.to_string();
-            let (_, type_name) = described.parameters.iter().find(|(found, _)| *found == name)?;
-            Some(Kind::of_warehouse(type_name.as_deref()?).oid())
+        let oid = |number: usize| {
+            declared(number).or_else(|| types[number - 1].as_ref().map(Kind::oid)).unwrap_or(TEXT)
         };
-        let parameters =
-            (1..=count).map(|number| declared(number).or_else(|| decided(number)).unwrap_or(TEXT)).collect();
+        let parameters = (1..=count).map(oid).collect();
         if name.is_empty() {
             self.session.drop_statement("");
         }
-        self.session.keep_statement(&name, Prepared { request, parameters, columns })?;
+        self.session.keep_statement(&name, Prepared { request, parameters, columns, decided })?;
         self.wire.send(Backend::ParseComplete(ParseComplete::new()))
+    }
+
+    /// Finds out what the parameters are that the client did not say, and what the statement gives. What the statement itself decides is taken; where it
+    /// does not, the warehouse does not know its columns either, and the first type is taken that makes sense of it. Tells whether one does.
+    fn decide(&mut self, statement: &Statement<'_>, types: &mut [Option<Kind>]) -> Outcome<(Description, bool)> {
+        let casts = |types: &[Option<Kind>]| {
+            statement.with_casts(|number| types.get(number - 1)?.as_ref()?.warehouse_name())
+        };
+        let described = self.session.describe(&casts(types))?;
+        let undecided = take_decided(types, &described);
+        if undecided.is_empty() {
+            return Ok(self.with_nulls(statement, types, described));
+        }
+        let (arrays, without) = statement.any_parameters();
+        if !arrays.is_empty() {
+            if let Ok(elements) = self.session.describe(&without) {
+                for number in arrays.into_iter().filter(|number| undecided.contains(number)) {
+                    types[number - 1] = decided(&elements, number).map(|element| Kind::Array(Box::new(element)));
+                }
+            }
+        }
+        for guess in [Kind::Text, Kind::Int8, Kind::Float8, Kind::Array(Box::new(Kind::Text))] {
+            let mut guessed = types.to_vec();
+            for number in &undecided {
+                guessed[number - 1].get_or_insert_with(|| guess.clone());
+            }
+            if let Ok(described) = self.session.describe(&casts(&guessed)) {
+                types.clone_from_slice(&guessed);
+                return Ok(self.with_nulls(statement, types, described));
+            }
+        }
+        // None makes sense of it: it may when it has its values.
+        Ok((described, false))
+    }
+
+    /// What a statement gives that can't be planned without values: that which it would give for NULLs, if it takes them.
+    fn with_nulls(
+        &mut self,
+        statement: &Statement<'_>,
+        types: &[Option<Kind>],
+        described: Description,
+    ) -> (Description, bool) {
+        if is_known(&described) {
+            return (described, true);
+        }
+        let null = |number: usize, _: &str| {
+            let type_name = types.get(number - 1)?.as_ref()?.warehouse_name();
+            Some(format!("(NULL::{})", type_name.unwrap_or_else(|| "DOUBLE".into())))
+        };
+        match self.session.describe(&statement.with_parameters(null)) {
+            Ok(described) => (described, true),
+            Err(_) => (described, false),
+        }
     }
 
     fn bind(&mut self, bind: Bind) -> Outcome<()> {
@@ -119,9 +197,26 @@ impl Conversation<'_> {
                 (prepared, Formats::default())
             }
             TARGET_TYPE_BYTE_PORTAL => {
-                let portal = self.session.take_portal(name)?;
+                // A cursor is a portal to its client.
+                if let Some(columns) = self.session.cursor_columns(name) {
+                    let described = rows::description(columns, &Formats::default());
+                    return self.wire.send(Backend::RowDescription(described));
+                }
+                let mut portal = self.session.take_portal(name)?;
                 let told = (Rc::clone(&portal.prepared), portal.formats.clone());
+                let mut columns = None;
+                if !told.0.decided && portal.rows.is_none() {
+                    // Only running it tells.
+                    if let Answer::Rows(rows, _) = self.session.run(&told.0.request, &portal.parameters)? {
+                        columns = Some(rows.columns.clone());
+                        portal.rows = Some(rows);
+                    }
+                }
                 self.session.keep_portal(name, portal)?;
+                if let Some(columns) = columns {
+                    let described = rows::description(&columns, &told.1);
+                    return self.wire.send(Backend::RowDescription(described));
+                }
                 told
             }
             other => return Err(WireError::protocol(format!("invalid DESCRIBE message subtype {other}"))),

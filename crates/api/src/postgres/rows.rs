@@ -86,9 +86,19 @@ impl Rows {
 
     /// Gives the result the columns that the client was told of. What is told as text can be anything; what else differs is an error.
     pub(super) fn as_described(&mut self, columns: &[Column]) -> Outcome<()> {
-        let alike = |told: &Column, column: &Column| told.kind == Kind::Text || told.kind.oid() == column.kind.oid();
-        if self.columns.len() != columns.len() || !columns.iter().zip(&self.columns).all(|(a, b)| alike(a, b)) {
-            return Err(WireError::unsupported("a prepared statement whose result has changed since it was described"));
+        let alike = |(told, column): &(&Column, &Column)| {
+            told.kind == Kind::Text || told.kind.oid() == column.kind.oid()
+        };
+        let other = columns.iter().zip(&self.columns).find(|pair| !alike(pair));
+        let what = match other {
+            Some((told, column)) => {
+                format!("column \"{}\" was {}, and is {}", told.name, told.kind.name(), column.kind.name())
+            }
+            None if self.columns.len() != columns.len() => "it has another number of columns".to_owned(),
+            None => String::new(),
+        };
+        if !what.is_empty() {
+            return Err(WireError::ResultChanged { what });
         }
         self.columns = columns.to_vec();
         Ok(())

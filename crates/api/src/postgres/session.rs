@@ -33,6 +33,8 @@ pub(super) struct Prepared {
     pub(super) parameters: Vec<u32>,
     /// Its result's columns; `None`: it has no rows.
     pub(super) columns: Option<Vec<Column>>,
+    /// Whether that is certain. It is not where a parameter's type follows from its value only.
+    pub(super) decided: bool,
 }
 
 /// A statement with its parameters' values.
@@ -356,6 +358,11 @@ impl Session {
             return Ok(Answer::Done(format!("MOVE {taken}")));
         }
         Ok(Answer::Rows(cursor.rows.part(batches), "FETCH"))
+    }
+
+    /// A cursor's columns.
+    pub(super) fn cursor_columns(&self, name: &str) -> Option<&[Column]> {
+        self.cursors.get(name).map(|cursor| cursor.rows.columns.as_slice())
     }
 
     /// The columns of what a statement would give, where that is known without running it. `None`: it gives no rows.

@@ -89,12 +89,8 @@ pub(super) fn split(text: &str) -> Outcome<Vec<Statement<'_>>> {
         .with_unescape(false)
         .tokenize_with_location()
         .map_err(|error| WireError::Syntax { what: error.to_string() })?;
-    let lines: Vec<usize> = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-    let offset = |location: Location| -> usize {
-        let start = lines.get((location.line as usize).saturating_sub(1)).copied().unwrap_or(text.len());
-        let characters = (location.column as usize).saturating_sub(1);
-        text[start..].char_indices().nth(characters).map_or(text.len(), |(at, _)| start + at)
-    };
+    let mut places = Places { text, line: 1, column: 1, at: 0 };
+    let mut offset = |location: Location| places.offset(location);
     let mut statements = Vec::new();
     let (mut from, mut kept) = (0, Vec::new());
     for TokenWithSpan { token, span } in tokens {
@@ -106,7 +102,8 @@ pub(super) fn split(text: &str) -> Outcome<Vec<Statement<'_>>> {
             }
             Token::Whitespace(_) | Token::EOF => {}
             token => {
-                let (start, end) = (offset(span.start) - from, offset(span.end) - from);
+                let start = offset(span.start) - from;
+                let end = offset(span.end) - from;
                 kept.push(Spanned { token, start, end });
             }
         }
@@ -116,6 +113,30 @@ pub(super) fn split(text: &str) -> Outcome<Vec<Statement<'_>>> {
         statements.push(Statement { text: &text[from..], tokens: kept });
     }
     Ok(statements)
+}
+
+/// Turns the tokenizer's lines and columns into offsets. Those that it is asked for come in their order, so that a long text is walked once.
+struct Places<'a> {
+    text: &'a str,
+    line: u64,
+    column: u64,
+    at: usize,
+}
+
+impl Places<'_> {
+    fn offset(&mut self, location: Location) -> usize {
+        let mut characters = self.text[self.at..].chars();
+        while (self.line, self.column) < (location.line, location.column) {
+            let Some(character) = characters.next() else { break };
+            self.at += character.len_utf8();
+            if character == '\n' {
+                (self.line, self.column) = (self.line + 1, 1);
+            } else {
+                self.column += 1;
+            }
+        }
+        self.at
+    }
 }
 
 impl Statement<'_> {
@@ -173,18 +194,46 @@ impl Statement<'_> {
         })
     }
 
-    /// The text with each parameter cast to the type that the client gives it.
-    pub(super) fn with_casts(&self, cast: impl Fn(usize) -> Option<String>) -> String {
+    /// The text with each parameter cast to the type that is known of it.
+    pub(super) fn with_casts(&self, type_name: impl Fn(usize) -> Option<String>) -> String {
+        self.with_parameters(|number, text| Some(format!("({text}::{})", type_name(number)?)))
+    }
+
+    /// The text with something in place of each parameter, by its number and its own text.
+    pub(super) fn with_parameters(&self, replace: impl Fn(usize, &str) -> Option<String>) -> String {
         let mut out = String::with_capacity(self.text.len());
         let mut from = 0;
         for (spanned, number) in self.placeholders() {
-            let Some(type_name) = number.and_then(&cast) else { continue };
+            let text = &self.text[spanned.start..spanned.end];
+            let Some(replacement) = number.and_then(|number| replace(number, text)) else { continue };
             out.push_str(&self.text[from..spanned.start]);
-            out.push_str(&format!("({}::{type_name})", &self.text[spanned.start..spanned.end]));
+            out.push_str(&replacement);
             from = spanned.end;
         }
         out.push_str(&self.text[from..]);
         out.trim().to_owned()
+    }
+
+    /// The parameters of `x = ANY($1)`, and the text with `x = ($1)` in their place: what `x` is decides what the array's elements are.
+    pub(super) fn any_parameters(&self) -> (Vec<usize>, String) {
+        let mut numbers = Vec::new();
+        let mut out = String::with_capacity(self.text.len());
+        let mut from = 0;
+        for (at, window) in self.tokens.windows(4).enumerate() {
+            let [word, Spanned { token: Token::LParen, .. }, Spanned { token: Token::Placeholder(name), .. }, Spanned { token: Token::RParen, .. }] =
+                window
+            else {
+                continue;
+            };
+            let number = name.strip_prefix('$').and_then(|number| number.parse().ok());
+            if let (Some(number), "ANY" | "SOME" | "ALL") = (number, self.word(at).as_str()) {
+                numbers.push(number);
+                out.push_str(&self.text[from..word.start]);
+                from = word.end;
+            }
+        }
+        out.push_str(&self.text[from..]);
+        (numbers, out.trim().to_owned())
     }
 
     /// What it asks for.
@@ -425,6 +474,9 @@ mod tests {
         let cast = |number| (number != 2).then(|| format!("T{number}"));
         assert_eq!(statements[0].with_casts(cast), "SELECT 'ü $1', ($1::T1), $2 + ($10::T10) -- $3");
         assert!(split("SELECT $0").unwrap()[0].parameters().is_err());
+        let statements = split("SELECT 1 WHERE a = ANY ($2) AND b = ANY(ARRAY[$1])").unwrap();
+        let expected = (vec![2], "SELECT 1 WHERE a =  ($2) AND b = ANY(ARRAY[$1])".to_owned());
+        assert_eq!(statements[0].any_parameters(), expected);
     }
 
     #[test]

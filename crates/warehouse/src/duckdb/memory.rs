@@ -10,6 +10,7 @@ use super::{
     failed,
     reader::DuckReader,
     sessions::Sessions,
+    sql::HIDDEN_SCHEMA,
 };
 use crate::WarehouseError;
 
@@ -44,6 +45,12 @@ impl InMemory {
                 failed(format!("filling an engine in memory: {short}"))(error)
             })
         };
+        // What a reader looks up of the project's views; there are none.
+        let views = format!(
+            "CREATE SCHEMA {HIDDEN_SCHEMA}; \
+             CREATE TABLE {HIDDEN_SCHEMA}.views (schema_name VARCHAR, view_name VARCHAR)"
+        );
+        run(&views)?;
         before.iter().try_for_each(|statement| run(statement).map(drop))?;
         for (name, rows) in tables {
             let columns: Vec<String> =

@@ -46,7 +46,7 @@ pub(super) fn statements(project: &str) -> Vec<String> {
     let mut statements = vec!["CREATE SCHEMA pg".to_owned()];
     statements.extend(relations::create("pg"));
     let fill = |relation: &str, select: String| format!("INSERT INTO pg.{relation} BY NAME {select}");
-    let size = "CASE WHEN length BETWEEN 1 AND 8 THEN true ELSE false END";
+    let size = "c.length BETWEEN 1 AND 8";
     statements.extend([
         format!(
             "CREATE TABLE base.types AS SELECT name, oid::UINTEGER AS oid, length::SMALLINT AS length, category, \

@@ -5,36 +5,38 @@
 type Forms = &'static [(&'static str, &'static str)];
 
 /// The functions that have something to tell.
+///
+/// A macro's parameters are put into its body as they are written, so the body's own names begin with `q_`: a client's `t.oid` must not become one of them.
 const FUNCTIONS: &[(&str, Forms)] = &[
     (
         "format_type",
         &[(
             "_type, _modifier",
-            "(SELECT CASE WHEN t.oid IN (1700) AND coalesce(_modifier, -1) >= 4 \
+            "(SELECT CASE WHEN q_t.oid IN (1700) AND coalesce(_modifier, -1) >= 4 \
              THEN 'numeric(' || ((_modifier - 4) >> 16) || ',' || ((_modifier - 4) & 65535) || ')' \
-             WHEN t.oid IN (1042, 1043) AND coalesce(_modifier, -1) >= 4 THEN t.full_name || '(' || (_modifier - 4) || ')' \
-             ELSE t.full_name END || CASE WHEN t.array_oid = _type THEN '[]' ELSE '' END \
-             FROM base.types t WHERE t.oid = _type OR (t.array_oid = _type AND _type <> 0))",
+             WHEN q_t.oid IN (1042, 1043) AND coalesce(_modifier, -1) >= 4 THEN q_t.full_name || '(' || (_modifier - 4) || ')' \
+             ELSE q_t.full_name END || CASE WHEN q_t.array_oid = _type THEN '[]' ELSE '' END \
+             FROM base.types q_t WHERE q_t.oid = _type OR (q_t.array_oid = _type AND _type <> 0))",
         )],
     ),
     ("pg_get_userbyid", &[("_role", "CASE WHEN _role = 10 THEN 'millstream' ELSE 'unknown (OID=' || _role || ')' END")]),
-    ("pg_table_is_visible", &[("_oid", "coalesce((SELECT r.visible FROM base.relations r WHERE r.oid = _oid OR r.key_index = _oid), false)")]),
+    ("pg_table_is_visible", &[("_oid", "coalesce((SELECT q_r.visible FROM base.relations q_r WHERE q_r.oid = _oid OR q_r.key_index = _oid), false)")]),
     (
         "pg_get_indexdef",
         &[
             (
                 "_oid",
-                "(SELECT 'CREATE UNIQUE INDEX ' || pg.quote_ident(r.name || '_pkey') || ' ON ' || pg.quote_ident(s.name) || '.' || \
-                 pg.quote_ident(r.name) || ' USING btree (' || (SELECT string_agg(pg.quote_ident(c.name), ', ' ORDER BY \
-                 list_position(r.key::SMALLINT[], c.number)) FROM base.columns c WHERE c.relation = r.oid AND \
-                 list_contains(r.key::SMALLINT[], c.number)) || ')' FROM base.relations r JOIN base.schemas s ON s.oid = r.schema \
-                 WHERE r.key_index = _oid)",
+                "(SELECT 'CREATE UNIQUE INDEX ' || pg.quote_ident(q_r.name || '_pkey') || ' ON ' || pg.quote_ident(q_s.name) || '.' || \
+                 pg.quote_ident(q_r.name) || ' USING btree (' || (SELECT string_agg(pg.quote_ident(q_c.name), ', ' ORDER BY \
+                 list_position(q_r.key::SMALLINT[], q_c.number)) FROM base.columns q_c WHERE q_c.relation = q_r.oid AND \
+                 list_contains(q_r.key::SMALLINT[], q_c.number)) || ')' FROM base.relations q_r JOIN base.schemas q_s ON q_s.oid = q_r.schema \
+                 WHERE q_r.key_index = _oid)",
             ),
             (
                 "_oid, _column, _pretty",
-                "CASE WHEN _column = 0 THEN pg.pg_get_indexdef(_oid) ELSE (SELECT pg.quote_ident(c.name) FROM base.relations r \
-                 JOIN base.columns c ON c.relation = r.oid AND c.number = list_extract(r.key::SMALLINT[], _column::BIGINT) \
-                 WHERE r.key_index = _oid) END",
+                "CASE WHEN _column = 0 THEN pg.pg_get_indexdef(_oid) ELSE (SELECT pg.quote_ident(q_c.name) FROM base.relations q_r \
+                 JOIN base.columns q_c ON q_c.relation = q_r.oid AND q_c.number = list_extract(q_r.key::SMALLINT[], _column::BIGINT) \
+                 WHERE q_r.key_index = _oid) END",
             ),
         ],
     ),
@@ -43,9 +45,9 @@ const FUNCTIONS: &[(&str, Forms)] = &[
         &[
             (
                 "_oid",
-                "(SELECT 'PRIMARY KEY (' || (SELECT string_agg(pg.quote_ident(c.name), ', ' ORDER BY \
-                 list_position(r.key::SMALLINT[], c.number)) FROM base.columns c WHERE c.relation = r.oid AND \
-                 list_contains(r.key::SMALLINT[], c.number)) || ')' FROM base.relations r WHERE r.key_constraint = _oid)",
+                "(SELECT 'PRIMARY KEY (' || (SELECT string_agg(pg.quote_ident(q_c.name), ', ' ORDER BY \
+                 list_position(q_r.key::SMALLINT[], q_c.number)) FROM base.columns q_c WHERE q_c.relation = q_r.oid AND \
+                 list_contains(q_r.key::SMALLINT[], q_c.number)) || ')' FROM base.relations q_r WHERE q_r.key_constraint = _oid)",
             ),
             ("_oid, _pretty", "pg.pg_get_constraintdef(_oid)"),
         ],
@@ -53,20 +55,20 @@ const FUNCTIONS: &[(&str, Forms)] = &[
     (
         "pg_get_viewdef",
         &[
-            ("_oid", "(SELECT r.definition || ';' FROM base.relations r WHERE r.oid = _oid)"),
+            ("_oid", "(SELECT q_r.definition || ';' FROM base.relations q_r WHERE q_r.oid = _oid)"),
             ("_oid, _pretty", "pg.pg_get_viewdef(_oid)"),
         ],
     ),
     (
         "obj_description",
         &[
-            ("_oid", "(SELECT r.comment FROM base.relations r WHERE r.oid = _oid)"),
-            ("_oid, _catalog", "CASE WHEN _catalog = 'pg_class' THEN (SELECT r.comment FROM base.relations r WHERE r.oid = _oid) END"),
+            ("_oid", "(SELECT q_r.comment FROM base.relations q_r WHERE q_r.oid = _oid)"),
+            ("_oid, _catalog", "CASE WHEN _catalog = 'pg_class' THEN (SELECT q_r.comment FROM base.relations q_r WHERE q_r.oid = _oid) END"),
         ],
     ),
     (
         "col_description",
-        &[("_oid, _number", "(SELECT c.comment FROM base.columns c WHERE c.relation = _oid AND c.number = _number)")],
+        &[("_oid, _number", "(SELECT q_c.comment FROM base.columns q_c WHERE q_c.relation = _oid AND q_c.number = _number)")],
     ),
     ("quote_ident", &[("_name", "CASE WHEN regexp_full_match(_name, '[a-z_][a-z0-9_$]*') THEN _name ELSE '\"' || replace(_name, '\"', '\"\"') || '\"' END")]),
     ("quote_literal", &[("_text", "'''' || replace(_text, '''', '''''') || ''''")]),
@@ -75,9 +77,9 @@ const FUNCTIONS: &[(&str, Forms)] = &[
         &[(
             "_name",
             "CASE WHEN regexp_full_match(_name::VARCHAR, '[0-9]+') THEN _name::VARCHAR::UINTEGER ELSE \
-             coalesce((SELECT min(r.oid) FROM base.relations r JOIN base.schemas s ON s.oid = r.schema \
-             WHERE _name::VARCHAR IN (s.name || '.' || r.name, pg.quote_ident(s.name) || '.' || pg.quote_ident(r.name)) \
-             OR (r.visible AND _name::VARCHAR IN (r.name, pg.quote_ident(r.name)))), \
+             coalesce((SELECT min(q_r.oid) FROM base.relations q_r JOIN base.schemas q_s ON q_s.oid = q_r.schema \
+             WHERE _name::VARCHAR IN (q_s.name || '.' || q_r.name, pg.quote_ident(q_s.name) || '.' || pg.quote_ident(q_r.name)) \
+             OR (q_r.visible AND _name::VARCHAR IN (q_r.name, pg.quote_ident(q_r.name)))), \
              CASE replace(_name::VARCHAR, 'pg_catalog.', '') WHEN 'pg_class' THEN 1259 WHEN 'pg_type' THEN 1247 WHEN 'pg_proc' THEN 1255 \
              WHEN 'pg_namespace' THEN 2615 WHEN 'pg_constraint' THEN 2606 WHEN 'pg_database' THEN 1262 WHEN 'pg_attribute' THEN 1249 \
              WHEN 'pg_index' THEN 2610 WHEN 'pg_trigger' THEN 2620 WHEN 'pg_rewrite' THEN 2618 WHEN 'pg_extension' THEN 3079 \
@@ -89,9 +91,9 @@ const FUNCTIONS: &[(&str, Forms)] = &[
         "regclass_out",
         &[(
             "_oid",
-            "coalesce((SELECT CASE WHEN r.visible THEN pg.quote_ident(r.name) ELSE pg.quote_ident(s.name) || '.' || pg.quote_ident(r.name) END \
-             FROM base.relations r JOIN base.schemas s ON s.oid = r.schema WHERE r.oid = _oid), \
-             (SELECT pg.quote_ident(r.name || '_pkey') FROM base.relations r WHERE r.key_index = _oid), \
+            "coalesce((SELECT CASE WHEN q_r.visible THEN pg.quote_ident(q_r.name) ELSE pg.quote_ident(q_s.name) || '.' || pg.quote_ident(q_r.name) END \
+             FROM base.relations q_r JOIN base.schemas q_s ON q_s.oid = q_r.schema WHERE q_r.oid = _oid), \
+             (SELECT pg.quote_ident(q_r.name || '_pkey') FROM base.relations q_r WHERE q_r.key_index = _oid), \
              CASE WHEN _oid = 0 THEN '-' ELSE _oid::VARCHAR END)",
         )],
     ),
@@ -99,9 +101,9 @@ const FUNCTIONS: &[(&str, Forms)] = &[
         "to_regclass",
         &[(
             "_name",
-            "(SELECT min(r.oid) FROM base.relations r JOIN base.schemas s ON s.oid = r.schema \
-             WHERE _name::VARCHAR IN (s.name || '.' || r.name, pg.quote_ident(s.name) || '.' || pg.quote_ident(r.name)) \
-             OR (r.visible AND _name::VARCHAR IN (r.name, pg.quote_ident(r.name))))",
+            "(SELECT min(q_r.oid) FROM base.relations q_r JOIN base.schemas q_s ON q_s.oid = q_r.schema \
+             WHERE _name::VARCHAR IN (q_s.name || '.' || q_r.name, pg.quote_ident(q_s.name) || '.' || pg.quote_ident(q_r.name)) \
+             OR (q_r.visible AND _name::VARCHAR IN (q_r.name, pg.quote_ident(q_r.name))))",
         )],
     ),
     (
@@ -115,16 +117,16 @@ const FUNCTIONS: &[(&str, Forms)] = &[
         "to_regtype",
         &[(
             "_name",
-            "coalesce((SELECT min(t.oid) FROM base.types t WHERE replace(_name::VARCHAR, 'pg_catalog.', '') IN (t.name, t.full_name)), \
-             (SELECT min(t.array_oid) FROM base.types t WHERE replace(_name::VARCHAR, 'pg_catalog.', '') IN ('_' || t.name, t.name || '[]', t.full_name || '[]')))",
+            "coalesce((SELECT min(q_t.oid) FROM base.types q_t WHERE replace(_name::VARCHAR, 'pg_catalog.', '') IN (q_t.name, q_t.full_name)), \
+             (SELECT min(q_t.array_oid) FROM base.types q_t WHERE replace(_name::VARCHAR, 'pg_catalog.', '') IN ('_' || q_t.name, q_t.name || '[]', q_t.full_name || '[]')))",
         )],
     ),
     ("regtype_out", &[("_oid", "coalesce(pg.format_type(_oid, -1), CASE WHEN _oid = 0 THEN '-' ELSE _oid::VARCHAR END)")]),
     (
         "regnamespace_in",
-        &[("_name", "(SELECT min(n.oid) FROM pg.pg_namespace n WHERE n.nspname = _name::VARCHAR OR n.oid::VARCHAR = _name::VARCHAR)")],
+        &[("_name", "(SELECT min(q_n.oid) FROM pg.pg_namespace q_n WHERE q_n.nspname = _name::VARCHAR OR q_n.oid::VARCHAR = _name::VARCHAR)")],
     ),
-    ("regnamespace_out", &[("_oid", "coalesce((SELECT n.nspname FROM pg.pg_namespace n WHERE n.oid = _oid), _oid::VARCHAR)")]),
+    ("regnamespace_out", &[("_oid", "coalesce((SELECT q_n.nspname FROM pg.pg_namespace q_n WHERE q_n.oid = _oid), _oid::VARCHAR)")]),
     ("regrole_out", &[("_oid", "CASE WHEN _oid = 10 THEN 'millstream' WHEN _oid = 0 THEN '-' ELSE _oid::VARCHAR END")]),
     ("expand_n", &[("_list", "unnest(range(1, len(_list) + 1))::INTEGER")]),
     ("expand_x", &[("_list", "unnest(_list)")]),
@@ -144,6 +146,9 @@ const FUNCTIONS: &[(&str, Forms)] = &[
     ("pg_relation_is_publishable", &[("_oid", "false")]),
     ("txid_current", &[("", "0::BIGINT")]),
     ("pg_typeof", &[("_value", "lower(typeof(_value))")]),
+    ("current_setting", &[("_name", "(SELECT q_s.setting FROM pg.pg_settings q_s WHERE lower(q_s.name) = lower(_name))")]),
+    ("array_remove", &[("_list, _item", "list_filter(_list, lambda _x: _x IS DISTINCT FROM _item)")]),
+    ("getdatabaseencoding", &[("", "'UTF8'")]),
     ("inet_server_addr", &[("", "NULL::VARCHAR")]),
     ("inet_server_port", &[("", "NULL::INTEGER")]),
     ("inet_client_addr", &[("", "NULL::VARCHAR")]),
@@ -155,9 +160,21 @@ const FUNCTIONS: &[(&str, Forms)] = &[
     ("pg_relation_is_updatable", &[("_oid, _triggers", "0")]),
 ];
 
-/// Functions about one thing by its number, of which there is nothing here.
-const NOTHING_OF_ONE: &[&str] = &[
+/// Sizes and counts of one thing, by its number. They are the source's to know.
+const NUMBERS_OF_ONE: &[&str] = &[
     "pg_database_size",
+    "pg_indexes_size",
+    "pg_relation_filenode",
+    "pg_sequence_last_value",
+    "pg_stat_get_live_tuples",
+    "pg_stat_get_numscans",
+    "pg_table_size",
+    "pg_tablespace_size",
+    "pg_total_relation_size",
+];
+
+/// Texts about one thing by its number, of which there is none here.
+const TEXTS_OF_ONE: &[&str] = &[
     "pg_get_function_arguments",
     "pg_get_function_identity_arguments",
     "pg_get_function_result",
@@ -168,21 +185,13 @@ const NOTHING_OF_ONE: &[&str] = &[
     "pg_get_replica_identity_index",
     "pg_get_statisticsobjdef",
     "pg_get_statisticsobjdef_columns",
-    "pg_indexes_size",
-    "pg_relation_filenode",
     "pg_relation_filepath",
-    "pg_sequence_last_value",
     "pg_sequence_parameters",
     "pg_stat_get_last_analyze_time",
-    "pg_stat_get_live_tuples",
-    "pg_stat_get_numscans",
-    "pg_table_size",
-    "pg_tablespace_size",
-    "pg_total_relation_size",
 ];
 
 /// Functions that take one or two things.
-const NOTHING_OF_TWO: &[&str] = &["pg_get_ruledef", "pg_get_triggerdef", "pg_relation_size", "shobj_description"];
+const NOTHING_OF_TWO: &[&str] = &["pg_get_ruledef", "pg_get_serial_sequence", "pg_get_triggerdef", "pg_relation_size", "shobj_description"];
 
 /// Whether something is found without its schema: everything here that is no table is.
 const VISIBLE: &[&str] = &[
@@ -243,7 +252,8 @@ pub(super) fn statements() -> Vec<String> {
         }
         statements.push(macro_of(name, &forms));
     }
-    statements.extend(NOTHING_OF_ONE.iter().map(|name| macro_of(name, &[form("_oid", "NULL::BIGINT")])));
+    statements.extend(NUMBERS_OF_ONE.iter().map(|name| macro_of(name, &[form("_oid", "NULL::BIGINT")])));
+    statements.extend(TEXTS_OF_ONE.iter().map(|name| macro_of(name, &[form("_oid", "NULL::VARCHAR")])));
     statements.extend(NOTHING_OF_TWO.iter().map(|name| {
         macro_of(name, &[form("_oid", "NULL::VARCHAR"), form("_oid, _more", "NULL::VARCHAR")])
     }));
@@ -266,6 +276,6 @@ pub(super) fn statements() -> Vec<String> {
 /// Whether a function is one of these.
 pub(super) fn is_known(name: &str) -> bool {
     FUNCTIONS.iter().any(|(known, _)| *known == name)
-        || [NOTHING_OF_ONE, NOTHING_OF_TWO, VISIBLE, RIGHTS].iter().any(|names| names.contains(&name))
+        || [NUMBERS_OF_ONE, TEXTS_OF_ONE, NOTHING_OF_TWO, VISIBLE, RIGHTS].iter().any(|names| names.contains(&name))
         || matches!(name, "pg_get_expr" | "pg_get_keywords")
 }

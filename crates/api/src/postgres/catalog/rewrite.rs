@@ -10,9 +10,10 @@ use sqlparser::{
     ast::{
         visit_expressions, visit_relations, AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg,
         FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, SelectItem,
-        SetExpr, Statement, Subscript, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+        SetExpr, Statement, Subscript, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
     },
     dialect::PostgreSqlDialect,
+    keywords::Keyword,
     parser::Parser,
     tokenizer::{Token, Tokenizer},
 };
@@ -63,15 +64,42 @@ const OF_SESSION: [&str; 11] = [
     "version",
 ];
 
+/// Functions that the engine has by other names.
+const RENAMED: [(&str, &str); 9] = [
+    ("array_to_json", "to_json"),
+    ("btrim", "trim"),
+    ("cardinality", "len"),
+    ("char_length", "length"),
+    ("json_agg", "json_group_array"),
+    ("json_build_array", "json_array"),
+    ("json_build_object", "json_object"),
+    ("jsonb_build_object", "json_object"),
+    ("row_to_json", "to_json"),
+];
+
 /// Types whose values are the numbers of things and that read and print their names.
 const NAMING_TYPES: [&str; 5] = ["regclass", "regtype", "regnamespace", "regrole", "regproc"];
 
 /// How deep a statement may be nested. Clients' own go no deeper than 20.
 const DEPTH_MAX: usize = 100;
 
-/// The largest statement that is parsed here, in tokens. A chain of operators (`1+1+…`) becomes a tree as deep as it is long, and the tree is walked by
-/// recursion. Clients' own have some hundreds.
-const TOKENS_MAX: usize = 4000;
+/// Operators and keywords of a statement that is parsed here, at most. A chain of them (`1+1+…`) becomes a tree as deep as it is long, and the tree is
+/// walked by recursion. The largest of clients' own have 300; lists of values may be as long as they like.
+const OPERATORS_MAX: usize = 1000;
+
+/// Whether a token can make a statement's tree deeper.
+fn deepens(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => word.keyword != Keyword::NoKeyword,
+        Token::Whitespace(_)
+        | Token::Comma
+        | Token::Period
+        | Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::Placeholder(_) => false,
+        _ => true,
+    }
+}
 
 fn last(name: &ObjectName) -> Option<&Ident> {
     name.0.last().and_then(ObjectNamePart::as_ident)
@@ -102,7 +130,7 @@ pub(super) fn rewrite(sql: &str, facts: &Facts<'_>) -> Outcome<Option<Rewritten>
     }
     let dialect = PostgreSqlDialect {};
     let Ok(tokens) = Tokenizer::new(&dialect, sql).tokenize() else { return Ok(None) };
-    if tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).count() > TOKENS_MAX {
+    if tokens.iter().filter(|token| deepens(token)).count() > OPERATORS_MAX {
         return Ok(None);
     }
     let parsed = Parser::new(&dialect)
@@ -126,6 +154,9 @@ pub(super) fn rewrite(sql: &str, facts: &Facts<'_>) -> Outcome<Option<Rewritten>
         name_columns(query);
     }
     let _ = statement.visit(&mut rewriter);
+    if let Statement::Query(query) = &mut statement {
+        print_names(query);
+    }
     match rewriter.failed {
         Some(error) => Err(error),
         None => Ok(Some(Rewritten { sql: statement.to_string(), sets: rewriter.sets })),
@@ -196,6 +227,18 @@ fn name_columns(query: &mut Query) {
                 let alias = Ident::with_quote('"', name);
                 *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
             }
+        }
+    }
+}
+
+/// What a result shows of a thing that was named is its name.
+fn print_names(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    for item in &mut select.projection {
+        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+        let stem = called(expr).and_then(|(name, _)| name.strip_suffix("_in").map(str::to_owned));
+        if let Some(stem) = stem.filter(|stem| NAMING_TYPES.contains(&stem.as_str())) {
+            *expr = call(&format!("pg.{stem}_out"), vec![expr.clone()]);
         }
     }
 }
@@ -282,6 +325,17 @@ fn number(value: impl ToString) -> Expr {
     Expr::Value(Value::Number(value.to_string(), false).into())
 }
 
+/// Whether an expression is a text that names something, and not a number: columns are numbers.
+fn is_text(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_text(inner),
+        Expr::Value(value) => matches!(value.value, Value::SingleQuotedString(_) | Value::Placeholder(_)),
+        Expr::BinaryOp { op, .. } => *op == BinaryOperator::StringConcat,
+        Expr::Cast { data_type, .. } => matches!(data_type, DataType::Text | DataType::Varchar(_)),
+        expr => called(expr).is_some_and(|(name, _)| name == "quote_ident" || name == "concat"),
+    }
+}
+
 /// The macro that an expression calls, and its one argument.
 fn called(expr: &Expr) -> Option<(String, &Expr)> {
     match expr {
@@ -357,6 +411,7 @@ impl Rewriter<'_> {
             return None;
         }
         if OF_SESSION.contains(&name.as_str()) {
+            function.name = vec![Ident::new("pg"), Ident::new(name.as_str())].into();
             let arguments: Vec<Expr> = match &function.args {
                 FunctionArguments::List(list) => list
                     .args
@@ -370,7 +425,12 @@ impl Rewriter<'_> {
             };
             return self.of_session(&name, &arguments.iter().collect::<Vec<_>>());
         }
-        let parts = if functions::is_known(&name) { vec![Ident::new("pg"), Ident::new(name)] } else { vec![Ident::new(name)] };
+        let renamed = RENAMED.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
+        let parts = match renamed {
+            Some(ours) => vec![Ident::new(ours)],
+            None if functions::is_known(&name) => vec![Ident::new("pg"), Ident::new(name)],
+            None => vec![Ident::new(name)],
+        };
         function.name = parts.into();
         None
     }
@@ -379,12 +439,7 @@ impl Rewriter<'_> {
     fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
         if let Some(naming) = naming_type(data_type) {
             let inner = expr.clone();
-            let is_name = text_of(expr).is_some()
-                || matches!(expr, Expr::Value(value) if matches!(value.value, Value::Placeholder(_)))
-                || matches!(expr, Expr::BinaryOp { op: BinaryOperator::StringConcat, .. })
-                || matches!(expr, Expr::Nested(inner) if matches!(inner.as_ref(), Expr::BinaryOp { op: BinaryOperator::StringConcat, .. }))
-                || matches!(expr, Expr::Cast { data_type, .. } if matches!(data_type, DataType::Text | DataType::Varchar(_)))
-                || called(expr).is_some_and(|(name, _)| name == "quote_ident" || name == "concat");
+            let is_name = is_text(expr);
             return Some(match naming {
                 // Functions are known by their names here.
                 "regproc" => inner,
@@ -404,7 +459,14 @@ impl Rewriter<'_> {
             (true, true) => Some(call(&format!("pg.{stem}_out"), vec![expr.clone()])),
             // x.oid::regclass::oid: neither.
             (false, false) => Some(argument.clone()),
-            _ => Some(expr.clone()),
+            // A number that is asked for as one is shown as one.
+            (true, false) => Some(Expr::Cast {
+                kind: CastKind::DoubleColon,
+                expr: Box::new(expr.clone()),
+                data_type: DataType::Custom(vec![Ident::new("UINTEGER")].into(), Vec::new()),
+                format: None,
+            }),
+            (false, true) => Some(expr.clone()),
         }
     }
 
@@ -510,6 +572,15 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        // `generate_series(…) AS s` makes a column `s` in PostgreSQL, but one named for the function in the engine.
+        if let TableFactor::Table { alias: Some(alias), args: Some(_), .. }
+        | TableFactor::Function { alias: Some(alias), .. }
+        | TableFactor::UNNEST { alias: Some(alias), .. } = factor
+        {
+            if alias.columns.is_empty() {
+                alias.columns.push(TableAliasColumnDef::from_name(alias.name.value.clone()));
+            }
+        }
         let TableFactor::Table { name, args, .. } = factor else { return ControlFlow::Continue(()) };
         let Some(ident) = last(name).map(folded) else { return ControlFlow::Continue(()) };
         let ours = match (schema(name).as_deref(), args.is_some()) {
@@ -537,6 +608,11 @@ impl VisitorMut for Rewriter<'_> {
                 parts.remove(0);
                 None
             }
+            // Which relation a row is of is not kept.
+            Expr::CompoundIdentifier(parts) if parts.last().is_some_and(|part| folded(part) == "tableoid") => {
+                Some(number(0))
+            }
+            Expr::Identifier(ident) if folded(ident) == "tableoid" => Some(number(0)),
             Expr::Function(function) => self.function(function),
             Expr::Cast { expr: inner, data_type, .. } => {
                 let is_array = matches!(data_type, DataType::Array(_));
@@ -611,7 +687,7 @@ mod tests {
             ),
             ("SELECT x FROM pg_class WHERE n !~ '^pg_toast'", "SELECT x FROM pg.pg_class WHERE NOT regexp_matches(n, '^pg_toast')"),
             ("SELECT c.oid::regclass::text AS t FROM pg_class c", "SELECT pg.regclass_out(c.oid) AS t FROM pg.pg_class c"),
-            ("SELECT 'a.b'::pg_catalog.regclass::oid AS o", "SELECT pg.regclass_in('a.b') AS o"),
+            ("SELECT 'a.b'::pg_catalog.regclass::oid AS o", "SELECT pg.regclass_in('a.b')::UINTEGER AS o"),
             ("SELECT 'a'::regclass::text AS t", "SELECT pg.regclass_out(pg.regclass_in('a')) AS t"),
             ("SELECT current_user, pg_backend_pid() AS p", "SELECT 'ann' AS \"current_user\", 7 AS p"),
             ("SELECT i.indkey[0] AS k FROM pg_index i", "SELECT i.indkey[1] AS k FROM pg.pg_index i"),
