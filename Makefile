@@ -41,6 +41,7 @@ demo: bootstrap ## an example, live [EXAMPLE=finance] [DEMO_SECONDS=30: ends by 
 .PHONY: test
 test: bootstrap ## every test; starts the servers it needs
 	@scripts/bootstrap faketime
+	@scripts/clients
 	@cargo test $(LOCKED) --workspace
 
 .PHONY: bench

@@ -31,6 +31,9 @@ const STALLED_MAX: Duration = Duration::from_secs(60);
 /// Requests for encryption that a client may make before it begins: TLS and GSSAPI, once each.
 const ENCRYPTION_REQUESTS_MAX: usize = 2;
 
+/// Names and values that a client begins with.
+type Parameters = Vec<(String, String)>;
+
 /// A client's connection.
 pub(super) struct Connection {
     wire: Wire,
@@ -98,11 +101,11 @@ impl Connection {
     fn serve(&mut self, shared: &Shared) -> Outcome<()> {
         let Some((minor, parameters)) = self.begin()? else { return Ok(()) };
         let Some(entry) = self.entry.take() else { return Ok(()) };
-        let given = |name: &str| {
-            parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
-        };
+        let given =
+            |name: &str| parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
         let user = given("user").filter(|user| !user.is_empty());
-        let user = user.ok_or_else(|| WireError::protocol("no PostgreSQL user name specified in startup packet"))?;
+        let user =
+            user.ok_or_else(|| WireError::protocol("no PostgreSQL user name specified in startup packet"))?;
         if given("replication").is_some_and(|value| !matches!(value, "false" | "off" | "no" | "0")) {
             return Err(WireError::unsupported("replication from a warehouse"));
         }
@@ -133,7 +136,7 @@ impl Connection {
     }
 
     /// What the client begins with; `None`: it only wanted to cancel something, or left.
-    fn begin(&mut self) -> Outcome<Option<(u16, Vec<(String, String)>)>> {
+    fn begin(&mut self) -> Outcome<Option<(u16, Parameters)>> {
         for _ in 0..=ENCRYPTION_REQUESTS_MAX {
             match self.wire.read_first(STARTUP_MAX)? {
                 None => return Ok(None),
@@ -297,7 +300,8 @@ impl Conversation<'_> {
             let Some(batch) = rows.next(rows_max - sent) else { break };
             for row in 0..batch.num_rows() {
                 let before = self.wire.output().len();
-                let written = rows::write_row(self.wire.output(), columns, formats, &batch, row, &mut scratch);
+                let written =
+                    rows::write_row(self.wire.output(), columns, formats, &batch, row, &mut scratch);
                 if let Err(error) = written {
                     // Half a row must not be sent: the error takes its place.
                     self.wire.output().truncate(before);
@@ -321,7 +325,9 @@ impl Conversation<'_> {
         while let Some(batch) = rows.next(usize::MAX) {
             for row in 0..batch.num_rows() {
                 let before = self.wire.output().len();
-                if let Err(error) = options.row(sent + row == 0, &columns, &batch, row, self.wire.output(), &mut scratch) {
+                if let Err(error) =
+                    options.row(sent + row == 0, &columns, &batch, row, self.wire.output(), &mut scratch)
+                {
                     self.wire.output().truncate(before);
                     return Err(error);
                 }

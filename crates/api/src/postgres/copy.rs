@@ -83,7 +83,9 @@ impl CopyOptions {
                 "header" => {
                     said.header = match word(at).as_str() {
                         "false" | "off" => false,
-                        _ => !matches!(tokens.get(at).map(|spanned| &spanned.token), Some(Token::Number(number, _)) if number == "0"),
+                        _ => {
+                            !matches!(tokens.get(at).map(|spanned| &spanned.token), Some(Token::Number(number, _)) if number == "0")
+                        }
                     };
                     let has_value = matches!(word(at).as_str(), "true" | "false" | "on" | "off" | "match")
                         || matches!(tokens.get(at).map(|spanned| &spanned.token), Some(Token::Number(..)));
@@ -98,7 +100,9 @@ impl CopyOptions {
                         let mut characters = value.chars();
                         match (characters.next(), characters.next()) {
                             (Some(one), None) if one.is_ascii() => Ok(one),
-                            _ => Err(WireError::Syntax { what: format!("COPY {option} must be a single one-byte character") }),
+                            _ => Err(WireError::Syntax {
+                                what: format!("COPY {option} must be a single one-byte character"),
+                            }),
                         }
                     };
                     match option.as_str() {
@@ -296,7 +300,9 @@ mod tests {
     fn lines(options: &str) -> String {
         let text = format!("COPY t TO STDOUT {options}");
         let statements = statement::split(&text).unwrap();
-        let statement::Request::Copy { options, .. } = statements[0].request().unwrap() else { panic!("no COPY") };
+        let statement::Request::Copy { options, .. } = statements[0].request().unwrap() else {
+            panic!("no COPY")
+        };
         let batch = RecordBatch::try_from_iter([
             ("n", Arc::new(Int32Array::from(vec![Some(1), None])) as ArrayRef),
             ("t", Arc::new(StringArray::from(vec!["a,\"b\"\n\t\\", ""]))),
@@ -332,7 +338,8 @@ mod tests {
 
     #[test]
     fn options_that_are_not_known_are_refused() {
-        for wrong in ["(FORMAT parquet)", "(DELIMITER 'ab')", "(ENCODING 'latin1')", "(FROBNICATE)", "(NULL)"] {
+        for wrong in ["(FORMAT parquet)", "(DELIMITER 'ab')", "(ENCODING 'latin1')", "(FROBNICATE)", "(NULL)"]
+        {
             let text = format!("COPY t TO STDOUT {wrong}");
             assert!(statement::split(&text).unwrap()[0].request().is_err(), "{wrong}");
         }

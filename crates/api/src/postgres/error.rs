@@ -175,10 +175,14 @@ impl Diagnostic for WireError {
             WireError::Syntax { .. } => "MS7406",
             WireError::ReadOnly { .. } => "MS7407",
             WireError::FailedTransaction => "MS7408",
-            WireError::NoSuchStatement(_) | WireError::StatementExists(_) | WireError::NoSuchPortal(_) => "MS7409",
+            WireError::NoSuchStatement(_) | WireError::StatementExists(_) | WireError::NoSuchPortal(_) => {
+                "MS7409"
+            }
             WireError::TooMany { .. } => "MS7410",
             WireError::Parameter { .. } => "MS7411",
-            WireError::NoSuchSetting(_) | WireError::SettingValue { .. } | WireError::FixedSetting(_) => "MS7412",
+            WireError::NoSuchSetting(_) | WireError::SettingValue { .. } | WireError::FixedSetting(_) => {
+                "MS7412"
+            }
             WireError::Unsupported { .. } => "MS7413",
             WireError::StatementTimeout => "MS7414",
             WireError::Canceled => "MS7415",
@@ -205,7 +209,9 @@ impl Diagnostic for WireError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            WireError::Listen { .. } => "Choose another address under serve.postgres; port 0 takes any free one.".into(),
+            WireError::Listen { .. } => {
+                "Choose another address under serve.postgres; port 0 takes any free one.".into()
+            }
             WireError::NoSuchDatabase { project, .. } => {
                 format!("The database is called like the project: connect to \"{project}\".")
             }
@@ -215,10 +221,16 @@ impl Diagnostic for WireError {
             WireError::ReadOnly { .. } => {
                 "The warehouse is a copy: change the data at its source, and it arrives here.".into()
             }
-            WireError::TooMany { .. } => "Close those that are not needed any more, or send DISCARD ALL.".into(),
+            WireError::TooMany { .. } => {
+                "Close those that are not needed any more, or send DISCARD ALL.".into()
+            }
             WireError::SettingValue { expected, .. } => format!("Expected {expected}."),
-            WireError::StatementTimeout => "Ask for less, or raise statement_timeout up to the server's own limit.".into(),
-            WireError::ResultTooLarge { .. } => "Aggregate, filter, or read page by page with LIMIT and a key.".into(),
+            WireError::StatementTimeout => {
+                "Ask for less, or raise statement_timeout up to the server's own limit.".into()
+            }
+            WireError::ResultTooLarge { .. } => {
+                "Aggregate, filter, or read page by page with LIMIT and a key.".into()
+            }
             WireError::ResultChanged { .. } => "Prepare the statement again.".into(),
             WireError::Value { .. } => "Cast the column to text or json in the query.".into(),
             WireError::Warehouse(error) => return error.hint(),
@@ -267,7 +279,9 @@ impl WireError {
             WireError::NoSuchSetting(_) => "42704",
             WireError::SettingValue { .. } => "22023",
             WireError::FixedSetting(_) => "55P02",
-            WireError::Unsupported { .. } | WireError::Value { .. } | WireError::ResultChanged { .. } => "0A000",
+            WireError::Unsupported { .. } | WireError::Value { .. } | WireError::ResultChanged { .. } => {
+                "0A000"
+            }
             WireError::StatementTimeout | WireError::Canceled => "57014",
             WireError::Idle { in_transaction: true } => "25P03",
             WireError::Idle { in_transaction: false } => "57P05",
@@ -330,6 +344,7 @@ fn of_warehouse(error: &dyn Diagnostic) -> &'static str {
         "MS5304" => "57014",
         "MS5305" => "42P09",
         "MS5306" => "42501",
+        "MS5307" => "22P02",
         "MS5202" => "53200",
         "MS5203" => "53100",
         _ => "XX000",

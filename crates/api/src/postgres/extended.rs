@@ -88,7 +88,8 @@ impl Conversation<'_> {
         if self.session.status == TransactionStatus::Error && !request.ends_failure() {
             return Err(WireError::FailedTransaction);
         }
-        let mut types: Vec<Option<Kind>> = (1..=count).map(|number| Kind::of_oid(declared(number)?)).collect();
+        let mut types: Vec<Option<Kind>> =
+            (1..=count).map(|number| Kind::of_oid(declared(number)?)).collect();
         let mut columns = None;
         let mut decided = true;
         if let Request::Query(query) = &mut request {
@@ -113,7 +114,11 @@ impl Conversation<'_> {
 
     /// Finds out what the parameters are that the client did not say, and what the statement gives. What the statement itself decides is taken; where it
     /// does not, the warehouse does not know its columns either, and the first type is taken that makes sense of it. Tells whether one does.
-    fn decide(&mut self, statement: &Statement<'_>, types: &mut [Option<Kind>]) -> Outcome<(Description, bool)> {
+    fn decide(
+        &mut self,
+        statement: &Statement<'_>,
+        types: &mut [Option<Kind>],
+    ) -> Outcome<(Description, bool)> {
         let casts = |types: &[Option<Kind>]| {
             statement.with_casts(|number| types.get(number - 1)?.as_ref()?.warehouse_name())
         };
@@ -126,7 +131,8 @@ impl Conversation<'_> {
         if !arrays.is_empty() {
             if let Ok(elements) = self.session.describe(&without) {
                 for number in arrays.into_iter().filter(|number| undecided.contains(number)) {
-                    types[number - 1] = decided(&elements, number).map(|element| Kind::Array(Box::new(element)));
+                    types[number - 1] =
+                        decided(&elements, number).map(|element| Kind::Array(Box::new(element)));
                 }
             }
         }

@@ -198,7 +198,8 @@ mod tests {
         assert_eq!(text(0, " a "), Some(Parameter::Text(" a ".into())));
         assert_eq!(text(1007, "{1,NULL, 3}"), Some(Parameter::Text("[\"1\", NULL, \"3\"]".into())));
         assert_eq!(text(1009, r#"{a,"b \"c",{}}"#), Some(Parameter::Text(r#"["a", "b \"c", []]"#.into())));
-        for (oid, wrong) in [(23, "x"), (16, "2"), (17, "\\x0"), (1007, "{1"), (1007, "1}"), (1007, "{1}{2}"), (1007, "")]
+        for (oid, wrong) in
+            [(23, "x"), (16, "2"), (17, "\\x0"), (1007, "{1"), (1007, "1}"), (1007, "{1}{2}"), (1007, "")]
         {
             assert_eq!(text(oid, wrong), None, "{oid} {wrong}");
         }

@@ -59,7 +59,8 @@ impl Rows {
 
     /// Of one batch whose columns are texts.
     pub(super) fn of_texts(names: &[&str], batch: RecordBatch) -> Self {
-        let columns = names.iter().map(|name| Column { name: (*name).to_owned(), kind: Kind::Text }).collect();
+        let columns =
+            names.iter().map(|name| Column { name: (*name).to_owned(), kind: Kind::Text }).collect();
         Rows { columns, batches: [batch].into() }
     }
 
@@ -172,7 +173,8 @@ pub(super) fn write_row(
         let written = if formats.binary(index) {
             write_binary(&column.kind, array, row, schema.field(index), out, scratch)
         } else {
-            text(&column.kind, array, row, schema.field(index), scratch).map(|()| out.put_slice(scratch.as_bytes()))
+            text(&column.kind, array, row, schema.field(index), scratch)
+                .map(|()| out.put_slice(scratch.as_bytes()))
         };
         written.map_err(|why| WireError::Value { column: column.name.clone(), why })?;
         set_length(out, at, 4)?;
@@ -204,8 +206,7 @@ pub(super) fn text(
     out.clear();
     // JSON that is a string already is printed as it is; structs, maps and lists become JSON.
     let composed = *kind == Kind::Json && !is_string(array.data_type());
-    let written =
-        if composed { write_json(field, array, row, out) } else { write_text(array, row, out) };
+    let written = if composed { write_json(field, array, row, out) } else { write_text(array, row, out) };
     written.map_err(|error| error.to_string())
 }
 
@@ -327,7 +328,9 @@ fn timestamp(array: &ArrayRef, row: usize) -> Option<i64> {
         TimeUnit::Second => (array.as_primitive::<TimestampSecondType>().value(row), 1_000_000),
         TimeUnit::Millisecond => (array.as_primitive::<TimestampMillisecondType>().value(row), 1_000),
         TimeUnit::Microsecond => (array.as_primitive::<TimestampMicrosecondType>().value(row), 1),
-        TimeUnit::Nanosecond => return Some(array.as_primitive::<TimestampNanosecondType>().value(row) / 1000),
+        TimeUnit::Nanosecond => {
+            return Some(array.as_primitive::<TimestampNanosecondType>().value(row) / 1000)
+        }
     };
     if value == i64::MAX || value == -i64::MAX {
         return Some(value);
@@ -468,7 +471,8 @@ mod tests {
 
     #[test]
     fn a_list_is_sent_as_an_array_with_its_nulls() {
-        let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(7), None]), Some(vec![])]);
+        let list =
+            ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(7), None]), Some(vec![])]);
         let array: ArrayRef = Arc::new(list);
         let field = Field::new("a", array.data_type().clone(), true);
         let send = |row| {

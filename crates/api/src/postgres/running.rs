@@ -1,7 +1,7 @@
 //! Who is connected and what runs: to cancel it, to end what takes too long, to close everything when the program stops.
 
 use std::{
-    collections::hash_map::{HashMap, RandomState},
+    collections::hash_map::{Entry as MapEntry, HashMap, RandomState},
     hash::{BuildHasher, Hasher},
     net::{Shutdown, TcpStream},
     sync::{Condvar, Mutex, MutexGuard},
@@ -70,10 +70,10 @@ impl Clients {
         loop {
             state.next = state.next.checked_add(1).unwrap_or(1);
             let pid = state.next;
-            if !state.clients.contains_key(&pid) {
+            if let MapEntry::Vacant(vacant) = state.clients.entry(pid) {
                 hasher.write_i32(pid);
                 let secret = hasher.finish() as i32;
-                state.clients.insert(pid, Client { secret, stream, running: None });
+                vacant.insert(Client { secret, stream, running: None });
                 return Some(Entry { pid, secret });
             }
         }

@@ -252,7 +252,9 @@ impl Session {
                 let rows = self.ask(&query.sql, parameters)?;
                 Ok(Answer::Rows(rows, query.tag))
             }
-            Request::Copy { query, options } => Ok(Answer::Copy(self.ask(query, parameters)?, options.clone())),
+            Request::Copy { query, options } => {
+                Ok(Answer::Copy(self.ask(query, parameters)?, options.clone()))
+            }
             Request::Begin => {
                 match self.status {
                     TransactionStatus::Idle => {
@@ -293,7 +295,10 @@ impl Session {
             Request::ShowAll => {
                 let (names, values): (Vec<_>, Vec<_>) = self.settings.all().into_iter().unzip();
                 let described = vec![String::new(); names.len()];
-                Ok(Answer::Rows(texts(&["name", "setting", "description"], vec![names, values, described])?, "SHOW"))
+                Ok(Answer::Rows(
+                    texts(&["name", "setting", "description"], vec![names, values, described])?,
+                    "SHOW",
+                ))
             }
             Request::ResetAll => {
                 self.reports.extend(self.settings.reset());

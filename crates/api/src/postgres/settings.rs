@@ -190,7 +190,8 @@ impl Settings {
             }
             return Ok(self.changed(known, None));
         };
-        let wrong = |expected| WireError::SettingValue { name: name.to_owned(), value: value.to_owned(), expected };
+        let wrong =
+            |expected| WireError::SettingValue { name: name.to_owned(), value: value.to_owned(), expected };
         if value.len() > VALUE_BYTES_MAX {
             return Err(wrong("a shorter one"));
         }
@@ -217,7 +218,20 @@ impl Settings {
                 kept = "ISO, MDY".into();
             }
             Change::Utc => {
-                let zero = ["utc", "gmt", "etc/utc", "etc/gmt", "zulu", "z", "0", "+00", "+00:00", "universal", "local", "default"];
+                let zero = [
+                    "utc",
+                    "gmt",
+                    "etc/utc",
+                    "etc/gmt",
+                    "zulu",
+                    "z",
+                    "0",
+                    "+00",
+                    "+00:00",
+                    "universal",
+                    "local",
+                    "default",
+                ];
                 if !zero.contains(&value.to_ascii_lowercase().as_str()) {
                     notice = Some(format!("times are given in UTC here, not in {value}"));
                 }
@@ -229,11 +243,17 @@ impl Settings {
                 }
                 kept = "on".into();
             }
-            Change::Duration => kept = milliseconds(value).ok_or_else(|| wrong("a time such as 500ms or 2min"))?.to_string(),
+            Change::Duration => {
+                kept = milliseconds(value).ok_or_else(|| wrong("a time such as 500ms or 2min"))?.to_string()
+            }
             Change::Point if value.is_empty() => self.as_of = None,
             Change::Point => {
                 let point = point(value);
-                self.as_of = Some(point.ok_or_else(|| wrong("a time with its zone, such as 2026-01-31 12:00:00+00, or an LSN, such as 0/16B3748"))?);
+                self.as_of = Some(point.ok_or_else(|| {
+                    wrong(
+                        "a time with its zone, such as 2026-01-31 12:00:00+00, or an LSN, such as 0/16B3748",
+                    )
+                })?);
             }
         }
         self.values.insert(key, kept);
@@ -270,8 +290,11 @@ impl Settings {
 
     /// Those that a client is told at the start.
     pub(super) fn reports(&self) -> Vec<(String, String)> {
-        let mut reports: Vec<_> =
-            KNOWN.iter().filter(|known| known.reported).map(|known| (known.name.to_owned(), self.of(known))).collect();
+        let mut reports: Vec<_> = KNOWN
+            .iter()
+            .filter(|known| known.reported)
+            .map(|known| (known.name.to_owned(), self.of(known)))
+            .collect();
         reports.push(("session_authorization".into(), self.user.clone()));
         reports
     }

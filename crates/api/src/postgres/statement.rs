@@ -22,14 +22,24 @@ pub(super) enum Request {
     /// Rows.
     Query(Query),
     /// The rows of a query or a table, as COPY sends them.
-    Copy { query: String, options: CopyOptions },
+    Copy {
+        query: String,
+        options: CopyOptions,
+    },
     Begin,
     Commit,
     Rollback,
     /// SAVEPOINT, RELEASE, ROLLBACK TO: there is nothing to undo, but a failed transaction goes on.
-    Savepoint { tag: &'static str, recovers: bool },
+    Savepoint {
+        tag: &'static str,
+        recovers: bool,
+    },
     /// `None`: back to its default.
-    Set { name: String, value: Option<String>, local: bool },
+    Set {
+        name: String,
+        value: Option<String>,
+        local: bool,
+    },
     /// SET TRANSACTION and SET SESSION CHARACTERISTICS: everything is read only here.
     SetTransaction,
     Show(String),
@@ -38,9 +48,17 @@ pub(super) enum Request {
     Discard(&'static str),
     /// `None`: all.
     Deallocate(Option<String>),
-    Declare { name: String, query: Query, holds: bool },
+    Declare {
+        name: String,
+        query: Query,
+        holds: bool,
+    },
     /// `None`: all that are left.
-    Fetch { name: String, count: Option<usize>, moves: bool },
+    Fetch {
+        name: String,
+        count: Option<usize>,
+        moves: bool,
+    },
     /// `None`: all.
     CloseCursor(Option<String>),
     Unlisten,
@@ -182,7 +200,8 @@ impl Statement<'_> {
         let mut highest = 0;
         for (_, number) in self.placeholders() {
             let number = number.filter(|number| (1..=usize::from(u16::MAX)).contains(number));
-            highest = highest.max(number.ok_or_else(|| WireError::Syntax { what: "there is no such parameter".into() })?);
+            highest = highest
+                .max(number.ok_or_else(|| WireError::Syntax { what: "there is no such parameter".into() })?);
         }
         Ok(highest)
     }
@@ -244,15 +263,18 @@ impl Statement<'_> {
         }
         let (verb, second) = (self.word(0), self.word(1));
         Ok(match verb.as_str() {
-            "SELECT" | "WITH" | "VALUES" | "TABLE" | "FROM" | "PIVOT" | "UNPIVOT" | "DESCRIBE" | "SUMMARIZE" => {
-                self.query(0, "SELECT")
-            }
+            "SELECT" | "WITH" | "VALUES" | "TABLE" | "FROM" | "PIVOT" | "UNPIVOT" | "DESCRIBE"
+            | "SUMMARIZE" => self.query(0, "SELECT"),
             "EXPLAIN" => self.query(0, "EXPLAIN"),
             "BEGIN" => Request::Begin,
             "START" if second == "TRANSACTION" => Request::Begin,
             "COMMIT" | "END" if second == "PREPARED" => Request::Write("COMMIT PREPARED".into()),
             "COMMIT" | "END" => Request::Commit,
-            "ROLLBACK" if self.tokens.iter().any(|spanned| matches!(&spanned.token, Token::Word(word) if word.keyword == Keyword::TO)) => {
+            "ROLLBACK"
+                if self.tokens.iter().any(
+                    |spanned| matches!(&spanned.token, Token::Word(word) if word.keyword == Keyword::TO),
+                ) =>
+            {
                 Request::Savepoint { tag: "ROLLBACK", recovers: true }
             }
             "ROLLBACK" if second == "PREPARED" => Request::Write("ROLLBACK PREPARED".into()),
@@ -274,7 +296,11 @@ impl Statement<'_> {
             "DEALLOCATE" => {
                 let at = if second == "PREPARE" { 2 } else { 1 };
                 let all = self.word(at) == "ALL";
-                Request::Deallocate(if all { None } else { Some(self.name(at).ok_or_else(|| self.syntax(at))?) })
+                Request::Deallocate(if all {
+                    None
+                } else {
+                    Some(self.name(at).ok_or_else(|| self.syntax(at))?)
+                })
             }
             "DECLARE" => self.declare()?,
             "FETCH" | "MOVE" => self.fetch(verb == "MOVE")?,
@@ -289,9 +315,9 @@ impl Statement<'_> {
             "CREATE" | "ALTER" | "DROP" | "REFRESH" | "COMMENT" | "SECURITY" | "IMPORT" => {
                 Request::Write(format!("{verb} {second}").trim_end().to_owned())
             }
-            "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "TRUNCATE" | "GRANT" | "REVOKE" | "VACUUM" | "ANALYZE"
-            | "REINDEX" | "CLUSTER" | "LOCK" | "REASSIGN" | "ATTACH" | "DETACH" | "INSTALL" | "PRAGMA" | "EXPORT"
-            | "USE" => Request::Write(verb),
+            "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "TRUNCATE" | "GRANT" | "REVOKE" | "VACUUM"
+            | "ANALYZE" | "REINDEX" | "CLUSTER" | "LOCK" | "REASSIGN" | "ATTACH" | "DETACH" | "INSTALL"
+            | "PRAGMA" | "EXPORT" | "USE" => Request::Write(verb),
             _ => return Err(self.syntax(0)),
         })
     }
@@ -321,7 +347,8 @@ impl Statement<'_> {
     fn set(&self) -> Outcome<Request> {
         let local = self.word(1) == "LOCAL";
         let characteristics = self.word(1) == "SESSION" && self.word(2) == "CHARACTERISTICS";
-        let scoped = local || (self.word(1) == "SESSION" && !characteristics && self.word(2) != "AUTHORIZATION");
+        let scoped =
+            local || (self.word(1) == "SESSION" && !characteristics && self.word(2) != "AUTHORIZATION");
         let at = if scoped { 2 } else { 1 };
         if characteristics || self.word(at) == "TRANSACTION" {
             // READ WRITE too: a client that will write finds out when it does; many ask for the right to beforehand.
@@ -427,7 +454,9 @@ impl Statement<'_> {
             return Ok(Request::Write("COPY FROM".into()));
         }
         if self.word(end + 1) != "STDOUT" {
-            return Ok(Request::Unsupported("COPY to a file or program of the server; use \\copy or STDOUT, it".into()));
+            return Ok(Request::Unsupported(
+                "COPY to a file or program of the server; use \\copy or STDOUT, it".into(),
+            ));
         }
         let source = self.text[self.tokens[1].start..self.tokens[end].start].trim();
         let query = if self.tokens[1].token == Token::LParen {
@@ -444,7 +473,10 @@ impl Statement<'_> {
                 }
             }
         };
-        Ok(Request::Copy { query, options: CopyOptions::parse(self.tokens.get(end + 2..).unwrap_or_default())? })
+        Ok(Request::Copy {
+            query,
+            options: CopyOptions::parse(self.tokens.get(end + 2..).unwrap_or_default())?,
+        })
     }
 }
 
@@ -493,16 +525,23 @@ mod tests {
         assert_eq!(request("SET extra_float_digits = -3"), set("extra_float_digits", Some("-3")));
         assert_eq!(request("RESET DateStyle"), set("datestyle", None));
         assert_eq!(request("SET x TO DEFAULT"), set("x", None));
-        assert_eq!(request("SHOW TRANSACTION ISOLATION LEVEL"), Request::Show("transaction_isolation".into()));
+        assert_eq!(
+            request("SHOW TRANSACTION ISOLATION LEVEL"),
+            Request::Show("transaction_isolation".into())
+        );
         assert_eq!(request("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"), Request::SetTransaction);
         assert_eq!(request("START TRANSACTION READ ONLY"), Request::Begin);
-        assert_eq!(request("ROLLBACK TO SAVEPOINT a"), Request::Savepoint { tag: "ROLLBACK", recovers: true });
+        assert_eq!(
+            request("ROLLBACK TO SAVEPOINT a"),
+            Request::Savepoint { tag: "ROLLBACK", recovers: true }
+        );
         assert_eq!(request("create temp table a (b int)"), Request::Write("CREATE TEMP".into()));
         let fetch = |count| Request::Fetch { name: "c".into(), count, moves: false };
         assert_eq!(request("FETCH FORWARD 10 FROM c"), fetch(Some(10)));
         assert_eq!(request("FETCH ALL IN \"c\""), fetch(None));
         assert_eq!(request("FETCH c"), fetch(Some(1)));
-        let Request::Declare { query, .. } = request("DECLARE c NO SCROLL CURSOR WITHOUT HOLD FOR SELECT 1") else {
+        let Request::Declare { query, .. } = request("DECLARE c NO SCROLL CURSOR WITHOUT HOLD FOR SELECT 1")
+        else {
             panic!("not a DECLARE")
         };
         assert_eq!(query.sql, "SELECT 1");

@@ -68,7 +68,9 @@ impl Kind {
         if let Some(element) = list_element(name) {
             return match Kind::of_warehouse(element) {
                 // Elements that have no type of their own: the list as a whole is JSON.
-                Kind::Json if !element.trim_end_matches(['[', ']']).eq_ignore_ascii_case("JSON") => Kind::Json,
+                Kind::Json if !element.trim_end_matches(['[', ']']).eq_ignore_ascii_case("JSON") => {
+                    Kind::Json
+                }
                 nested @ Kind::Array(_) => nested,
                 element => Kind::Array(Box::new(element)),
             };
@@ -220,7 +222,11 @@ mod tests {
             ("TIMESTAMP_NS", 25, -1, "text"),
         ] {
             let kind = Kind::of_warehouse(name);
-            assert_eq!((kind.oid(), kind.modifier(), kind.name().as_str()), (oid, modifier, printed), "{name}");
+            assert_eq!(
+                (kind.oid(), kind.modifier(), kind.name().as_str()),
+                (oid, modifier, printed),
+                "{name}"
+            );
         }
     }
 

@@ -106,9 +106,7 @@ impl Wire {
                 Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
                 Ok(read) => self.input.extend_from_slice(&chunk[..read]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
-                {
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     return Err(WireError::Idle { in_transaction: false });
                 }
                 Err(error) => return Err(error.into()),
@@ -317,7 +315,11 @@ mod tests {
             (b'D', b""),
             (b'~', b""),
         ] {
-            assert!(decode(kind, Fields(Bytes::copy_from_slice(bytes))).is_err(), "{} {bytes:?}", char::from(kind));
+            assert!(
+                decode(kind, Fields(Bytes::copy_from_slice(bytes))).is_err(),
+                "{} {bytes:?}",
+                char::from(kind)
+            );
         }
         assert!(matches!(decode(b'Q', fields(b"\xff\0")), Err(WireError::NotUtf8)));
     }

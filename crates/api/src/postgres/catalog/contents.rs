@@ -5,9 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{
-    ArrayRef, BooleanArray, Int16Array, Int32Array, RecordBatch, StringArray, UInt32Array,
-};
+use arrow_array::{ArrayRef, BooleanArray, Int16Array, Int32Array, RecordBatch, StringArray, UInt32Array};
 use millstream_core::{
     log::Result,
     warehouse::{TableLayout, WarehouseReader},
@@ -151,7 +149,8 @@ impl Numbers {
     /// FNV-1a, above all that PostgreSQL gives out itself and below what a signed number holds.
     fn of(&mut self, kind: &str, name: &str) -> u32 {
         let bytes = kind.bytes().chain([0]).chain(name.bytes());
-        let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        let hash =
+            bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         let mut number = 0x0001_0000 + hash % 0x7ff0_0000;
         while !self.0.insert(number) {
             number += 1;
@@ -200,7 +199,8 @@ pub(super) fn tables(relations: &[Relation]) -> Outcome<Vec<(TableName, RecordBa
         .collect();
     // As the warehouse finds names without a schema: any schema's, but none of several, and the schema `main` first.
     let visible = |relation: &Relation| {
-        let twins = relations.iter().filter(|other| other.name.name.eq_ignore_ascii_case(&relation.name.name));
+        let twins =
+            relations.iter().filter(|other| other.name.name.eq_ignore_ascii_case(&relation.name.name));
         relation.name.schema == "main" || twins.count() == 1
     };
     let schema_oids: Vec<u32> = names.iter().map(|name| schemas[name]).collect();
@@ -214,7 +214,10 @@ pub(super) fn tables(relations: &[Relation]) -> Outcome<Vec<(TableName, RecordBa
     let numbers32 = |values: Vec<Option<u32>>| -> ArrayRef { Arc::new(UInt32Array::from(values)) };
     let relations_batch = batch(vec![
         ("oid", numbers32(oids.iter().copied().map(Some).collect())),
-        ("schema", numbers32(relations.iter().map(|r| schemas.get(r.name.schema.as_str()).copied()).collect())),
+        (
+            "schema",
+            numbers32(relations.iter().map(|r| schemas.get(r.name.schema.as_str()).copied()).collect()),
+        ),
         ("name", texts(relations.iter().map(|r| Some(r.name.name.as_str())))),
         ("kind", texts(relations.iter().map(|r| Some(r.kind)))),
         ("definition", texts(relations.iter().map(|r| r.definition.as_deref()))),
@@ -228,7 +231,11 @@ pub(super) fn tables(relations: &[Relation]) -> Outcome<Vec<(TableName, RecordBa
         .iter()
         .zip(&oids)
         .flat_map(|(relation, oid)| {
-            relation.attributes.iter().enumerate().map(|(index, attribute)| (*oid, index as i16 + 1, attribute))
+            relation
+                .attributes
+                .iter()
+                .enumerate()
+                .map(|(index, attribute)| (*oid, index as i16 + 1, attribute))
         })
         .collect();
     let columns_batch = batch(vec![

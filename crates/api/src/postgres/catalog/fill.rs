@@ -66,10 +66,10 @@ pub(super) fn statements(project: &str) -> Vec<String> {
                  CASE r.kind WHEN 'r' THEN {HEAP} ELSE 0 END AS relam, r.oid AS relfilenode, -1 AS reltuples, \
                  r.key IS NOT NULL AS relhasindex, 'p' AS relpersistence, r.kind AS relkind, \
                  (SELECT count(*) FROM base.columns c WHERE c.relation = r.oid) AS relnatts, true AS relispopulated, \
-                 'd' AS relreplident, r.kind = 'v' AS relhasrules FROM base.relations r \
+                 'd' AS relreplident, r.kind = 'v' AS relhasrules, ['=r/millstream'] AS relacl FROM base.relations r \
                  UNION ALL \
                  SELECT r.key_index, r.name || '_pkey', r.schema, {ROLE}, {BTREE}, r.key_index, 0, false, 'p', 'i', \
-                 len(r.key::SMALLINT[]), true, 'n', false FROM base.relations r WHERE r.key IS NOT NULL"
+                 len(r.key::SMALLINT[]), true, 'n', false, NULL FROM base.relations r WHERE r.key IS NOT NULL"
             ),
         ),
         fill(

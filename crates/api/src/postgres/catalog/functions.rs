@@ -191,7 +191,13 @@ const TEXTS_OF_ONE: &[&str] = &[
 ];
 
 /// Functions that take one or two things.
-const NOTHING_OF_TWO: &[&str] = &["pg_get_ruledef", "pg_get_serial_sequence", "pg_get_triggerdef", "pg_relation_size", "shobj_description"];
+const NOTHING_OF_TWO: &[&str] = &[
+    "pg_get_ruledef",
+    "pg_get_serial_sequence",
+    "pg_get_triggerdef",
+    "pg_relation_size",
+    "shobj_description",
+];
 
 /// Whether something is found without its schema: everything here that is no table is.
 const VISIBLE: &[&str] = &[
@@ -226,17 +232,18 @@ const RIGHTS: &[&str] = &[
 /// The statements that create the macros. Those that others use come first.
 pub(super) fn statements() -> Vec<String> {
     let macro_of = |name: &str, forms: &[(String, String)]| {
-        let forms: Vec<_> = forms.iter().map(|(parameters, body)| format!("({parameters}) AS ({body})")).collect();
+        let forms: Vec<_> =
+            forms.iter().map(|(parameters, body)| format!("({parameters}) AS ({body})")).collect();
         format!("CREATE MACRO pg.{name}{}", forms.join(", "))
     };
     let owned = |forms: Forms| -> Vec<(String, String)> {
         forms.iter().map(|(parameters, body)| ((*parameters).to_owned(), (*body).to_owned())).collect()
     };
     let form = |parameters: &str, body: &str| (parameters.to_owned(), body.to_owned());
-    let mut statements = vec![macro_of("pg_get_expr", &[
-        form("_tree, _relation", "NULL::VARCHAR"),
-        form("_tree, _relation, _pretty", "NULL::VARCHAR"),
-    ])];
+    let mut statements = vec![macro_of(
+        "pg_get_expr",
+        &[form("_tree, _relation", "NULL::VARCHAR"), form("_tree, _relation, _pretty", "NULL::VARCHAR")],
+    )];
     // A macro's body is bound when it is created, so the simple ones come before those that call them.
     let simple = ["quote_ident", "format_type", "to_regtype"];
     let (first, rest): (Vec<_>, Vec<_>) = FUNCTIONS.iter().partition(|(name, _)| simple.contains(name));
@@ -246,7 +253,11 @@ pub(super) fn statements() -> Vec<String> {
         if let [base, others @ ..] = forms.as_slice() {
             if others.iter().any(|(_, body)| body.contains(&format!("pg.{name}("))) {
                 statements.push(macro_of(name, std::slice::from_ref(base)));
-                statements.push(macro_of(name, &forms).replacen("CREATE MACRO", "CREATE OR REPLACE MACRO", 1));
+                statements.push(macro_of(name, &forms).replacen(
+                    "CREATE MACRO",
+                    "CREATE OR REPLACE MACRO",
+                    1,
+                ));
                 continue;
             }
         }
@@ -254,9 +265,11 @@ pub(super) fn statements() -> Vec<String> {
     }
     statements.extend(NUMBERS_OF_ONE.iter().map(|name| macro_of(name, &[form("_oid", "NULL::BIGINT")])));
     statements.extend(TEXTS_OF_ONE.iter().map(|name| macro_of(name, &[form("_oid", "NULL::VARCHAR")])));
-    statements.extend(NOTHING_OF_TWO.iter().map(|name| {
-        macro_of(name, &[form("_oid", "NULL::VARCHAR"), form("_oid, _more", "NULL::VARCHAR")])
-    }));
+    statements.extend(
+        NOTHING_OF_TWO.iter().map(|name| {
+            macro_of(name, &[form("_oid", "NULL::VARCHAR"), form("_oid, _more", "NULL::VARCHAR")])
+        }),
+    );
     statements.extend(VISIBLE.iter().map(|name| macro_of(name, &[form("_oid", "true")])));
     let reads = "regexp_matches(lower(_right), 'select|usage|connect|member')";
     statements.extend(RIGHTS.iter().map(|name| {
@@ -269,13 +282,18 @@ pub(super) fn statements() -> Vec<String> {
             ],
         )
     }));
-    statements.push("CREATE MACRO pg.pg_get_keywords() AS TABLE SELECT 'select' AS word, 'R' AS catcode WHERE false".into());
+    statements.push(
+        "CREATE MACRO pg.pg_get_keywords() AS TABLE SELECT 'select' AS word, 'R' AS catcode WHERE false"
+            .into(),
+    );
     statements
 }
 
 /// Whether a function is one of these.
 pub(super) fn is_known(name: &str) -> bool {
     FUNCTIONS.iter().any(|(known, _)| *known == name)
-        || [NUMBERS_OF_ONE, TEXTS_OF_ONE, NOTHING_OF_TWO, VISIBLE, RIGHTS].iter().any(|names| names.contains(&name))
+        || [NUMBERS_OF_ONE, TEXTS_OF_ONE, NOTHING_OF_TWO, VISIBLE, RIGHTS]
+            .iter()
+            .any(|names| names.contains(&name))
         || matches!(name, "pg_get_expr" | "pg_get_keywords")
 }

@@ -124,7 +124,8 @@ const PRIVILEGES: Columns = &[
 ];
 
 const DATABASE: &str = "FROM pg.pg_database d";
-const RELATIONS: &str = "FROM base.relations r JOIN base.schemas s ON s.oid = r.schema CROSS JOIN pg.pg_database d";
+const RELATIONS: &str =
+    "FROM base.relations r JOIN base.schemas s ON s.oid = r.schema CROSS JOIN pg.pg_database d";
 
 /// Views of which nothing is here, with the columns that clients ask for.
 const EMPTY: &[(&str, &str)] = &[
@@ -171,14 +172,16 @@ pub(super) fn statements() -> Vec<String> {
     ];
     let mut statements = vec!["CREATE SCHEMA info".to_owned()];
     for (name, columns, source) in views {
-        let columns: Vec<_> = columns.iter().map(|(name, expression)| format!("{expression} AS {name}")).collect();
+        let columns: Vec<_> =
+            columns.iter().map(|(name, expression)| format!("{expression} AS {name}")).collect();
         statements.push(format!("CREATE VIEW info.{name} AS SELECT {} {source}", columns.join(", ")));
     }
     statements.push(
         "CREATE VIEW info.information_schema_catalog_name AS SELECT datname AS catalog_name FROM pg.pg_database".into(),
     );
     for (name, columns) in EMPTY {
-        let columns: Vec<_> = columns.split(", ").map(|column| format!("NULL::VARCHAR AS {column}")).collect();
+        let columns: Vec<_> =
+            columns.split(", ").map(|column| format!("NULL::VARCHAR AS {column}")).collect();
         statements.push(format!("CREATE VIEW info.{name} AS SELECT {} WHERE false", columns.join(", ")));
     }
     statements

@@ -4,12 +4,14 @@
 //! anew when those change. A statement that names the catalogue is parsed, rewritten where PostgreSQL's dialect is not the engine's
 //! ([`rewrite`]), and asked of it. Since it holds nothing but what every client may see, nothing in it is guarded.
 
+mod columns;
 mod contents;
 mod fill;
 mod functions;
 mod information;
 mod relations;
 mod rewrite;
+mod scope;
 
 use std::{
     sync::{Arc, Mutex},

@@ -155,7 +155,8 @@ pub(super) fn create(schema: &str) -> Vec<String> {
     let relation = |paragraph: &String| {
         let (name, columns) = paragraph.split_once(':')?;
         let columns = columns.split(',').filter_map(|column| column.trim().split_once(' '));
-        let columns: Vec<_> = columns.map(|(name, kind)| format!("\"{name}\" {}", column_type(kind.trim()))).collect();
+        let columns: Vec<_> =
+            columns.map(|(name, kind)| format!("\"{name}\" {}", column_type(kind.trim()))).collect();
         Some(format!("CREATE TABLE {schema}.{name} ({})", columns.join(", ")))
     };
     paragraphs.iter().filter_map(relation).collect()
@@ -163,7 +164,11 @@ pub(super) fn create(schema: &str) -> Vec<String> {
 
 /// Names of all relations.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    RELATIONS.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_once(':')).map(|(name, _)| name)
+    RELATIONS
+        .lines()
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, _)| name)
 }
 
 /// The engine's type and default. Lists and texts that PostgreSQL leaves out are NULL there too.

@@ -4,13 +4,14 @@
 //! the types that name things by number (`regclass`, `regtype`, …), regular expressions, subscripts of vectors that count from 0, array literals,
 //! functions that tell of the session, and the names of result columns.
 
-use std::{collections::HashSet, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 use sqlparser::{
     ast::{
-        visit_expressions, visit_relations, AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg,
-        FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, SelectItem,
-        SetExpr, Statement, Subscript, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+        AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+        FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, SelectItem,
+        SetExpr, Statement, Subscript, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut,
+        VisitorMut,
     },
     dialect::PostgreSqlDialect,
     keywords::Keyword,
@@ -24,7 +25,9 @@ use super::{
         parameters::array_of_text,
         settings::{Settings, SERVER_VERSION},
     },
-    fill, functions, relations,
+    columns::name_columns,
+    functions,
+    scope::{is_about_catalog, is_catalog_relation},
 };
 
 /// What a session knows and the engine does not.
@@ -45,12 +48,26 @@ pub(in super::super) struct Rewritten {
 
 /// Parts of words that a statement about the catalogue has at least one of. Only those are parsed.
 const MARKS: [&str; 16] = [
-    "pg_", "information_schema", "current_", "session_user", "version", "::reg", "to_reg", "as reg", "has_", "_description",
-    "format_type", "quote_", "set_config", "inet_", "txid_", "col_is",
+    "pg_",
+    "information_schema",
+    "current_",
+    "session_user",
+    "version",
+    "::reg",
+    "to_reg",
+    "as reg",
+    "has_",
+    "_description",
+    "format_type",
+    "quote_",
+    "set_config",
+    "inet_",
+    "txid_",
+    "col_is",
 ];
 
 /// Functions that tell of the session.
-const OF_SESSION: [&str; 11] = [
+pub(super) const OF_SESSION: [&str; 11] = [
     "current_catalog",
     "current_database",
     "current_role",
@@ -80,7 +97,7 @@ const RENAMED: [(&str, &str); 9] = [
 /// Types whose values are the numbers of things and that read and print their names.
 const NAMING_TYPES: [&str; 5] = ["regclass", "regtype", "regnamespace", "regrole", "regproc"];
 
-/// How deep a statement may be nested. Clients' own go no deeper than 20.
+/// How deep a statement may be nested. Clients' own go no deeper than 20. Printing a tree takes time with the cube of its depth.
 const DEPTH_MAX: usize = 100;
 
 /// Operators and keywords of a statement that is parsed here, at most. A chain of them (`1+1+…`) becomes a tree as deep as it is long, and the tree is
@@ -101,11 +118,11 @@ fn deepens(token: &Token) -> bool {
     }
 }
 
-fn last(name: &ObjectName) -> Option<&Ident> {
+pub(super) fn last(name: &ObjectName) -> Option<&Ident> {
     name.0.last().and_then(ObjectNamePart::as_ident)
 }
 
-fn folded(ident: &Ident) -> String {
+pub(super) fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_some() {
         ident.value.clone()
     } else {
@@ -114,12 +131,8 @@ fn folded(ident: &Ident) -> String {
 }
 
 /// The schema before a name's last part, folded.
-fn schema(name: &ObjectName) -> Option<String> {
+pub(super) fn schema(name: &ObjectName) -> Option<String> {
     name.0.len().checked_sub(2).and_then(|at| name.0[at].as_ident()).map(folded)
-}
-
-fn is_catalog_relation(name: &str) -> bool {
-    relations::names().any(|known| known == name) || fill::views().any(|(known, _)| known == name)
 }
 
 /// A statement as the engine takes it; `None`: it is not about the catalogue, and nobody's but the warehouse's.
@@ -133,10 +146,7 @@ pub(super) fn rewrite(sql: &str, facts: &Facts<'_>) -> Outcome<Option<Rewritten>
     if tokens.iter().filter(|token| deepens(token)).count() > OPERATORS_MAX {
         return Ok(None);
     }
-    let parsed = Parser::new(&dialect)
-        .with_recursion_limit(DEPTH_MAX)
-        .with_tokens(tokens)
-        .parse_statements();
+    let parsed = Parser::new(&dialect).with_recursion_limit(DEPTH_MAX).with_tokens(tokens).parse_statements();
     let mut statement = match parsed {
         Ok(mut statements) if statements.len() == 1 => statements.remove(0),
         Ok(_) => return Ok(None),
@@ -149,7 +159,7 @@ pub(super) fn rewrite(sql: &str, facts: &Facts<'_>) -> Outcome<Option<Rewritten>
     if !is_about_catalog(&statement) {
         return Ok(None);
     }
-    let mut rewriter = Rewriter { facts, sets: Vec::new(), failed: None };
+    let mut rewriter = Rewriter { facts, sets: Vec::new(), depth: 0, failed: None };
     if let Statement::Query(query) = &mut statement {
         name_columns(query);
     }
@@ -160,74 +170,6 @@ pub(super) fn rewrite(sql: &str, facts: &Facts<'_>) -> Outcome<Option<Rewritten>
     match rewriter.failed {
         Some(error) => Err(error),
         None => Ok(Some(Rewritten { sql: statement.to_string(), sets: rewriter.sets })),
-    }
-}
-
-/// Whether it reads relations of the catalogue, or none at all and only calls functions about it.
-fn is_about_catalog(statement: &Statement) -> bool {
-    let mut own = HashSet::new();
-    collect_definitions(statement, &mut own);
-    let (mut about, mut other) = (false, false);
-    let _: ControlFlow<()> = visit_relations(statement, |name| {
-        let Some(ident) = last(name) else { return ControlFlow::Continue(()) };
-        let relation = folded(ident);
-        match schema(name).as_deref() {
-            Some("pg_catalog" | "information_schema") => about = true,
-            Some(_) => other = true,
-            None if own.contains(&relation) => {}
-            None if is_catalog_relation(&relation) || functions::is_known(&relation) => about = true,
-            // Functions in FROM, which read no table.
-            None if matches!(relation.as_str(), "unnest" | "generate_series" | "generate_subscripts") => {}
-            None => other = true,
-        }
-        ControlFlow::Continue(())
-    });
-    if about || other {
-        return about;
-    }
-    let _: ControlFlow<()> = visit_expressions(statement, |expr| {
-        about |= match expr {
-            Expr::Function(function) => last(&function.name).is_some_and(|name| {
-                let name = folded(name);
-                functions::is_known(&name) || OF_SESSION.contains(&name.as_str())
-            }),
-            Expr::Cast { data_type, .. } => naming_type(data_type).is_some(),
-            _ => false,
-        };
-        ControlFlow::Continue(())
-    });
-    about
-}
-
-/// Names that the statement defines itself.
-fn collect_definitions(statement: &Statement, names: &mut HashSet<String>) {
-    struct Definitions<'a>(&'a mut HashSet<String>);
-    impl sqlparser::ast::Visitor for Definitions<'_> {
-        type Break = ();
-        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-            let tables = query.with.iter().flat_map(|with| &with.cte_tables);
-            self.0.extend(tables.map(|table| folded(&table.alias.name)));
-            ControlFlow::Continue(())
-        }
-    }
-    let _ = sqlparser::ast::Visit::visit(statement, &mut Definitions(names));
-}
-
-/// Names the columns of the outermost selection that have no name, as PostgreSQL does: the engine would name them by their text.
-fn name_columns(query: &mut Query) {
-    let mut body = query.body.as_mut();
-    // Of a union, the first part's names are the result's.
-    while let SetExpr::SetOperation { left, .. } = body {
-        body = left.as_mut();
-    }
-    let SetExpr::Select(select) = body else { return };
-    for item in &mut select.projection {
-        if let SelectItem::UnnamedExpr(expr) = item {
-            if let Some(name) = column_name(expr) {
-                let alias = Ident::with_quote('"', name);
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
-            }
-        }
     }
 }
 
@@ -243,46 +185,8 @@ fn print_names(query: &mut Query) {
     }
 }
 
-/// PostgreSQL's name of an expression (`FigureColname`); `None`: it has one.
-fn column_name(expr: &Expr) -> Option<String> {
-    Some(match expr {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => return None,
-        Expr::Function(function) => last(&function.name).map_or_else(|| "?column?".into(), folded),
-        Expr::Cast { expr, data_type, .. } => match expr.as_ref() {
-            Expr::Identifier(ident) => folded(ident),
-            Expr::CompoundIdentifier(parts) => parts.last().map_or_else(|| "?column?".into(), folded),
-            inner => match column_name(inner).as_deref() {
-                Some("?column?") | None => match data_type {
-                    DataType::Custom(name, _) => last(name).map_or_else(|| "?column?".into(), folded),
-                    other => other.to_string().to_ascii_lowercase(),
-                },
-                Some(name) => name.to_owned(),
-            },
-        },
-        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => return column_name(inner),
-        Expr::Case { else_result, .. } => {
-            else_result.as_ref().and_then(|result| column_name(result)).filter(|name| name != "?column?").unwrap_or_else(|| "case".into())
-        }
-        Expr::Exists { .. } => "exists".into(),
-        Expr::Array(_) => "array".into(),
-        Expr::Subquery(query) => match query.body.as_ref() {
-            SetExpr::Select(select) => match select.projection.first() {
-                Some(SelectItem::UnnamedExpr(Expr::Identifier(ident))) => folded(ident),
-                Some(SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts))) => {
-                    parts.last().map_or_else(|| "?column?".into(), folded)
-                }
-                Some(SelectItem::UnnamedExpr(expr)) => column_name(expr)?,
-                Some(SelectItem::ExprWithAlias { alias, .. }) => folded(alias),
-                _ => "?column?".into(),
-            },
-            _ => "?column?".into(),
-        },
-        _ => "?column?".into(),
-    })
-}
-
 /// The naming type that a cast is to.
-fn naming_type(data_type: &DataType) -> Option<&'static str> {
+pub(super) fn naming_type(data_type: &DataType) -> Option<&'static str> {
     let name = match data_type {
         DataType::Custom(name, _) => folded(last(name)?),
         DataType::Regclass => "regclass".to_owned(),
@@ -293,12 +197,17 @@ fn naming_type(data_type: &DataType) -> Option<&'static str> {
 
 fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     let parts: Vec<Ident> = name.split('.').map(Ident::new).collect();
-    let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect();
+    let args =
+        arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect();
     Expr::Function(Function {
         name: parts.into(),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: Vec::new(),
+        }),
         filter: None,
         null_treatment: None,
         over: None,
@@ -356,6 +265,7 @@ fn called(expr: &Expr) -> Option<(String, &Expr)> {
 struct Rewriter<'a> {
     facts: &'a Facts<'a>,
     sets: Vec<(String, String)>,
+    depth: usize,
     failed: Option<WireError>,
 }
 
@@ -394,19 +304,23 @@ impl Rewriter<'_> {
     /// The first schema of the search path that is there, or else the first that a name without one would be found in.
     fn current_schema(&self) -> Expr {
         let path = self.facts.settings.get("search_path").unwrap_or_default();
-        let asked = path.split(',').map(|schema| schema.trim().trim_matches('"')).filter(|schema| !schema.is_empty());
+        let asked =
+            path.split(',').map(|schema| schema.trim().trim_matches('"')).filter(|schema| !schema.is_empty());
         let asked: Vec<_> = asked.map(|schema| text(schema).to_string()).collect();
-        let order = format!("coalesce(list_position([{}], name), 1000), name <> 'main', name", asked.join(", "));
+        let order =
+            format!("coalesce(list_position([{}], name), 1000), name <> 'main', name", asked.join(", "));
         let sql = format!(
             "(SELECT name FROM base.schemas WHERE name <> 'information_schema' ORDER BY {order} LIMIT 1)"
         );
-        let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(&sql).and_then(|mut parser| parser.parse_expr());
+        let parsed =
+            Parser::new(&PostgreSqlDialect {}).try_with_sql(&sql).and_then(|mut parser| parser.parse_expr());
         parsed.unwrap_or_else(|_| text("public"))
     }
 
     fn function(&mut self, function: &mut Function) -> Option<Expr> {
         let name = folded(last(&function.name)?);
-        let known_schema = matches!(schema(&function.name).as_deref(), None | Some("pg_catalog" | "information_schema"));
+        let known_schema =
+            matches!(schema(&function.name).as_deref(), None | Some("pg_catalog" | "information_schema"));
         if !known_schema {
             return None;
         }
@@ -452,8 +366,10 @@ impl Rewriter<'_> {
         }
         let (name, argument) = called(expr)?;
         let stem = NAMING_TYPES.iter().find(|naming| name.starts_with(**naming))?;
-        let to_text = matches!(data_type, DataType::Text | DataType::Varchar(_) | DataType::CharacterVarying(_))
-            || matches!(data_type, DataType::Custom(name, _) if last(name).is_some_and(|name| matches!(folded(name).as_str(), "text" | "name" | "varchar")));
+        let to_text = matches!(
+            data_type,
+            DataType::Text | DataType::Varchar(_) | DataType::CharacterVarying(_)
+        ) || matches!(data_type, DataType::Custom(name, _) if last(name).is_some_and(|name| matches!(folded(name).as_str(), "text" | "name" | "varchar")));
         match (name.ends_with("_in"), to_text) {
             // 'orders'::regclass::text: read and printed again.
             (true, true) => Some(call(&format!("pg.{stem}_out"), vec![expr.clone()])),
@@ -476,9 +392,8 @@ impl Rewriter<'_> {
         match data_type {
             DataType::Custom(name, _) => Some(match folded(last(name)?).as_str() {
                 "oid" | "xid" | "cid" => named("UINTEGER"),
-                "name" | "char" | "cstring" | "pg_node_tree" | "aclitem" | "text" | "bpchar" | "varchar" | "information_schema" | "sql_identifier" => {
-                    DataType::Text
-                }
+                "name" | "char" | "cstring" | "pg_node_tree" | "aclitem" | "text" | "bpchar" | "varchar"
+                | "information_schema" | "sql_identifier" => DataType::Text,
                 "int2" => named("SMALLINT"),
                 "int4" => named("INTEGER"),
                 "int8" => named("BIGINT"),
@@ -511,7 +426,11 @@ impl Rewriter<'_> {
             (BinaryOperator::PGRegexNotMatch, _) | (_, Some("!~")) => (true, false),
             (BinaryOperator::PGRegexNotIMatch, _) | (_, Some("!~*")) => (true, true),
             (_, Some("=")) => {
-                return Some(Expr::BinaryOp { left: left.clone().into(), op: BinaryOperator::Eq, right: right.clone().into() })
+                return Some(Expr::BinaryOp {
+                    left: left.clone().into(),
+                    op: BinaryOperator::Eq,
+                    right: right.clone().into(),
+                })
             }
             _ => return None,
         };
@@ -520,7 +439,11 @@ impl Rewriter<'_> {
             arguments.push(text("i"));
         }
         let matches = call("regexp_matches", arguments);
-        Some(if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(matches) } } else { matches })
+        Some(if negated {
+            Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(matches) }
+        } else {
+            matches
+        })
     }
 
     /// `'{a,b}'` where an array is meant.
@@ -549,7 +472,9 @@ impl Rewriter<'_> {
             return None;
         };
         let named = match (dots.last(), root) {
-            (Some(AccessExpr::Dot(Expr::Identifier(ident))), _) | (None, Expr::Identifier(ident)) => folded(ident),
+            (Some(AccessExpr::Dot(Expr::Identifier(ident))), _) | (None, Expr::Identifier(ident)) => {
+                folded(ident)
+            }
             (None, Expr::CompoundIdentifier(parts)) => folded(parts.last()?),
             _ => return None,
         };
@@ -599,17 +524,30 @@ impl VisitorMut for Rewriter<'_> {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_expr(&mut self, _: &mut Expr) -> ControlFlow<()> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            self.failed = Some(WireError::unsupported(format!("a statement nested deeper than {DEPTH_MAX}")));
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        self.depth -= 1;
         let changed = match expr {
             // pg_catalog.pg_class.oid
             Expr::CompoundIdentifier(parts)
-                if parts.len() > 2 && matches!(folded(&parts[0]).as_str(), "pg_catalog" | "information_schema") =>
+                if parts.len() > 2
+                    && matches!(folded(&parts[0]).as_str(), "pg_catalog" | "information_schema") =>
             {
                 parts.remove(0);
                 None
             }
             // Which relation a row is of is not kept.
-            Expr::CompoundIdentifier(parts) if parts.last().is_some_and(|part| folded(part) == "tableoid") => {
+            Expr::CompoundIdentifier(parts)
+                if parts.last().is_some_and(|part| folded(part) == "tableoid") =>
+            {
                 Some(number(0))
             }
             Expr::Identifier(ident) if folded(ident) == "tableoid" => Some(number(0)),

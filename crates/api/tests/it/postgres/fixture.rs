@@ -4,7 +4,7 @@ use std::{net::SocketAddr, process::Command, sync::Arc, time::Duration};
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
 use millstream_api::{
-    host::{Applied, Host, Model},
+    host::{Applied, Endpoints, Host, Model},
     postgres::{self, catalog::Contents, Config, Server},
 };
 use millstream_core::{
@@ -125,7 +125,8 @@ fn opened(columns: &[ColumnSpec], rows: &[Vec<Option<&str>>], operation: &str, l
     batch.push(("operation_type".into(), Arc::new(StringArray::from(vec![operation; count]))));
     batch.push(("_lsn".into(), Arc::new(UInt64Array::from(vec![lsn; count]))));
     batch.push(("_seq".into(), Arc::new(UInt64Array::from_iter_values(0..count as u64))));
-    RecordBatch::try_from_iter_with_nullable(batch.into_iter().map(|(name, array)| (name, array, true))).unwrap()
+    RecordBatch::try_from_iter_with_nullable(batch.into_iter().map(|(name, array)| (name, array, true)))
+        .unwrap()
 }
 
 /// Versions of orders that close, by key.
@@ -168,6 +169,14 @@ impl Host for FixtureHost {
 
     fn applied(&self) -> Applied {
         Applied::default()
+    }
+
+    fn endpoints(&self) -> Arc<Endpoints> {
+        Arc::default()
+    }
+
+    fn is_ready(&self) -> bool {
+        true
     }
 
     fn reader(&self) -> Result<Box<dyn WarehouseReader>> {
@@ -228,7 +237,13 @@ impl Fixture {
                 (&everything, open(opened(&every_columns, &one, "SNAPSHOT", 10))),
             ],
         );
-        let changed = vec![vec![Some("2"), Some("bob"), Some("7.25"), Some("2026-01-02 08:00:00.123456+00"), Some("t")]];
+        let changed = vec![vec![
+            Some("2"),
+            Some("bob"),
+            Some("7.25"),
+            Some("2026-01-02 08:00:00.123456+00"),
+            Some("t"),
+        ]];
         let update = RowGroup {
             close: Some(closed(&["2"], 20)),
             open: Some(opened(&orders_columns, &changed, "UPDATE", 20)),

@@ -101,7 +101,9 @@ impl Raw {
         let heard = self.query(sql);
         match heard.iter().find(|(letter, _)| *letter == b'E') {
             Some((_, body)) => Err(field(body, b'C')),
-            None => Ok(heard.iter().filter(|(letter, _)| *letter == b'D').map(|(_, body)| row(body)).collect()),
+            None => {
+                Ok(heard.iter().filter(|(letter, _)| *letter == b'D').map(|(_, body)| row(body)).collect())
+            }
         }
     }
 

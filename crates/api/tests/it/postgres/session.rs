@@ -281,7 +281,9 @@ fn no_bytes_bring_the_server_down_or_hold_it_up() {
 fn a_statement_as_deep_as_it_is_long_is_refused_and_no_more() {
     let fixture = Fixture::new();
     let mut raw = Raw::connect(fixture.address());
-    for (open, close, count) in [("(", ")", 20_000), ("1+", "", 20_000), ("NOT ", "", 20_000), ("1+", "", 990)] {
+    for (open, close, count) in
+        [("(", ")", 20_000), ("1+", "", 20_000), ("NOT ", "", 20_000), ("1+", "", 990)]
+    {
         let deep = format!("{}1{}", open.repeat(count), close.repeat(count));
         for statement in [format!("SELECT {deep} FROM pg_class"), format!("SELECT {deep}")] {
             let _ = raw.rows(&statement);
