@@ -165,7 +165,7 @@ export function Grid(props: GridProps) {
       >
         <div className="grid-inner" style={{ width: widths.total }}>
           <div className="grid-head" role="row" tabIndex={-1} aria-rowindex={1}>
-            <span className="grid-gutter" />
+            <span className="grid-gutter" role="columnheader" tabIndex={-1} aria-label="Row" />
             {columns.map((one, at) => {
               const sorted = order?.column === one.name ? (order.descending ? 'descending' : 'ascending') : undefined;
               const width = widths.of[at] ?? 0;

@@ -57,7 +57,7 @@ export const GridRow = memo(function GridRow(props: GridRowProps) {
       aria-selected={selected}
       className={`grid-row ${index % 2 ? 'odd' : ''}`}
     >
-      <span className="grid-gutter">
+      <span className="grid-gutter" role="rowheader" tabIndex={-1}>
         {address ? (
           <Link to={address} tabIndex={-1} aria-label={`Open row ${number}`}>
             {number}

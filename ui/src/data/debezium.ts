@@ -5,22 +5,61 @@ import { Exact, isObject, type Json, parseLossless, printFlat } from './lossless
 
 export type Operation = 'insert' | 'update' | 'delete' | 'other';
 
-export interface ChangeEvent {
-  /** Unique within a page, in order of arrival. */
-  id: number;
-  operation: Operation;
+type Row = { [name: string]: Json } | null;
+
+/**
+ * One event. Thousands come a second and few are looked at, so what lists and filters need is read at once with the browser's own parser,
+ * and the values, which must be exact, when they are asked for.
+ */
+export class ChangeEvent {
+  /** Unique within a page. */
+  readonly id: number;
+  readonly operation: Operation;
   /** What Debezium calls it: c, u, d, t, m, r. */
-  op: string;
-  schema: string;
-  table: string;
-  lsn: string;
-  transaction: string;
+  readonly op: string;
+  readonly schema: string;
+  readonly table: string;
+  readonly lsn: string;
+  readonly transaction: string;
   /** Its place in the transaction; with the transaction it is the event's identity. */
-  order: string;
-  committedMs: number;
-  before: { [name: string]: Json } | null;
-  after: { [name: string]: Json } | null;
-  whole: Json;
+  readonly order: string;
+  readonly committedMs: number;
+  readonly #text: string;
+  #whole: Json | undefined;
+
+  constructor(id: number, text: string, envelope: Envelope) {
+    const { source, transaction, op } = envelope;
+    this.id = id;
+    this.#text = text;
+    this.op = String(op ?? '');
+    this.operation = operationOf(this.op);
+    this.schema = String(source.schema ?? '');
+    this.table = String(source.table ?? '');
+    // Exact up to 8 PB of WAL, and PostgreSQL's own tools count no further.
+    this.lsn = String(source.lsn ?? '');
+    this.transaction = String(transaction?.id ?? source.txId ?? '');
+    this.order = String(transaction?.total_order ?? '');
+    this.committedMs = Number(source.ts_ms);
+  }
+
+  get whole(): Json {
+    this.#whole ??= parseLossless(this.#text);
+    return this.#whole;
+  }
+
+  get before(): Row {
+    return isObject(this.whole) && isObject(this.whole.before) ? this.whole.before : null;
+  }
+
+  get after(): Row {
+    return isObject(this.whole) && isObject(this.whole.after) ? this.whole.after : null;
+  }
+}
+
+interface Envelope {
+  op?: unknown;
+  source: { schema?: unknown; table?: unknown; lsn?: unknown; txId?: unknown; ts_ms?: unknown };
+  transaction?: { id?: unknown; total_order?: unknown } | null;
 }
 
 export function operationOf(name: string): Operation {
@@ -50,39 +89,19 @@ export const OPERATION_NAMES: Record<string, string> = {
   r: 'snapshot',
 };
 
-function textAt(value: Json | undefined): string {
-  return value === undefined || value === null ? '' : printFlat(value);
-}
-
 /** Reads one event; null where it is not one. */
 export function parseEvent(text: string, id: number): ChangeEvent | null {
-  let whole: Json;
   try {
-    whole = parseLossless(text);
+    const envelope = JSON.parse(text) as Partial<Envelope> | null;
+    if (envelope === null || typeof envelope.source !== 'object' || envelope.source === null) return null;
+    return new ChangeEvent(id, text, envelope as Envelope);
   } catch {
     return null;
   }
-  return readEvent(whole, id);
 }
 
-export function readEvent(whole: Json, id: number): ChangeEvent | null {
-  if (!isObject(whole) || !isObject(whole.source)) return null;
-  const source = whole.source;
-  const op = textAt(whole.op);
-  return {
-    id,
-    op,
-    operation: operationOf(op),
-    schema: textAt(source.schema),
-    table: textAt(source.table),
-    lsn: textAt(source.lsn),
-    transaction: isObject(whole.transaction) ? textAt(whole.transaction.id) : textAt(source.txId),
-    order: isObject(whole.transaction) ? textAt(whole.transaction.total_order) : '',
-    committedMs: Number(textAt(source.ts_ms)),
-    before: isObject(whole.before) ? whole.before : null,
-    after: isObject(whole.after) ? whole.after : null,
-    whole,
-  };
+function textAt(value: Json | undefined): string {
+  return value === undefined || value === null ? '' : printFlat(value);
 }
 
 const DAY_MS = 86_400_000;

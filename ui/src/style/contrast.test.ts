@@ -29,7 +29,7 @@ const GROUNDS = ['ground', 'surface', 'sunken', 'accent-soft'];
 const PAIRS: [string, string[]][] = [
   ['text', [...GROUNDS, 'amber-soft', 'red-soft', 'earth', 'update-soft']],
   ['text-quiet', [...GROUNDS, 'earth', 'update-soft']],
-  ['text-faint', ['ground', 'surface', 'sunken']],
+  ['text-faint', [...GROUNDS, 'update-soft']],
   ['accent', GROUNDS],
   ['on-accent', ['accent', 'accent-strong']],
   ['amber', ['ground', 'surface', 'amber-soft']],

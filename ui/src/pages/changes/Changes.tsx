@@ -213,10 +213,11 @@ export default function Changes() {
           ) : null}
           <div style={{ height, position: 'relative' }}>
             <div className="tail-rows" style={{ transform: `translateY(${offset}px)` }}>
-              {shown.slice(first, first + count).map((one) => (
+              {shown.slice(first, first + count).map((one, slot) => (
                 // biome-ignore lint/a11y/useKeyWithClickEvents: the list has the keys
                 <div
-                  key={one.id}
+                  // biome-ignore lint/suspicious/noArrayIndexKey: a flood passes through the same few elements, and none is made anew
+                  key={slot}
                   id={`event-${one.id}`}
                   role="option"
                   tabIndex={-1}

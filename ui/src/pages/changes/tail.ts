@@ -2,8 +2,8 @@
 
 import { useEffect, useRef, useState } from 'react';
 import { ask, type Problem, problemOf, withQuery } from '../../api/client';
-import { type ChangeEvent, parseEvent, readEvent } from '../../data/debezium';
-import { isObject, type Json, parseLossless } from '../../data/lossless';
+import { type ChangeEvent, parseEvent } from '../../data/debezium';
+import { isObject, type Json, parseLossless, printLossless } from '../../data/lossless';
 
 /** What a person can look through; older events are in the log. */
 export const EVENTS_MAX = 5000;
@@ -77,7 +77,7 @@ export function useTail(table: string, paused: boolean): Tail {
           if (abort.signal.aborted) return;
           const asked = found.flatMap((event) => {
             past -= 1;
-            return readEvent(event, past) ?? [];
+            return parseEvent(printLossless(event), past) ?? [];
           });
           setTail((before) => ({ ...before, problem: undefined, events: merge(before.events, asked, mark) }));
         },

@@ -180,7 +180,8 @@ export function Drawing({ layout, chosen, near, onChoose }: DrawingProps) {
                 <rect width={node.width} height={NODE_HEIGHT} rx={3} />
                 <rect className="map-band" width={5} height={NODE_HEIGHT} rx={2} />
                 {named ? (
-                  <text x={14} y={18}>
+                  // biome-ignore lint/a11y/noAriaHiddenOnFocusable: not focusable itself; its whole name is the node’s label
+                  <text x={14} y={18} aria-hidden="true">
                     {node.label.length > LETTERS_MAX ? `${node.label.slice(0, LETTERS_MAX - 1)}…` : node.label}
                   </text>
                 ) : null}

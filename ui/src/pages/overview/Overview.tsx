@@ -4,7 +4,7 @@ import type { ReactNode } from 'react';
 import type { Dashboard, Endpoint, Sample, Status, Table } from '../../api/contract';
 import { useLive } from '../../api/live';
 import { useJson } from '../../api/resource';
-import { changesAddress } from '../../app/addresses';
+import { changesAddress, tableAddress } from '../../app/addresses';
 import { useNow } from '../../app/clock';
 import { Command, Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { Link } from '../../app/router';
@@ -215,8 +215,9 @@ function Multiples({ samples, troubles }: { samples: readonly Sample[]; troubles
   );
 }
 
-function TablesBrief({ status }: { status: Status }) {
+function TablesBrief({ status, tables }: { status: Status; tables: Table[] }) {
   const now = useNow();
+  const places = new Map(tables.map(({ name, warehouse }) => [name, tableAddress(warehouse.schema, warehouse.name)]));
   return (
     <section className="live">
       <h2 className="section-name">Tables</h2>
@@ -238,7 +239,7 @@ function TablesBrief({ status }: { status: Status }) {
             {status.tables.map((table) => (
               <tr key={table.name}>
                 <td>
-                  <Link to={`/tables/${table.warehouse_name.replace('.', '/')}`} className="data">
+                  <Link to={places.get(table.name) ?? '/tables'} className="data">
                     {table.name}
                   </Link>
                 </td>
@@ -299,7 +300,7 @@ export function Overview() {
         )}
       </section>
       <Multiples samples={samples} troubles={troubles} />
-      {status.data && status.data.tables.length > 0 ? <TablesBrief status={status.data} /> : null}
+      {status.data && status.data.tables.length > 0 ? <TablesBrief status={status.data} tables={tables} /> : null}
       {status.data && status.data.tables.length === 0 ? (
         <Empty title="No table is replicated yet.">
           source.postgres.tables in millstream.yml chooses them; <Command text="millstream plan" /> says what it
