@@ -80,12 +80,12 @@ export async function postJson<T>(path: string, body: unknown, signal?: AbortSig
   return (await response.json()) as T;
 }
 
-/** A path with parameters; those that are null, undefined or empty are left out. */
+/** A path with parameters, added to those that it may have; those that are null, undefined or empty are left out. */
 export function withQuery(path: string, query: Iterable<[string, string | number | null | undefined]>): string {
   const parameters = new URLSearchParams();
   for (const [name, value] of query) {
     if (value !== null && value !== undefined && value !== '') parameters.append(name, String(value));
   }
   const text = parameters.toString();
-  return text === '' ? path : `${path}?${text}`;
+  return text === '' ? path : `${path}${path.includes('?') ? '&' : '?'}${text}`;
 }

@@ -204,8 +204,8 @@ export function Picture({ flow, logBytes, logBytesMax, troubles, served }: Pictu
                 {printRate(flow.rows)} rows/s
               </text>
               {gates.map((gate) => (
-                <text key={gate.name} x={gate.x} y={tail - of(52)} textAnchor="middle">
-                  {column > 250 ? `${gate.count} ${gate.name}` : gate.count}
+                <text key={gate.name} className="picture-small" x={gate.x} y={tail - of(52)} textAnchor="middle">
+                  {column > 228 ? `${gate.count} ${gate.name}` : gate.count}
                 </text>
               ))}
             </g>

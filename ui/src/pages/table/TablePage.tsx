@@ -10,7 +10,7 @@ import { Command, Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { go, Link, setQuery, usePlace } from '../../app/router';
 import { Page } from '../../app/Shell';
 import { StateMark } from '../../app/StateMark';
-import { useStatus } from '../../app/status';
+import { useHistorySince, useStatus } from '../../app/status';
 import { AsOf } from '../../data/AsOf';
 import { quoteName } from '../../data/copying';
 import { Export } from '../../data/Export';
@@ -73,7 +73,9 @@ function RowsTab({
 
   return (
     <>
-      {table?.history !== false || question.asOf ? <AsOf value={question.asOf} since={since} /> : null}
+      {table?.kind === 'view' || table?.history !== false || question.asOf ? (
+        <AsOf value={question.asOf} since={since} />
+      ) : null}
       <div className="row table-tools">
         <div className="grow">
           <Filters columns={names ?? table?.columns ?? []} filters={question.filters} field={field} onChange={filter} />
@@ -148,6 +150,8 @@ export default function TablePage({ schema, name }: { schema: string; name: stri
   const status = useStatus().data;
   const { query } = usePlace();
   const table = tables.data?.find(({ warehouse }) => warehouse.schema === schema && warehouse.name === name);
+  // A view is as old as the oldest table that it may read.
+  const oldest = useHistorySince();
   const state = table && status?.tables.find((one) => one.name === table.name);
   const tab = query.get('tab') === 'schema' ? 'schema' : 'rows';
   const full = `${schema}.${name}`;
@@ -202,7 +206,13 @@ export default function TablePage({ schema, name }: { schema: string; name: stri
             ))}
           </div>
           {tab === 'rows' ? (
-            <RowsTab key={full} table={table} schema={schema} name={name} since={state?.history_since ?? null} />
+            <RowsTab
+              key={full}
+              table={table}
+              schema={schema}
+              name={name}
+              since={view ? oldest : (state?.history_since ?? null)}
+            />
           ) : (
             <SchemaTab table={table} status={state} />
           )}
