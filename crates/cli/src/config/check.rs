@@ -243,10 +243,7 @@ fn is_route(text: &str) -> bool {
 
 /// Whether only this machine can reach it.
 fn is_loopback(text: &str) -> bool {
-    match text.parse::<std::net::SocketAddr>() {
-        Ok(address) => address.ip().is_loopback(),
-        Err(_) => text.strip_prefix("localhost:").is_some_and(|port| port.parse::<u16>().is_ok()),
-    }
+    text.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_loopback())
 }
 
 fn value(scalar: Scalar, text: &str, quoted: bool, node: &Node, path: &str) -> Option<Problem> {

@@ -66,7 +66,7 @@ fn of_scalar(scalar: Scalar) -> Value {
         Scalar::ColumnType => pattern(
             r"(boolean|smallint|integer|bigint|uinteger|real|double|text|json|blob|date|time|timestamp|timestamptz|interval|uuid|decimal\([0-9]+ *(, *[0-9]+ *)?\))(\[\])*",
         ),
-        Scalar::Address => pattern(r"(127[.][0-9.]+|\[::1\]|localhost):[0-9]{1,5}"),
+        Scalar::Address => pattern(r"(127[.][0-9.]+|\[::1\]):[0-9]{1,5}"),
         Scalar::Number => json!({"type": ["number", "string"]}),
         Scalar::Route => pattern(r"(/[A-Za-z0-9_.~-]+)+"),
         Scalar::Instant => pattern(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].+)?"),

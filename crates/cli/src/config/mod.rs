@@ -15,6 +15,7 @@ pub mod units;
 mod variables;
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -57,6 +58,8 @@ pub struct Project {
     pub api: PathBuf,
     /// Where HTTP is served; `None`: nowhere.
     pub serve_http: Option<String>,
+    /// Where PostgreSQL's clients are served; `None`: nowhere.
+    pub serve_postgres: Option<SocketAddr>,
 }
 
 /// `source.postgres`.
@@ -186,6 +189,7 @@ impl Project {
             models: path_at(&["models", "path"], ".").join("models"),
             api: path_at(&["api", "path"], "api"),
             serve_http: text_at(root, &["serve", "http"]).map(str::to_owned),
+            serve_postgres: text_at(root, &["serve", "postgres"]).and_then(|text| text.parse().ok()),
         }
     }
 

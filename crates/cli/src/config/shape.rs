@@ -136,11 +136,18 @@ const API: Shape = Shape::Map(&[
     ),
 ]);
 
-const SERVE: Shape = Shape::Map(&[key(
-    "http",
-    Shape::Scalar(Scalar::Address),
-    "Address of the HTTP server: endpoints, tables, metrics. Port 0: any free one, printed. Absent: not served.",
-)]);
+const SERVE: Shape = Shape::Map(&[
+    key(
+        "http",
+        Shape::Scalar(Scalar::Address),
+        "Address of the HTTP server: endpoints, tables, metrics. Port 0: any free one, printed. Absent: not served.",
+    ),
+    key(
+        "postgres",
+        Shape::Scalar(Scalar::Address),
+        "Address for PostgreSQL's clients: the warehouse, read-only. Port 0: any free one, printed. Absent: not served.",
+    ),
+]);
 
 /// The head of an endpoint's file.
 pub(super) static ENDPOINT: Shape = Shape::Map(&[
@@ -309,7 +316,6 @@ pub(super) static PLANNED: &[Planned] = &[
     Planned { parent: "api", name: "roles" },
     Planned { parent: "api", name: "cors" },
     Planned { parent: "api", name: "limits" },
-    Planned { parent: "serve", name: "postgres" },
     Planned { parent: "", name: "alerts" },
     Planned { parent: "log", name: "kafka" },
     Planned { parent: "warehouse", name: "clickhouse" },

@@ -1,6 +1,9 @@
 //! Answers requests with whatever of the project is open: all of it in a running instance, its files otherwise.
 
-use std::sync::{atomic::Ordering, Arc, Mutex, OnceLock, PoisonError};
+use std::{
+    net::SocketAddr,
+    sync::{atomic::Ordering, Arc, Mutex, OnceLock, PoisonError},
+};
 
 use millstream_core::{TableId, TableName};
 use millstream_log::EmbeddedLog;
@@ -101,9 +104,19 @@ impl Desk {
         Ok(opened.doing("opening the warehouse")?.0)
     }
 
+    /// The project's name.
+    pub(crate) fn project_name(&self) -> &str {
+        &self.project.name
+    }
+
     /// Where the project says that HTTP is served.
     pub(crate) fn http_address(&self) -> Option<&str> {
         self.project.serve_http.as_deref()
+    }
+
+    /// Where the project says that PostgreSQL's clients are served.
+    pub(crate) fn postgres_address(&self) -> Option<SocketAddr> {
+        self.project.serve_postgres
     }
 
     pub(crate) fn put_warehouse(&self, handle: DuckHandle) {

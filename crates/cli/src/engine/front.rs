@@ -11,12 +11,16 @@ use std::{
     time::SystemTime,
 };
 
-use millstream_api::host::{Applied, Endpoints, Host, Model};
+use millstream_api::{
+    host::{Applied, Endpoints, Host, Model},
+    postgres::catalog::{Contents, OpenCatalog, Readers},
+};
 use millstream_core::{
     log::Result,
     warehouse::{TableState, WarehouseReader},
     Diagnostic, Exit,
 };
+use millstream_warehouse::InMemory;
 
 use super::{desk::Desk, models, report};
 use crate::{
@@ -60,6 +64,15 @@ impl Diagnostic for Reported {
             .find(|exit| *exit as u8 == self.0.exit)
             .unwrap_or(Exit::Wrong)
     }
+}
+
+/// Makes the engine that questions about the catalogue are asked of.
+pub(crate) fn open_catalog() -> OpenCatalog {
+    Arc::new(|contents: Contents| {
+        let engine = InMemory::open(&contents.before, &contents.tables, &contents.after)?;
+        let readers: Readers = Box::new(move || engine.reader());
+        Ok(readers)
+    })
 }
 
 /// The files of the endpoints, and when each was written.

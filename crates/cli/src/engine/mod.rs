@@ -29,7 +29,7 @@ mod verify;
 mod warehouse_file;
 
 pub(crate) use desk::Desk;
-pub(crate) use front::Front;
+pub(crate) use front::{open_catalog, Front};
 pub(crate) use models::{keep_models, model_files};
 pub(crate) use open::check_room;
 pub(crate) use provision::{check_source, SLOT_IN_USE};

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use millstream_api::http::Server as HttpServer;
+use millstream_api::{
+    http::Server as HttpServer,
+    postgres::{self, Server as PostgresServer},
+};
 use millstream_source::{catalog::relation::Doubt, SourceEvent, TableChange};
 
 use super::ask;
@@ -50,7 +53,7 @@ pub(super) fn run(global: &Global, output: &Output, until_caught_up: bool) -> Ou
             return Err(ProgramError::OwnedByAnother { data, pid }.into());
         }
     };
-    let up = Up { output, signals, until_caught_up, address: OnceCell::new() };
+    let up = Up { output, signals, until_caught_up, http: OnceCell::new(), postgres: OnceCell::new() };
     let ended = up.run(project);
     drop(lock);
     match (ended, up.signals.exit()) {
@@ -64,8 +67,9 @@ struct Up<'a> {
     output: &'a Output,
     signals: Signals,
     until_caught_up: bool,
-    /// Where HTTP is served: the same again where the warehouse has to be opened again.
-    address: OnceCell<SocketAddr>,
+    /// Where is served: the same again where the warehouse has to be opened again.
+    http: OnceCell<SocketAddr>,
+    postgres: OnceCell<SocketAddr>,
 }
 
 impl Up<'_> {
@@ -99,6 +103,7 @@ impl Up<'_> {
         let server = serve(&data, desk.clone())?;
         let front = Front::new(desk.clone());
         let http = self.serve_http(&desk, &front)?;
+        let postgres = self.serve_postgres(&desk, &front)?;
         self.output.note(&format!("{} starting", self.output.paint(Style::Bold, &name)));
         let session = Session::start(&desk, Rebuild::Allowed, &mut |told| match told {
             Told::Note(text) => self.output.warn(&text),
@@ -128,6 +133,9 @@ impl Up<'_> {
         }
         // Whoever still asks is answered or cancelled before the project is somebody else's.
         drop(http);
+        if let Some(postgres) = postgres {
+            postgres.stop();
+        }
         close(server);
         if self.signals.exit().is_some() {
             self.output.note("stopped");
@@ -138,10 +146,22 @@ impl Up<'_> {
     /// Serves HTTP where the project says so.
     fn serve_http(&self, desk: &Desk, front: &Arc<Front>) -> Result<Option<HttpServer>, Failure> {
         let Some(address) = desk.http_address().filter(|_| !self.until_caught_up) else { return Ok(None) };
-        let address = self.address.get().map_or_else(|| address.to_owned(), SocketAddr::to_string);
+        let address = self.http.get().map_or_else(|| address.to_owned(), SocketAddr::to_string);
         let server = HttpServer::start(&address, front.clone())?;
         // Only the first attempt chooses.
-        let _ = self.address.set(server.address());
+        let _ = self.http.set(server.address());
+        Ok(Some(server))
+    }
+
+    /// Serves PostgreSQL's clients where the project says so.
+    fn serve_postgres(&self, desk: &Desk, front: &Arc<Front>) -> Result<Option<PostgresServer>, Failure> {
+        let Some(address) = desk.postgres_address().filter(|_| !self.until_caught_up) else {
+            return Ok(None);
+        };
+        let address = self.postgres.get().copied().unwrap_or(address);
+        let server = postgres::serve(postgres::Config::new(address), front.clone(), engine::open_catalog())?;
+        // Only the first attempt chooses.
+        let _ = self.postgres.set(server.address());
         Ok(Some(server))
     }
 
@@ -164,9 +184,15 @@ impl Up<'_> {
             "{}: changes are applied as they come; `millstream status` tells more, Ctrl-C stops",
             self.output.paint(Style::Good, "streaming")
         ));
-        if let Some(address) = self.address.get() {
+        if let Some(address) = self.http.get() {
             self.output
                 .note(&format!("http://{address}/docs: the API; /metrics, /live and /ready beside it"));
+        }
+        if let Some(address) = self.postgres.get() {
+            let name = desk.project_name();
+            self.output.note(&format!(
+                "postgres://{address}/{name}: the warehouse for PostgreSQL's clients, read-only"
+            ));
         }
         self.watch(desk, session, front, &mut models)
     }

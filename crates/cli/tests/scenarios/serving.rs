@@ -37,7 +37,8 @@ impl Served {
         let project = Project::with_source(&cluster.url(), "tables: [\"shop.*\"]");
         let path = project.directory().join("millstream.yml");
         let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, format!("{text}serve: {{http: \"127.0.0.1:0\"}}\n")).unwrap();
+        fs::write(&path, format!("{text}serve: {{http: \"127.0.0.1:0\", postgres: \"127.0.0.1:0\"}}\n"))
+            .unwrap();
         for (name, sql) in [
             ("orders", ORDERS),
             ("quiet", "SELECT count(*) AS n FROM shop.quiet"),
@@ -233,6 +234,39 @@ fn tables_are_read_by_filters_and_nothing_else_is() {
         "/tables/shop/orders?select=id,(select%201)",
     ] {
         assert_eq!(served.get(path).status, 400, "{path}: {:?}", served.get(path));
+    }
+    stop(served.process);
+}
+
+#[test]
+fn psql_reads_the_warehouse_and_can_not_write_it() {
+    let served = Served::start();
+    let line = served.process.wait_for_line("postgres://", SEEN_WAIT_MAX).unwrap();
+    let url = line
+        .split_whitespace()
+        .find(|word| word.starts_with("postgres://"))
+        .unwrap()
+        .trim_end_matches(':')
+        .to_owned();
+    let psql = |sql: &str| {
+        let program = served.cluster.bin_dir().join("psql");
+        let output =
+            std::process::Command::new(program).args(["-XqAt", "-d", &url, "-c", sql]).output().unwrap();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    assert_eq!(psql("SELECT id, total FROM shop.orders WHERE id > 18 ORDER BY id").1, "19|28.50\n20|30.00\n");
+    assert!(psql("\\dt shop.*").1.contains("shop|orders|table"), "{:?}", psql("\\dt shop.*"));
+    served.change("INSERT INTO shop.orders VALUES (21, 'NEW', 1)");
+    assert_eq!(psql("SELECT count(*) FROM shop.orders").1, "21\n");
+    for sql in
+        ["DELETE FROM shop.orders", "SELECT * FROM read_csv('/etc/passwd')", "COPY shop.orders TO '/tmp/x'"]
+    {
+        let (good, _, error) = psql(sql);
+        assert!(!good && error.contains("ERROR"), "{sql}: {error}");
     }
     stop(served.process);
 }
