@@ -17,6 +17,12 @@ pub enum WireError {
         /// The system's words.
         source: io::Error,
     },
+    /// The address can be reached from elsewhere, and nobody is asked for a password.
+    #[error("PostgreSQL clients are served on loopback only, not on {address}")]
+    NotLoopback {
+        /// Which.
+        address: SocketAddr,
+    },
     /// A client asks for another database than the project.
     #[error("database \"{name}\" does not exist")]
     NoSuchDatabase {
@@ -168,6 +174,7 @@ impl Diagnostic for WireError {
     fn code(&self) -> &'static str {
         match self {
             WireError::Listen { .. } => "MS7401",
+            WireError::NotLoopback { .. } => "MS7423",
             WireError::NoSuchDatabase { .. } => "MS7402",
             WireError::TooManyConnections { .. } => "MS7403",
             WireError::Protocol { .. } | WireError::ParameterCount { .. } => "MS7404",
@@ -212,6 +219,10 @@ impl Diagnostic for WireError {
             WireError::Listen { .. } => {
                 "Choose another address under serve.postgres; port 0 takes any free one.".into()
             }
+            WireError::NotLoopback { .. } => {
+                "Listen on 127.0.0.1, and let a proxy that asks for passwords or an SSH tunnel lead there."
+                    .into()
+            }
             WireError::NoSuchDatabase { project, .. } => {
                 format!("The database is called like the project: connect to \"{project}\".")
             }
@@ -241,6 +252,7 @@ impl Diagnostic for WireError {
     fn exit(&self) -> Exit {
         match self {
             WireError::Listen { .. } => Exit::Unreachable,
+            WireError::NotLoopback { .. } => Exit::Usage,
             _ => Exit::Wrong,
         }
     }
@@ -287,7 +299,7 @@ impl WireError {
             WireError::Idle { in_transaction: false } => "57P05",
             WireError::Stopping => "57P01",
             WireError::Broken(_) => "08006",
-            WireError::Listen { .. } | WireError::Catalog { .. } => "XX000",
+            WireError::Listen { .. } | WireError::NotLoopback { .. } | WireError::Catalog { .. } => "XX000",
             WireError::Warehouse(error) => of_warehouse(error.as_ref()),
         }
     }

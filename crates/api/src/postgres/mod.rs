@@ -25,7 +25,7 @@ mod wire;
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         atomic::{AtomicBool, Ordering},
         Arc,
@@ -103,8 +103,11 @@ pub struct Server {
 /// Listens for PostgreSQL clients. `open_catalog` makes the engine that the catalogue's questions are asked of.
 ///
 /// # Errors
-/// `MS7401`: the address can't be listened on.
+/// `MS7401`: the address can't be listened on. `MS7423`: it is not on loopback, and there are no passwords yet.
 pub fn serve(config: Config, host: Arc<dyn Host>, open_catalog: OpenCatalog) -> Result<Server, WireError> {
+    if !config.address.ip().is_loopback() {
+        return Err(WireError::NotLoopback { address: config.address });
+    }
     let failed = |source: io::Error| WireError::Listen { address: config.address, source };
     let listener = TcpListener::bind(config.address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -184,11 +187,7 @@ impl Server {
         }
         self.shared.clients.close_all(Shutdown::Read);
         // The listener waits in accept(): a connection of our own wakes it.
-        let mut knock = self.address;
-        if knock.ip().is_unspecified() {
-            knock.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        }
-        drop(TcpStream::connect_timeout(&knock, STOP_MAX));
+        drop(TcpStream::connect_timeout(&self.address, STOP_MAX));
         for thread in self.threads.drain(..) {
             drop(thread.join());
         }

@@ -148,6 +148,13 @@ const FUNCTIONS: &[(&str, Forms)] = &[
     ("pg_typeof", &[("_value", "lower(typeof(_value))")]),
     ("current_setting", &[("_name", "(SELECT q_s.setting FROM pg.pg_settings q_s WHERE lower(q_s.name) = lower(_name))")]),
     ("array_remove", &[("_list, _item", "list_filter(_list, lambda _x: _x IS DISTINCT FROM _item)")]),
+    (
+        "parse_ident",
+        &[(
+            "_name",
+            "list_transform(regexp_extract_all(_name, '\"[^\"]*\"|[^.]+'), lambda _x: CASE WHEN _x LIKE '\"%' THEN trim(_x, '\"') ELSE lower(_x) END)",
+        )],
+    ),
     ("getdatabaseencoding", &[("", "'UTF8'")]),
     ("inet_server_addr", &[("", "NULL::VARCHAR")]),
     ("inet_server_port", &[("", "NULL::INTEGER")]),

@@ -10,8 +10,8 @@ use sqlparser::{
     ast::{
         AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
         FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, SelectItem,
-        SetExpr, Statement, Subscript, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut,
-        VisitorMut,
+        SetExpr, Statement, Subscript, TableAliasColumnDef, TableFactor, TableFunctionArgs, UnaryOperator,
+        Value, VisitMut, VisitorMut,
     },
     dialect::PostgreSqlDialect,
     keywords::Keyword,
@@ -93,6 +93,9 @@ const RENAMED: [(&str, &str); 9] = [
     ("jsonb_build_object", "json_object"),
     ("row_to_json", "to_json"),
 ];
+
+/// Functions that clients call in FROM and that give one value.
+const ONE_VALUE: [&str; 2] = ["parse_ident", "string_to_array"];
 
 /// Types whose values are the numbers of things and that read and print their names.
 const NAMING_TYPES: [&str; 5] = ["regclass", "regtype", "regnamespace", "regrole", "regproc"];
@@ -260,6 +263,21 @@ fn called(expr: &Expr) -> Option<(String, &Expr)> {
         }
         _ => None,
     }
+}
+
+/// A function in FROM that gives one value is a row of it in PostgreSQL; the engine only has functions there that give rows.
+fn one_row(name: &mut ObjectName, args: &mut TableFunctionArgs) {
+    let scalar = last(name).map(folded).filter(|name| ONE_VALUE.contains(&name.as_str()));
+    let Some(scalar) = scalar else { return };
+    let arguments = std::mem::take(&mut args.args);
+    let expressions = arguments.into_iter().filter_map(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
+    });
+    let scalar = if functions::is_known(&scalar) { format!("pg.{scalar}") } else { scalar };
+    let list = call("list_value", vec![call(&scalar, expressions.collect())]);
+    *name = vec![Ident::new("unnest")].into();
+    args.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(list))];
 }
 
 struct Rewriter<'a> {
@@ -506,6 +524,9 @@ impl VisitorMut for Rewriter<'_> {
                 alias.columns.push(TableAliasColumnDef::from_name(alias.name.value.clone()));
             }
         }
+        if let TableFactor::Table { name, args: Some(args), .. } = factor {
+            one_row(name, args);
+        }
         let TableFactor::Table { name, args, .. } = factor else { return ControlFlow::Continue(()) };
         let Some(ident) = last(name).map(folded) else { return ControlFlow::Continue(()) };
         let ours = match (schema(name).as_deref(), args.is_some()) {
@@ -550,7 +571,11 @@ impl VisitorMut for Rewriter<'_> {
             {
                 Some(number(0))
             }
-            Expr::Identifier(ident) if folded(ident) == "tableoid" => Some(number(0)),
+            Expr::Identifier(ident) if ident.quote_style.is_none() => match ident.value.as_str() {
+                "tableoid" => Some(number(0)),
+                "user" => Some(text(self.facts.user)),
+                _ => None,
+            },
             Expr::Function(function) => self.function(function),
             Expr::Cast { expr: inner, data_type, .. } => {
                 let is_array = matches!(data_type, DataType::Array(_));

@@ -27,7 +27,10 @@ pub(super) fn is_about_catalog(statement: &Statement) -> bool {
             None if own.contains(&relation) => {}
             None if is_catalog_relation(&relation) || functions::is_known(&relation) => about = true,
             // Functions in FROM, which read no table.
-            None if matches!(relation.as_str(), "unnest" | "generate_series" | "generate_subscripts") => {}
+            None if matches!(
+                relation.as_str(),
+                "unnest" | "generate_series" | "generate_subscripts" | "string_to_array"
+            ) => {}
             None => other = true,
         }
         ControlFlow::Continue(())

@@ -1,5 +1,6 @@
 //! PostgreSQL's clients against the wire protocol's server.
 
+mod catalog;
 mod clients;
 mod fixture;
 mod psql;
