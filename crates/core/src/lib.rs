@@ -25,7 +25,7 @@ pub use change::{Change, ChangeKind, OldTuple, TransactionHeader, TransactionPar
 pub use error::{Action, BoxedDiagnostic, Diagnostic, Exit};
 pub use fence::{Fence, XidSnapshot};
 pub use position::{Lsn, ParseLsnError, Position};
-pub use query::{Description, Parameter, Query, Trust};
+pub use query::{Description, Parameter, Piece, Query, Trust};
 pub use schema::{ColumnSchema, Leaf, ReplicaIdentity, StorageMark, TableId, TableName, TableSchema};
 pub use time::Timestamp;
 pub use tuple::{Tuple, TupleBuilder, TupleError, Value};

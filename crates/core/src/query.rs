@@ -1,5 +1,7 @@
 //! What people and programs ask a warehouse: one statement that reads, its parameters, the point it reads at, and who asks.
 
+use arrow_array::RecordBatch;
+
 use crate::{warehouse::AsOf, TableName};
 
 /// A value bound to a parameter. It reaches the warehouse beside the statement, never within its text.
@@ -52,6 +54,15 @@ impl<'a> Query<'a> {
     pub fn new(sql: &'a str) -> Self {
         Query { sql, parameters: &[], as_of: None, rows_max: None, trust: Trust::Owner }
     }
+}
+
+/// A part of an answer that is given as it comes.
+#[derive(Debug)]
+pub enum Piece<'a> {
+    /// First: names of the columns, and the warehouse's names of their types.
+    Columns(&'a [(String, String)]),
+    /// Rows, in their order.
+    Rows(RecordBatch),
 }
 
 /// What is known of a statement without running it.

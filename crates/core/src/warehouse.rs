@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     log::Result,
     position::{Lsn, Position},
-    query::{Description, Query, Trust},
+    query::{Description, Piece, Query, Trust},
     schema::{TableId, TableName},
     time::Timestamp,
     types::ColumnType,
@@ -406,6 +406,16 @@ pub trait WarehouseTransaction {
 pub trait WarehouseReader: Send {
     /// Answers a question.
     fn ask(&mut self, query: &Query<'_>) -> Result<QueryResult>;
+
+    /// Answers a question as its rows come, without holding them all. `take` may refuse the rest by `false`. What fails after some rows were given
+    /// is an error all the same.
+    fn ask_each(&mut self, query: &Query<'_>, take: &mut dyn FnMut(Piece<'_>) -> bool) -> Result<()> {
+        let result = self.ask(query)?;
+        if take(Piece::Columns(&result.columns)) {
+            let _ = result.batches.into_iter().all(|batch| take(Piece::Rows(batch)));
+        }
+        Ok(())
+    }
 
     /// The owner's question without parameters.
     fn query(&mut self, sql: &str, as_of: Option<AsOf>, rows_max: Option<usize>) -> Result<QueryResult> {

@@ -3,6 +3,7 @@
 
 use std::{net::TcpStream, sync::Arc, time::Duration};
 
+use millstream_core::{Parameter, Piece};
 use pgwire::messages::{
     copy::{CopyDone, CopyOutResponse},
     response::{
@@ -20,7 +21,7 @@ use super::{
     running::Entry,
     session::{Answer, Session},
     settings::Settings,
-    statement,
+    statement::{self, Request},
     wire::{First, Frontend, Wire},
     Shared, STARTUP_MAX,
 };
@@ -257,6 +258,10 @@ impl Conversation<'_> {
                 return Err(WireError::Syntax { what: "there is no parameter $1".into() });
             }
             let request = statement.request()?;
+            if let Some(sql) = self.session.streams(&request) {
+                self.stream(&request, sql, &[], &Formats::default(), Told::Now)?;
+                continue;
+            }
             match self.session.run(&request, &[])? {
                 Answer::Rows(mut rows, tag) => {
                     let formats = Formats::default();
@@ -272,12 +277,73 @@ impl Conversation<'_> {
         Ok(())
     }
 
+    /// Asks and sends what comes, as it comes.
+    pub(super) fn stream(
+        &mut self,
+        request: &Request,
+        sql: &str,
+        parameters: &[(String, Parameter)],
+        formats: &Formats,
+        told: Told<'_>,
+    ) -> Outcome<()> {
+        let Conversation { wire, session, .. } = self;
+        let (mut columns, mut sent, mut scratch) = (Vec::new(), 0, String::new());
+        let copies = match request {
+            Request::Copy { options, .. } => Some(options),
+            _ => None,
+        };
+        session.ask_each(sql, parameters, None, |piece| {
+            let batch = match piece {
+                Piece::Columns(named) => {
+                    columns = Column::all(named);
+                    match (copies, told) {
+                        (Some(options), _) => begin_copy(wire, &columns, options)?,
+                        (None, Told::Before(told)) => {
+                            rows::as_described(told, &columns)?;
+                            columns = told.to_vec();
+                        }
+                        (None, Told::Never) => {}
+                        (None, Told::Now) => {
+                            wire.send(Backend::RowDescription(rows::description(&columns, formats)))?;
+                        }
+                    }
+                    return Ok(());
+                }
+                Piece::Rows(batch) => batch,
+            };
+            for row in 0..batch.num_rows() {
+                let before = wire.output().len();
+                let out = wire.output();
+                let written = match copies {
+                    Some(options) => options.row(sent == 0, &columns, &batch, row, out, &mut scratch),
+                    None => rows::write_row(out, &columns, formats, &batch, row, &mut scratch),
+                };
+                if let Err(error) = written {
+                    // Half a row must not be sent: the error takes its place.
+                    wire.output().truncate(before);
+                    return Err(error);
+                }
+                sent += 1;
+                wire.flush_if_full()?;
+            }
+            Ok(())
+        })?;
+        match (request, copies) {
+            (_, Some(options)) => {
+                options.tail(sent, wire.output());
+                wire.send(Backend::CopyDone(CopyDone::new()))?;
+                self.complete(format!("COPY {sent}"))
+            }
+            (Request::Query(query), _) => self.complete(tag_of(query.tag, sent)),
+            _ => Ok(()),
+        }
+    }
+
     /// Sends what is not rows.
     pub(super) fn answer(&mut self, answer: Answer) -> Outcome<()> {
         match answer {
             Answer::Empty => self.wire.send(Backend::EmptyQueryResponse(EmptyQueryResponse::new())),
             Answer::Done(tag) => self.complete(tag),
-            Answer::Copy(rows, options) => self.copy(rows, &options),
             Answer::Rows(rows, tag) => self.complete(tag_of(tag, rows.len())),
         }
     }
@@ -313,32 +379,27 @@ impl Conversation<'_> {
         }
         Ok(sent)
     }
+}
 
-    fn copy(&mut self, mut rows: Rows, options: &CopyOptions) -> Outcome<()> {
-        let binary = options.format == CopyFormat::Binary;
-        let columns = rows.columns.clone();
-        let formats = vec![i16::from(binary); columns.len()];
-        let count = columns.len() as i16;
-        self.wire.send(Backend::CopyOutResponse(CopyOutResponse::new(i8::from(binary), count, formats)))?;
-        options.head(&columns, self.wire.output());
-        let (mut sent, mut scratch) = (0, String::new());
-        while let Some(batch) = rows.next(usize::MAX) {
-            for row in 0..batch.num_rows() {
-                let before = self.wire.output().len();
-                if let Err(error) =
-                    options.row(sent + row == 0, &columns, &batch, row, self.wire.output(), &mut scratch)
-                {
-                    self.wire.output().truncate(before);
-                    return Err(error);
-                }
-                self.wire.flush_if_full()?;
-            }
-            sent += batch.num_rows();
-        }
-        options.tail(sent, self.wire.output());
-        self.wire.send(Backend::CopyDone(CopyDone::new()))?;
-        self.complete(format!("COPY {sent}"))
-    }
+/// When a client is told of a result's columns.
+#[derive(Clone, Copy)]
+pub(super) enum Told<'a> {
+    /// Before the rows.
+    Now,
+    /// When it asked for them.
+    Before(&'a [Column]),
+    /// It did not ask.
+    Never,
+}
+
+/// Says that a copy begins, and what stands before its rows.
+fn begin_copy(wire: &mut Wire, columns: &[Column], options: &CopyOptions) -> Outcome<()> {
+    let binary = options.format == CopyFormat::Binary;
+    let formats = vec![i16::from(binary); columns.len()];
+    let count = columns.len() as i16;
+    wire.send(Backend::CopyOutResponse(CopyOutResponse::new(i8::from(binary), count, formats)))?;
+    options.head(columns, wire.output());
+    Ok(())
 }
 
 /// A command tag. EXPLAIN and SHOW tell no number.

@@ -14,10 +14,10 @@ use pgwire::messages::{
 };
 
 use super::{
-    connection::{tag_of, Conversation},
+    connection::{tag_of, Conversation, Told},
     error::{Outcome, WireError},
     parameters,
-    rows::{self, Column, Formats},
+    rows::{self, Column, Formats, Rows},
     session::{Answer, Portal, Prepared},
     statement::{self, Query, Request, Statement},
     types::Kind,
@@ -244,6 +244,17 @@ impl Conversation<'_> {
             Request::Show(_) | Request::ShowAll => "SHOW",
             _ => "",
         };
+        let in_one_go = execute.max_rows <= 0 && portal.rows.is_none();
+        if let Some(sql) = self.session.streams(&prepared.request).filter(|_| in_one_go) {
+            let told = match &prepared.columns {
+                Some(columns) if prepared.decided => Told::Before(columns),
+                _ => Told::Never,
+            };
+            self.stream(&prepared.request, sql, &portal.parameters, &portal.formats, told)?;
+            // Nothing is left of it.
+            portal.rows = Some(Rows::default());
+            return self.session.keep_portal(&name, portal);
+        }
         if portal.rows.is_none() {
             match self.session.run(&prepared.request, &portal.parameters)? {
                 Answer::Rows(mut rows, _) => {

@@ -51,7 +51,7 @@ pub struct Config {
     pub idle_max: Duration,
     /// The same in a transaction, which keeps the warehouse from reusing what it replaced.
     pub idle_in_transaction_max: Duration,
-    /// A result holds at most so many rows.
+    /// A cursor, or a portal that is read in parts, holds at most so many rows. What is read in one go is sent as it comes.
     pub rows_max: usize,
 }
 
@@ -66,7 +66,7 @@ impl Config {
             // Pools keep connections for hours.
             idle_max: Duration::from_secs(8 * 3600),
             idle_in_transaction_max: Duration::from_secs(60),
-            // The port hands over whole results: 1M rows of ten numbers are some 100 MB.
+            // 1M rows of ten numbers are some 100 MB.
             rows_max: 1_000_000,
         }
     }

@@ -85,25 +85,26 @@ impl Rows {
         Some(batch.slice(0, rows_max))
     }
 
-    /// Gives the result the columns that the client was told of. What is told as text can be anything; what else differs is an error.
+    /// Gives the result the columns that the client was told of.
     pub(super) fn as_described(&mut self, columns: &[Column]) -> Outcome<()> {
-        let alike = |(told, column): &(&Column, &Column)| {
-            told.kind == Kind::Text || told.kind.oid() == column.kind.oid()
-        };
-        let other = columns.iter().zip(&self.columns).find(|pair| !alike(pair));
-        let what = match other {
-            Some((told, column)) => {
-                format!("column \"{}\" was {}, and is {}", told.name, told.kind.name(), column.kind.name())
-            }
-            None if self.columns.len() != columns.len() => "it has another number of columns".to_owned(),
-            None => String::new(),
-        };
-        if !what.is_empty() {
-            return Err(WireError::ResultChanged { what });
-        }
+        as_described(columns, &self.columns)?;
         self.columns = columns.to_vec();
         Ok(())
     }
+}
+
+/// Whether a result is what the client was told of it. What is told as text can be anything; what else differs is an error.
+pub(super) fn as_described(told: &[Column], found: &[Column]) -> Outcome<()> {
+    let alike =
+        |(told, found): &(&Column, &Column)| told.kind == Kind::Text || told.kind.oid() == found.kind.oid();
+    let what = match told.iter().zip(found).find(|pair| !alike(pair)) {
+        Some((told, found)) => {
+            format!("column \"{}\" was {}, and is {}", told.name, told.kind.name(), found.kind.name())
+        }
+        None if told.len() != found.len() => "it has another number of columns".to_owned(),
+        None => return Ok(()),
+    };
+    Err(WireError::ResultChanged { what })
 }
 
 /// Formats by column: none is text for all, one is for all.

@@ -5,13 +5,12 @@ use std::{collections::HashMap, rc::Rc, sync::Arc, time::Duration};
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use millstream_core::{
     warehouse::{QueryResult, WarehouseReader},
-    Description, Parameter, Query as Question, Trust,
+    Description, Parameter, Piece, Query as Question, Trust,
 };
 use pgwire::messages::response::TransactionStatus;
 
 use super::{
     catalog::Facts,
-    copy::CopyOptions,
     error::{Outcome, WireError},
     rows::{Column, Formats, Rows},
     running::Entry,
@@ -55,7 +54,6 @@ pub(super) enum Answer {
     Done(String),
     /// Rows, and their tag's word.
     Rows(Rows, &'static str),
-    Copy(Rows, CopyOptions),
 }
 
 /// A cursor's rows.
@@ -218,15 +216,38 @@ impl Session {
         self.with_reader(sql, |reader, sql, trust| reader.describe(sql, trust))
     }
 
+    /// Asks, and gives out the result as it comes. An error of `take` ends it.
+    pub(super) fn ask_each(
+        &mut self,
+        sql: &str,
+        parameters: &[(String, Parameter)],
+        rows_max: Option<usize>,
+        mut take: impl FnMut(Piece<'_>) -> Outcome<()>,
+    ) -> Outcome<()> {
+        let as_of = self.settings.as_of();
+        let mut refused = None;
+        self.with_reader(sql, |reader, sql, trust| {
+            // The catalogue is as it is now.
+            let as_of = as_of.filter(|_| trust == Trust::Guest);
+            reader.ask_each(&Question { sql, parameters, as_of, rows_max, trust }, &mut |piece| {
+                refused = take(piece).err();
+                refused.is_none()
+            })
+        })?;
+        refused.map_or(Ok(()), Err)
+    }
+
     /// Asks, and holds the result.
     fn ask(&mut self, sql: &str, parameters: &[(String, Parameter)]) -> Outcome<Rows> {
         let max = self.shared.config.rows_max;
-        let as_of = self.settings.as_of();
-        let result: QueryResult = self.with_reader(sql, |reader, sql, trust| {
-            // The catalogue is as it is now.
-            let as_of = as_of.filter(|_| trust == Trust::Guest);
-            // One more than may be, to know that there are more.
-            reader.ask(&Question { sql, parameters, as_of, rows_max: Some(max.saturating_add(1)), trust })
+        let mut result = QueryResult { columns: Vec::new(), batches: Vec::new() };
+        // One more than may be, to know that there are more.
+        self.ask_each(sql, parameters, Some(max.saturating_add(1)), |piece| {
+            match piece {
+                Piece::Columns(columns) => result.columns = columns.to_vec(),
+                Piece::Rows(batch) => result.batches.push(batch),
+            }
+            Ok(())
         })?;
         let rows = Rows::new(result);
         if rows.len() > max {
@@ -238,6 +259,16 @@ impl Session {
     fn tell(&mut self, changed: Changed) {
         self.reports.extend(changed.report);
         self.notices.extend(changed.notice);
+    }
+
+    /// What a statement asks for whose rows can be given out as they come: its SQL.
+    pub(super) fn streams<'r>(&self, request: &'r Request) -> Option<&'r str> {
+        match request {
+            _ if self.status == TransactionStatus::Error => None,
+            Request::Query(query) => Some(&query.sql),
+            Request::Copy { query, .. } => Some(query),
+            _ => None,
+        }
     }
 
     /// Does what a statement asks for.
@@ -252,9 +283,8 @@ impl Session {
                 let rows = self.ask(&query.sql, parameters)?;
                 Ok(Answer::Rows(rows, query.tag))
             }
-            Request::Copy { query, options } => {
-                Ok(Answer::Copy(self.ask(query, parameters)?, options.clone()))
-            }
+            // It is streamed.
+            Request::Copy { .. } => Err(WireError::unsupported("COPY here")),
             Request::Begin => {
                 match self.status {
                     TransactionStatus::Idle => {

@@ -10,7 +10,7 @@ use millstream_core::{
     warehouse::{
         AsOf, Comparison, Progress, QuarantinedChange, QueryResult, TableCounts, TableLayout, WarehouseReader,
     },
-    Description, Query, TableId, Trust,
+    Description, Piece, Query, TableId, Trust,
 };
 
 use arrow_array::RecordBatch;
@@ -26,6 +26,9 @@ use super::{
 use crate::WarehouseError;
 
 type Outcome<T> = std::result::Result<T, WarehouseError>;
+
+/// Takes an answer's pieces; `false`: no more of them.
+type Take<'a> = dyn FnMut(Piece<'_>) -> bool + 'a;
 
 /// A reader of a DuckDB warehouse.
 pub struct DuckReader {
@@ -110,12 +113,12 @@ impl DuckReader {
     }
 
     /// Reads at a point, in a transaction of its own where none is open. `keep`: the statement means the same on the next call.
-    fn read_at(&mut self, query: &Query<'_>, keep: bool) -> Outcome<QueryResult> {
+    fn read_at(&mut self, query: &Query<'_>, keep: bool, take: &mut Take<'_>) -> Outcome<()> {
         let own = !self.reading;
         if own {
             self.begin_read()?;
         }
-        let outcome = self.set_point(query.as_of).and_then(|()| self.read(query, keep));
+        let outcome = self.set_point(query.as_of).and_then(|()| self.read(query, keep, take));
         // A failed statement aborts its transaction; only after that can the variables be reset.
         let aborted = outcome.is_err();
         if aborted {
@@ -124,34 +127,33 @@ impl DuckReader {
             self.run("COMMIT")?;
         }
         let cleared = self.clear_point(query.as_of);
-        let result = outcome?;
-        cleared?;
-        Ok(result)
+        outcome?;
+        cleared
     }
 
-    fn read(&mut self, query: &Query<'_>, keep: bool) -> Outcome<QueryResult> {
+    fn read(&mut self, query: &Query<'_>, keep: bool, take: &mut Take<'_>) -> Outcome<()> {
         let session = self.session();
         if keep {
             if let Some(statement) = session.prepared(query) {
-                return rows_of(statement, query);
+                return give_rows(statement, query, take);
             }
         }
         let statement = session.connection.prepare(query.sql).map_err(querying)?;
-        let result = rows_of(&statement, query)?;
+        give_rows(&statement, query, take)?;
         if keep {
             session.keep(query, statement);
         }
-        Ok(result)
+        Ok(())
     }
 
     /// One query. Where its names mean the same for every reader, its statement is kept.
-    fn look_up(&mut self, query: &Query<'_>) -> Outcome<QueryResult> {
+    fn look_up(&mut self, query: &Query<'_>, take: &mut Take<'_>) -> Outcome<()> {
         // A statement folds the point in, or that there is none, when it is planned.
         if query.as_of.is_none() && self.session().prepared(query).is_some() {
-            return self.read_at(query, true);
+            return self.read_at(query, true, take);
         }
         self.with_names(query.sql, query.trust, |reader, keep| {
-            reader.read_at(query, keep && query.as_of.is_none())
+            reader.read_at(query, keep && query.as_of.is_none(), take)
         })
     }
 
@@ -190,7 +192,7 @@ impl DuckReader {
     }
 }
 
-fn rows_of(statement: &Prepared, query: &Query<'_>) -> Outcome<QueryResult> {
+fn give_rows(statement: &Prepared, query: &Query<'_>, take: &mut Take<'_>) -> Outcome<()> {
     if !statement.kind().reads() {
         return Err(WarehouseError::NotReadOnly { what: "this one would change something".into() });
     }
@@ -202,16 +204,15 @@ fn rows_of(statement: &Prepared, query: &Query<'_>) -> Outcome<QueryResult> {
             .map_err(|error| WarehouseError::Parameter { name: format!("${name}"), detail: error.message })?;
     }
     let mut rows = statement.stream().map_err(querying)?;
-    let columns = rows.columns();
-    let mut batches: Vec<RecordBatch> = Vec::new();
+    let mut more = take(Piece::Columns(&rows.columns()));
     let mut left = query.rows_max.unwrap_or(usize::MAX);
-    while left > 0 {
+    while more && left > 0 {
         let Some(batch) = rows.next_batch().map_err(querying)? else { break };
         let taken = batch.num_rows().min(left);
         left -= taken;
-        batches.push(batch.slice(0, taken));
+        more = take(Piece::Rows(batch.slice(0, taken)));
     }
-    Ok(QueryResult { columns, batches })
+    Ok(())
 }
 
 /// Gives an error of a query its place; those that the views raise are told apart by their mark.
@@ -238,7 +239,19 @@ fn querying(error: EngineError) -> WarehouseError {
 
 impl WarehouseReader for DuckReader {
     fn ask(&mut self, query: &Query<'_>) -> Result<QueryResult> {
-        let result = self.look_up(query);
+        let mut answer = QueryResult { columns: Vec::new(), batches: Vec::new() };
+        self.ask_each(query, &mut |piece| {
+            match piece {
+                Piece::Columns(columns) => answer.columns = columns.to_vec(),
+                Piece::Rows(batch) => answer.batches.push(batch),
+            }
+            true
+        })?;
+        Ok(answer)
+    }
+
+    fn ask_each(&mut self, query: &Query<'_>, take: &mut Take<'_>) -> Result<()> {
+        let result = self.look_up(query, take);
         self.failed |= result.is_err();
         Ok(result?)
     }
