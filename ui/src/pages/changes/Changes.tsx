@@ -148,7 +148,7 @@ export default function Changes() {
     >
       <div className="row">
         <select
-          className="field"
+          className="field tail-choice"
           aria-label="Table"
           value={table}
           onChange={(event) => setQuery({ table: event.target.value || null })}

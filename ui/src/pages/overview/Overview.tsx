@@ -6,7 +6,7 @@ import { useLive } from '../../api/live';
 import { useJson } from '../../api/resource';
 import { changesAddress, tableAddress } from '../../app/addresses';
 import { useNow } from '../../app/clock';
-import { Command, Empty, ErrorNote, Skeleton } from '../../app/Notes';
+import { Command, Empty, ErrorNote } from '../../app/Notes';
 import { Link } from '../../app/router';
 import { Page } from '../../app/Shell';
 import { StateMark } from '../../app/StateMark';
@@ -61,40 +61,41 @@ function Stations({
   flow,
   served,
 }: {
-  status: Status;
+  status: Status | undefined;
   sample: Sample | undefined;
   flow: Flow;
   served: Served;
 }) {
-  const { source, log, warehouse } = status;
+  // Without an answer the places are there already, so that nothing moves when it comes.
+  const { source, log, warehouse } = status ?? {};
   return (
     <div className="stations">
       <section className="station live">
         <h2>Source</h2>
         <dl>
           <Fact name="server">
-            <Data>{source.address}</Data>
+            <Data>{source?.address}</Data>
           </Fact>
           <Fact name="slot">
-            <Data>{source.slot}</Data>
+            <Data>{source?.slot}</Data>
           </Fact>
           <Fact name="at">
-            <Data>{sample?.current_lsn ?? source.current_lsn}</Data>
+            <Data>{sample?.current_lsn ?? source?.current_lsn}</Data>
           </Fact>
-          <Fact name="WAL kept for us">{printSize(sample?.wal_retained_bytes ?? source.wal_retained_bytes)}</Fact>
+          <Fact name="WAL kept for us">{printSize(sample?.wal_retained_bytes ?? source?.wal_retained_bytes)}</Fact>
         </dl>
       </section>
       <section className="station live">
         <h2>Log</h2>
         <dl>
           <Fact name="holds">
-            {printSize(sample?.log_bytes ?? log.bytes)} of {printSize(log.bytes_max)}
+            {printSize(sample?.log_bytes ?? log?.bytes)} of {printSize(log?.bytes_max)}
           </Fact>
           <Fact name="from">
-            <Data>{log.first_position}</Data>
+            <Data>{log?.first_position}</Data>
           </Fact>
           <Fact name="durable to">
-            <Data>{sample?.flushed_lsn ?? log.last_position}</Data>
+            <Data>{sample?.flushed_lsn ?? log?.last_position}</Data>
           </Fact>
           <Fact name="waiting">{printSize(flow.waitingBytes)}</Fact>
         </dl>
@@ -106,13 +107,13 @@ function Stations({
             {printRate(flow.rows)} rows/s in {printRate(flow.transactions)} transactions/s
           </Fact>
           <Fact name="applied to">
-            <Data>{sample?.applied_lsn ?? warehouse.applied_lsn}</Data>
+            <Data>{sample?.applied_lsn ?? warehouse?.applied_lsn}</Data>
           </Fact>
           <Fact name="behind the source">
-            {printSize(sample?.lag_bytes ?? source.lag_bytes)},{' '}
-            {printSeconds(sample?.lag_seconds ?? source.lag_seconds)}
+            {printSize(sample?.lag_bytes ?? source?.lag_bytes)},{' '}
+            {printSeconds(sample?.lag_seconds ?? source?.lag_seconds)}
           </Fact>
-          <Fact name="size">{printSize(warehouse.bytes)}</Fact>
+          <Fact name="size">{printSize(warehouse?.bytes)}</Fact>
         </dl>
       </section>
       <section className="station">
@@ -263,7 +264,7 @@ function TablesBrief({ status, tables }: { status: Status; tables: Table[] }) {
 
 export function Overview() {
   const status = useStatus();
-  const { samples } = useLive();
+  const { samples, connection } = useLive();
   const tables = useJson<Table[]>('/api/tables').data ?? [];
   const endpoints = useJson<Endpoint[]>('/api/endpoints').data ?? [];
   const dashboards = useJson<Dashboard[]>('/api/dashboards').data ?? [];
@@ -272,7 +273,12 @@ export function Overview() {
   const flow = flowOf(samples);
   const troubles = troublesOf(status.data, sample);
   const counts = { models: served.models.length, endpoints: endpoints.length, dashboards: dashboards.length };
-  const wrong = troubles.length > 0 ? `${plural(troubles.length, 'thing')} to look at` : 'Nothing is wrong';
+  const wrong =
+    connection === 'lost'
+      ? 'As it was when the connection was lost'
+      : troubles.length > 0
+        ? `${plural(troubles.length, 'thing')} to look at`
+        : 'Nothing is wrong';
 
   return (
     <Page title="Overview" lead={status.data ? <span>{wrong}.</span> : <span>&nbsp;</span>}>
@@ -284,6 +290,7 @@ export function Overview() {
           logBytesMax={sample?.log_bytes_max ?? status.data?.log.bytes_max ?? 0}
           troubles={troubles}
           served={counts}
+          still={connection === 'lost'}
         />
         <PictureAsTable flow={flow} sample={sample} troubles={troubles} />
         {PLACES.some((place) => troubles.some((trouble) => trouble.place === place)) ? (
@@ -293,11 +300,7 @@ export function Overview() {
             ))}
           </div>
         ) : null}
-        {status.data ? (
-          <Stations status={status.data} sample={sample} flow={flow} served={served} />
-        ) : (
-          <Skeleton lines={5} />
-        )}
+        <Stations status={status.data} sample={sample} flow={flow} served={served} />
       </section>
       <Multiples samples={samples} troubles={troubles} />
       {status.data && status.data.tables.length > 0 ? <TablesBrief status={status.data} tables={tables} /> : null}

@@ -14,6 +14,8 @@ interface PictureProps {
   logBytesMax: number;
   troubles: Trouble[];
   served: { models: number; endpoints: number; dashboards: number };
+  /** Nothing is known to move. */
+  still: boolean;
 }
 
 const PADDLES = 12;
@@ -84,15 +86,15 @@ function Wheel({ x, y, radius }: { x: number; y: number; radius: number }) {
   );
 }
 
-export function Picture({ flow, logBytes, logBytesMax, troubles, served }: PictureProps) {
+export function Picture({ flow, logBytes, logBytesMax, troubles, served, still }: PictureProps) {
   const [around, width] = useWidth<HTMLDivElement>();
   const svg = useRef<SVGSVGElement>(null);
   const capture = streamWidth(flow.captureBytes);
   const apply = streamWidth(flow.applyBytes);
   useMotion(svg, {
-    capture: streamSpeed(flow.captureBytes),
-    apply: streamSpeed(flow.applyBytes),
-    turn: wheelSpeed(flow.rows),
+    capture: still ? 0 : streamSpeed(flow.captureBytes),
+    apply: still ? 0 : streamSpeed(flow.applyBytes),
+    turn: still ? 0 : wheelSpeed(flow.rows),
   });
   const mark = (place: Place) => troubles.find((trouble) => trouble.place === place)?.severity ?? '';
 
