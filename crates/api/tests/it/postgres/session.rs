@@ -3,6 +3,8 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpStream},
+    panic,
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -241,9 +243,23 @@ fn conversation() -> Vec<u8> {
     bytes
 }
 
+/// Panics of the server's threads. One ends only its own client, so that nobody else would notice.
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+fn count_panics() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if thread::current().name().is_some_and(|name| name.starts_with("postgres-")) {
+            PANICS.fetch_add(1, Ordering::Relaxed);
+        }
+        before(info);
+    }));
+}
+
 #[test]
 fn no_bytes_bring_the_server_down_or_hold_it_up() {
     const TRIES: usize = 300;
+    count_panics();
     let fixture = Fixture::with(|config| config.idle_max = Duration::from_secs(5));
     let good = conversation();
     let begin = startup(&[("user", "ann"), ("database", "shop")]).len();
@@ -279,6 +295,7 @@ fn no_bytes_bring_the_server_down_or_hold_it_up() {
                 "try {number} hangs: {bytes:?}"
             );
         }
+        assert_eq!(PANICS.load(Ordering::Relaxed), 0, "try {number} is a panic: {bytes:?}");
     }
     assert_eq!(Raw::connect(fixture.address()).rows("SELECT 1"), Ok(vec!["1".into()]));
 }
