@@ -18,8 +18,7 @@ pub fn document(project: &str, endpoints: &Endpoints, relations: &[(Relation, &'
     }
     paths.insert("/tables".into(), json!({"get": tables_operation()}));
     for (relation, kind) in relations {
-        let path = format!("/tables/{}/{}", segment(&relation.schema), segment(&relation.name));
-        paths.insert(path, json!({"get": relation_operation(relation, kind)}));
+        paths.insert(relation.path(), json!({"get": relation_operation(relation, kind)}));
     }
     for (path, id, summary) in [
         ("/live", "live", "Whether the program runs"),
@@ -48,15 +47,6 @@ pub fn document(project: &str, endpoints: &Endpoints, relations: &[(Relation, &'
         "paths": paths,
         "components": components(),
     })
-}
-
-/// A segment of a path that holds any name.
-fn segment(name: &str) -> String {
-    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC)
-        .to_string()
-        .replace("%5F", "_")
-        .replace("%2D", "-")
-        .replace("%2E", ".")
 }
 
 fn components() -> Value {

@@ -107,16 +107,6 @@ impl Problem {
         )
     }
 
-    /// The body is larger than it may be.
-    pub fn too_large(bytes_max: usize) -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "MS7108",
-            "request too large",
-            format!("the body may have {bytes_max} bytes"),
-        )
-    }
-
     /// More work is waiting than can be done in time.
     pub fn busy() -> Self {
         let mut problem = Self::new(

@@ -39,6 +39,11 @@ const CONDITIONS_MAX: usize = 200;
 const LIST_MAX: usize = 1_000;
 
 impl Relation {
+    /// Where its rows are read.
+    pub fn path(&self) -> String {
+        format!("/tables/{}/{}", segment(&self.schema), segment(&self.name))
+    }
+
     /// The statement for what was given.
     pub fn statement(&self, given: &[(String, String)]) -> Result<Statement, Problem> {
         let mut building = Building { relation: self, parameters: Vec::new(), conditions: 0 };
@@ -84,6 +89,15 @@ impl Relation {
             Problem::unknown_parameter(name, columns.chain(RESERVED).chain([AS_OF]))
         })
     }
+}
+
+/// A name as a segment of a path.
+fn segment(name: &str) -> String {
+    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC)
+        .to_string()
+        .replace("%5F", "_")
+        .replace("%2D", "-")
+        .replace("%2E", ".")
 }
 
 /// A name as SQL writes it.

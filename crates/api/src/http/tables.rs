@@ -75,21 +75,13 @@ pub(super) async fn list(site: &Site) -> Result<Response, Problem> {
                 "kind": kind,
                 "columns": columns,
                 "key": relation.key,
-                "path": format!("/tables/{}/{}", encoded(&relation.schema), encoded(&relation.name)),
+                "path": relation.path(),
             })
         })
         .collect();
     let mut response = Value::from(list).to_string().into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
-}
-
-fn encoded(segment: &str) -> String {
-    percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC)
-        .to_string()
-        .replace("%5F", "_")
-        .replace("%2D", "-")
-        .replace("%2E", ".")
 }
 
 /// A segment of a path as text.

@@ -67,6 +67,8 @@ pub(super) fn close(
     let Some(mut endings) = endings(key, batch).filter(|_| layout.history) else { return Ok(false) };
     let doing = || failed(format!("closing rows of {}", layout.target));
     let name = physical_name(key[0].attnum);
+    // `id=37`.
+    let named = |value: i64| format!("{}={value}", key[0].name);
     let mut keys: Vec<i64> = endings.keys().copied().collect();
     keys.sort_unstable();
     let keys: Vec<String> = keys.iter().map(i64::to_string).collect();
@@ -96,22 +98,15 @@ pub(super) fn close(
         .map_err(|error| match doubled {
             Some(key) => WarehouseError::NoSuchRow {
                 table: layout.target.to_string(),
-                key: format!("{} is there more than once", named(name.as_str(), key, layout)),
+                key: format!("{} is there more than once", named(key)),
             },
             None => doing()(error),
         })?;
     match endings.keys().min() {
         None if found == batch.num_rows() as u64 => Ok(true),
         None => Err(malformed(layout, format!("{found} rows were closed by {} keys", batch.num_rows()))),
-        Some(missing) => Err(WarehouseError::NoSuchRow {
-            table: layout.target.to_string(),
-            key: named(name.as_str(), *missing, layout),
-        }),
+        Some(missing) => {
+            Err(WarehouseError::NoSuchRow { table: layout.target.to_string(), key: named(*missing) })
+        }
     }
-}
-
-/// `id=37`.
-fn named(physical: &str, key: i64, layout: &TableLayout) -> String {
-    let column = layout.columns.iter().find(|column| physical_name(column.attnum) == physical);
-    format!("{}={key}", column.map_or(physical, |column| column.name.as_str()))
 }
