@@ -29,6 +29,8 @@ pub struct Endpoint {
     pub cache: Option<Duration>,
     /// Whether it also sends a new result when its tables change.
     pub live: bool,
+    /// The roles that it answers, and no others; `None`: those that may call its path.
+    pub roles: Option<Vec<String>>,
     /// The SELECT.
     pub sql: String,
 }
@@ -264,6 +266,7 @@ mod tests {
             params,
             cache: None,
             live: false,
+            roles: None,
             sql: "SELECT 1".into(),
         };
         let bound = endpoint(vec![optional, defaulted]).bind(&[]).unwrap();

@@ -8,7 +8,7 @@ use millstream_core::{
     Lsn, TableName,
 };
 
-use crate::endpoint::Endpoint;
+use crate::{access::Access, endpoint::Endpoint};
 
 /// How far the warehouse has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,6 +49,9 @@ pub struct Endpoints {
 pub trait Host: Send + Sync + 'static {
     /// The project's name.
     fn project(&self) -> &str;
+
+    /// Who may ask for what; `None`: everybody for everything.
+    fn access(&self) -> Option<Arc<Access>>;
 
     /// How far the warehouse has come; asked often.
     fn applied(&self) -> Applied;

@@ -5,15 +5,20 @@ use serde_json::{json, Map, Value};
 use crate::{
     answer::{Format, ROWS_MAX},
     endpoint::{Endpoint, Kind, Param},
-    host::Endpoints,
     problem,
     relation::Relation,
 };
 
-/// The document.
-pub fn document(project: &str, endpoints: &Endpoints, relations: &[(Relation, &'static str)]) -> Value {
+/// The document of what somebody may call and read. `authenticated`: clients must show who they are; `admin`: this one may see how the program is.
+pub fn document<'a>(
+    project: &str,
+    endpoints: impl Iterator<Item = &'a Endpoint>,
+    relations: &[(Relation, &'static str)],
+    authenticated: bool,
+    admin: bool,
+) -> Value {
     let mut paths = Map::new();
-    for endpoint in &endpoints.served {
+    for endpoint in endpoints {
         paths.insert(endpoint.path.clone(), json!({"get": operation(endpoint)}));
     }
     paths.insert("/tables".into(), json!({"get": tables_operation()}));
@@ -24,7 +29,10 @@ pub fn document(project: &str, endpoints: &Endpoints, relations: &[(Relation, &'
         ("/live", "live", "Whether the program runs"),
         ("/ready", "ready", "Whether everything that was at the source at the start can be read"),
         ("/metrics", "metrics", "Metrics for Prometheus"),
-    ] {
+    ]
+    .into_iter()
+    .filter(|(path, ..)| admin || *path != "/metrics")
+    {
         let text = json!({"description": "Text.", "content": {"text/plain": {"schema": {"type": "string"}}}});
         let mut responses = json!({"200": text, "default": {"$ref": "#/components/responses/Problem"}});
         if path == "/ready" {
@@ -32,7 +40,7 @@ pub fn document(project: &str, endpoints: &Endpoints, relations: &[(Relation, &'
         }
         paths.insert(path.into(), json!({"get": {"operationId": id, "summary": summary, "tags": ["operation"], "responses": responses}}));
     }
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": project,
@@ -46,7 +54,20 @@ pub fn document(project: &str, endpoints: &Endpoints, relations: &[(Relation, &'
         ],
         "paths": paths,
         "components": components(),
-    })
+    });
+    if authenticated {
+        let schemes = json!({
+            "key": {"type": "http", "scheme": "bearer", "description": "A key that `millstream keys create` made."},
+            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
+            "session": {"type": "apiKey", "in": "cookie", "name": "millstream_session", "description": "The session of a browser."},
+        });
+        document["components"]["securitySchemes"] = schemes;
+        document["security"] = json!([{"key": []}, {"header": []}, {"session": []}]);
+        for path in ["/live", "/ready"] {
+            document["paths"][path]["get"]["security"] = json!([]);
+        }
+    }
+    document
 }
 
 fn components() -> Value {
@@ -274,6 +295,7 @@ mod tests {
             ],
             cache: None,
             live: true,
+            roles: None,
             sql: "SELECT 1".into(),
         };
         let relation = Relation {
@@ -282,8 +304,9 @@ mod tests {
             columns: vec![("id".into(), "INTEGER".into()), ("limit".into(), "INTEGER".into())],
             key: Vec::new(),
         };
-        let endpoints = Endpoints { served: vec![endpoint], broken: Vec::new() };
-        let document = document("shop", &endpoints, &[(relation, "table")]);
+        let endpoints = [endpoint];
+        let relations = [(relation, "table")];
+        let document = document("shop", endpoints.iter(), &relations, false, true);
         let get = &document["paths"]["/orders/top"]["get"];
         assert_eq!(get["operationId"], "get_orders_top");
         assert_eq!(get["parameters"][0]["schema"]["enum"], json!(["open", "all"]));

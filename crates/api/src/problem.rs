@@ -150,6 +150,19 @@ impl Problem {
         problem
     }
 
+    /// Nobody knows who asks.
+    pub fn unauthenticated(detail: impl Into<String>) -> Self {
+        let mut problem = Self::new(StatusCode::UNAUTHORIZED, "MS7113", "not authenticated", detail);
+        problem.hint =
+            Some("Send `Authorization: Bearer` with a key that `millstream keys create` made.".into());
+        problem
+    }
+
+    /// Who asks may not have it.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "MS7114", "not allowed", detail)
+    }
+
     /// Adds the next step.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -162,6 +175,7 @@ impl Problem {
         let status = match (error.code(), error.exit()) {
             // The parts of a statement that a client chooses besides its SQL: the point, and values.
             ("MS5303" | "MS5307", _) => StatusCode::BAD_REQUEST,
+            ("MS5308" | "MS5309", _) => StatusCode::FORBIDDEN,
             ("MS5304", _) => return Self::busy(),
             (_, Exit::Usage) if own => StatusCode::BAD_REQUEST,
             (_, Exit::Unreachable) => StatusCode::SERVICE_UNAVAILABLE,
@@ -202,6 +216,9 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"millstream\""));
+        }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -130,6 +130,12 @@ pub enum Verb {
         #[command(subcommand)]
         verb: QuarantineVerb,
     },
+    /// API keys: who may ask the servers, by role
+    Keys {
+        /// What to do with them.
+        #[command(subcommand)]
+        verb: KeysVerb,
+    },
     /// Print the JSON Schema of millstream.yml, for editors
     Schema,
     /// Print a shell's completions
@@ -139,6 +145,30 @@ pub enum Verb {
     },
     /// Print the version
     Version,
+}
+
+/// What can be done with API keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysVerb {
+    /// Make one; it is printed this once
+    Create {
+        /// A role of api.roles
+        #[arg(long)]
+        role: String,
+        /// What to call it
+        #[arg(long)]
+        name: Option<String>,
+        /// How long it is good, such as 90d [default: until it is revoked]
+        #[arg(long, value_name = "SPAN")]
+        expires: Option<String>,
+    },
+    /// All that were made, without what is secret of them
+    List,
+    /// Make one good for nothing, at once
+    Revoke {
+        /// As `list` prints it
+        id: String,
+    },
 }
 
 /// What can be done with the quarantine.

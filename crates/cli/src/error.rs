@@ -116,6 +116,14 @@ pub enum ProgramError {
         /// The nearest name, if one is near.
         nearest: Option<String>,
     },
+    /// A role that is not configured.
+    #[error("there is no role `{name}`")]
+    NoSuchRole {
+        /// As typed.
+        name: String,
+        /// Those that there are.
+        roles: Vec<String>,
+    },
     /// No such change in quarantine.
     #[error("table {table} has no change at {position} in quarantine")]
     NotQuarantined {
@@ -196,6 +204,7 @@ impl Diagnostic for ProgramError {
             ProgramError::WarehouseGone { .. } => "MS6209",
             ProgramError::NoSuchTable { .. } => "MS6203",
             ProgramError::NoLog => "MS6207",
+            ProgramError::NoSuchRole { .. } => "MS6212",
             ProgramError::NotQuarantined { .. } => "MS6210",
             ProgramError::Unasked { .. } => "MS6211",
             ProgramError::From { .. } => "MS6208",
@@ -228,6 +237,7 @@ impl Diagnostic for ProgramError {
             | ProgramError::ModelCollides { .. }
             | ProgramError::NoRoom { .. }
             | ProgramError::NoLog
+            | ProgramError::NoSuchRole { .. }
             | ProgramError::NotQuarantined { .. }
             | ProgramError::Unasked { .. }
             | ProgramError::From { .. }
@@ -254,6 +264,10 @@ impl Diagnostic for ProgramError {
                 "make room: the log and the warehouse are kept there, and nothing is begun below {}",
                 print_size(*needed)
             ),
+            ProgramError::NoSuchRole { roles, .. } if roles.is_empty() => {
+                "the project has none: add `api.auth` and `api.roles` to millstream.yml".into()
+            }
+            ProgramError::NoSuchRole { roles, .. } => format!("api.roles has {}", roles.join(", ")),
             ProgramError::ModelCollides { model, .. } => format!("rename models/{model}.sql"),
             ProgramError::OwnedByAnother { .. } => {
                 "only one instance may own a project: stop that one first, or use another project's directory".into()
@@ -301,6 +315,7 @@ impl Diagnostic for ProgramError {
             | ProgramError::NotQuarantined { .. }
             | ProgramError::Unasked { .. }
             | ProgramError::NoSuchTable { .. }
+            | ProgramError::NoSuchRole { .. }
             | ProgramError::Socket { .. } => Exit::Usage,
             ProgramError::OwnedByAnother { .. }
             | ProgramError::State { .. }

@@ -8,6 +8,7 @@
 //! - [`log`]: the port between capture and apply. [`base`]: the snapshot's chunks. [`warehouse`]: the port below apply.
 //! - [`Diagnostic`]: what every error of every room can say about itself.
 
+pub mod access;
 pub mod base;
 pub mod change;
 pub mod error;
@@ -21,6 +22,7 @@ pub mod tuple;
 pub mod types;
 pub mod warehouse;
 
+pub use access::{glob, Grants, Mask, Restriction, Restrictions, Role};
 pub use change::{Change, ChangeKind, OldTuple, TransactionHeader, TransactionPart};
 pub use error::{Action, BoxedDiagnostic, Diagnostic, Exit};
 pub use fence::{Fence, XidSnapshot};

@@ -2,7 +2,7 @@
 
 use arrow_array::RecordBatch;
 
-use crate::{warehouse::AsOf, TableName};
+use crate::{warehouse::AsOf, Role, TableName};
 
 /// A value bound to a parameter. It reaches the warehouse beside the statement, never within its text.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +25,7 @@ pub enum Parameter {
     Bytes(Vec<u8>),
 }
 
-/// Who asks, and so what a statement may reach.
+/// Who wrote a statement, and so what it may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Trust {
     /// The project's own: its files and the person at its terminal. It only reads.
@@ -45,14 +45,16 @@ pub struct Query<'a> {
     pub as_of: Option<AsOf>,
     /// At most so many rows.
     pub rows_max: Option<usize>,
-    /// Who asks.
+    /// Who wrote the statement.
     pub trust: Trust,
+    /// Whom it is answered to; `None`: somebody who may see everything that the statement may reach.
+    pub role: Option<&'a Role>,
 }
 
 impl<'a> Query<'a> {
     /// The owner's, without parameters, about the present.
     pub fn new(sql: &'a str) -> Self {
-        Query { sql, parameters: &[], as_of: None, rows_max: None, trust: Trust::Owner }
+        Query { sql, parameters: &[], as_of: None, rows_max: None, trust: Trust::Owner, role: None }
     }
 }
 

@@ -16,6 +16,7 @@ use arrow_array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    access::Role,
     log::Result,
     position::{Lsn, Position},
     query::{Description, Piece, Query, Trust},
@@ -423,7 +424,7 @@ pub trait WarehouseReader: Send {
     }
 
     /// What is known of a statement without running it; the same errors as of running it, where they show before.
-    fn describe(&mut self, sql: &str, trust: Trust) -> Result<Description>;
+    fn describe(&mut self, sql: &str, trust: Trust, role: Option<&Role>) -> Result<Description>;
 
     /// Begins a read transaction: every later read sees what is committed now.
     fn begin(&mut self) -> Result<()>;

@@ -1,6 +1,6 @@
 //! Which tables are wanted: patterns from first to last, of which the last that matches decides.
 
-use millstream_core::TableName;
+use millstream_core::{glob, TableName};
 
 use crate::error::{Result, SourceError};
 
@@ -96,34 +96,6 @@ impl Pattern {
                 .map(|(_, name)| format!("{}{name}", if self.negated { "!" } else { "" })),
         }
     }
-}
-
-/// Whether the text matches the pattern. Linear in practice: a `*` only ever backtracks to the last one.
-fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == '?' || *c == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((at, taken)) => {
-                    star = Some((at, taken + 1));
-                    p = at + 1;
-                    t = taken + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
 }
 
 /// Levenshtein's distance.

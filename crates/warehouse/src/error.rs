@@ -181,6 +181,12 @@ pub enum WarehouseError {
         /// Which table, and since when it has history.
         detail: String,
     },
+    /// What a role may not see of a table can't be told from the rest any more, so it sees nothing of it.
+    #[error("your role can't read this: what it may see of a table can't be told from the rest any more")]
+    CantRestrict,
+    /// A role that may not read what was.
+    #[error("your role can't read this as of a time: that takes the right to the history of every table that is read")]
+    HistoryForbidden,
     /// The query was interrupted.
     #[error("the query was interrupted")]
     Interrupted,
@@ -212,6 +218,8 @@ impl Diagnostic for WarehouseError {
             WarehouseError::Ambiguous { .. } => "MS5305",
             WarehouseError::Forbidden { .. } => "MS5306",
             WarehouseError::Parameter { .. } => "MS5307",
+            WarehouseError::CantRestrict => "MS5308",
+            WarehouseError::HistoryForbidden => "MS5309",
         }
     }
 
@@ -273,6 +281,9 @@ impl Diagnostic for WarehouseError {
             WarehouseError::Forbidden { .. } => {
                 "Read the tables and views of the warehouse; the person at the project's terminal may do more.".into()
             }
+            WarehouseError::CantRestrict => {
+                "Somebody who owns the project corrects api.roles in millstream.yml and starts it again.".into()
+            }
             WarehouseError::NotExact { .. } => "Choose another type for the column in the configuration.".into(),
             _ => return None,
         })
@@ -301,6 +312,8 @@ impl Diagnostic for WarehouseError {
             | WarehouseError::NoHistory { .. }
             | WarehouseError::Ambiguous { .. }
             | WarehouseError::Forbidden { .. }
+            | WarehouseError::CantRestrict
+            | WarehouseError::HistoryForbidden
             | WarehouseError::Parameter { .. }
             | WarehouseError::Collision(_) => Exit::Usage,
             _ => Exit::Wrong,

@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use flate2::{write::GzEncoder, Compression};
 use lru::LruCache;
-use millstream_core::{Lsn, TableName, Trust};
+use millstream_core::{Lsn, Role, TableName, Trust};
 
 use super::{format, Asked, Format, Reading};
 use crate::{host::Applied, host::Host, problem::Problem};
@@ -111,6 +111,8 @@ impl Source {
 struct Key {
     sql: Arc<str>,
     trust: Trust,
+    /// What one role reads is no answer to another.
+    role: Option<Arc<Role>>,
     /// As they are printed: values of other kinds are printed otherwise.
     parameters: String,
     as_of: String,
@@ -126,7 +128,7 @@ impl Key {
     }
 }
 
-type Sources = LruCache<(Arc<str>, Trust), Source>;
+type Sources = LruCache<(Arc<str>, Trust, Option<Arc<Role>>), Source>;
 
 type Place = Arc<tokio::sync::Mutex<Option<Arc<Answer>>>>;
 
@@ -165,9 +167,11 @@ impl Answers {
     }
 
     /// What the statement's result follows from.
-    pub async fn source(&self, sql: &Arc<str>, trust: Trust, fixed: bool) -> Result<Source, Problem> {
+    pub async fn source(&self, asked: &Asked) -> Result<Source, Problem> {
+        let (trust, fixed) = (asked.trust, asked.as_of.is_some());
         let generation = self.host.applied().generation;
-        let key = (sql.clone(), trust);
+        // Whether it may be asked at all is a question of the role, too.
+        let key = (asked.sql.clone(), trust, asked.role.clone());
         {
             let mut known = lock(&self.statements);
             if known.0 != generation {
@@ -179,12 +183,12 @@ impl Answers {
             }
         }
         const DOING: &str = "looking at the query";
-        let (host, asked) = (self.host.clone(), sql.clone());
+        let (host, asked, role) = (self.host.clone(), asked.sql.clone(), asked.role.clone());
         let described = self
             .reading
             .with_turn(DOING, move |_| {
                 let fail = |error| Problem::of(&error, DOING, trust == Trust::Guest);
-                host.reader().map_err(fail)?.describe(&asked, trust).map_err(fail)
+                host.reader().map_err(fail)?.describe(&asked, trust, role.as_deref()).map_err(fail)
             })
             .await?;
         let source = Source { tables: described.reads.into(), steady: described.steady, fixed: false };
@@ -194,7 +198,7 @@ impl Answers {
 
     /// The name that an answer would have now, where it can be told without reading.
     pub async fn etag(&self, asked: &Asked, format: Format) -> Result<Option<String>, Problem> {
-        let source = self.source(&asked.sql, asked.trust, asked.as_of.is_some()).await?;
+        let source = self.source(asked).await?;
         Ok(source.steady.then(|| etag(&key(asked, format), source.changed(&self.host.applied()))))
     }
 
@@ -213,7 +217,7 @@ impl Answers {
         if let Some(answer) = kept.as_ref().filter(|answer| answer.is_good(&self.host.applied(), age_max)) {
             return Ok(answer.clone());
         }
-        let source = self.source(&asked.sql, asked.trust, asked.as_of.is_some()).await?;
+        let source = self.source(&asked).await?;
         // Before the read: what changes meanwhile makes the answer old, never another answer young.
         let changed = source.changed(&self.host.applied());
         let made = Instant::now();
@@ -252,6 +256,7 @@ fn key(asked: &Asked, format: Format) -> Key {
     Key {
         sql: asked.sql.clone(),
         trust: asked.trust,
+        role: asked.role.clone(),
         parameters: format!("{:?}", asked.parameters),
         as_of: format!("{:?}", asked.as_of),
         page: asked.page,

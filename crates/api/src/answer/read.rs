@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use millstream_core::{
     warehouse::{AsOf, QueryResult},
-    Lsn, Parameter, Query, Trust,
+    Lsn, Parameter, Query, Role, Trust,
 };
 use tokio::sync::Semaphore;
 
@@ -49,6 +49,8 @@ pub struct Asked {
     pub page: Page,
     /// Whether the client wrote the SQL.
     pub trust: Trust,
+    /// The client's role.
+    pub role: Option<Arc<Role>>,
 }
 
 /// An answer's rows.
@@ -94,6 +96,7 @@ impl Reading {
                 // One more tells whether there are more.
                 rows_max: Some(asked.page.offset.saturating_add(asked.page.limit).saturating_add(1)),
                 trust: asked.trust,
+                role: asked.role.as_deref(),
             };
             let result = reader.ask(&query).map_err(fail)?;
             reader.end().map_err(fail)?;

@@ -6,10 +6,11 @@ use axum::{
     http::{header, request::Parts},
     response::Response,
 };
-use millstream_core::Trust;
+use millstream_core::{Role, Trust};
 
 use super::{negotiate, respond, route::Site};
 use crate::{
+    access::Caller,
     answer::{Asked, Format, FRESH_FOR},
     endpoint::{Endpoint, COMMON_PARAMETERS},
     problem::Problem,
@@ -31,6 +32,7 @@ pub(super) fn asked(
     endpoint: &Endpoint,
     sql: Arc<str>,
     given: &[(String, String)],
+    role: Option<Arc<Role>>,
 ) -> Result<Asked, Problem> {
     if let Some((unknown, _)) = given.iter().find(|(name, _)| !endpoint.takes().any(|known| known == name)) {
         return Err(Problem::unknown_parameter(unknown, endpoint.takes()));
@@ -47,6 +49,7 @@ pub(super) fn asked(
         as_of: window.as_of,
         page: window.page,
         trust: Trust::Owner,
+        role,
     })
 }
 
@@ -62,9 +65,10 @@ pub(super) async fn answer(
     sql: Arc<str>,
     format: Option<Format>,
     parts: &Parts,
+    caller: &Caller,
 ) -> Result<Response, Problem> {
     let given = given(parts);
-    let asked = asked(endpoint, sql, &given)?;
+    let asked = asked(endpoint, sql, &given, caller.role())?;
     let format = match format {
         Some(format) => format,
         None => negotiate::format(accept(parts))?,

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::{
+    access::Caller,
     answer::{Answers, Asked, Format},
     host::Applied,
     problem::Problem,
@@ -52,7 +53,7 @@ impl Live {
     }
 
     /// Listens. Returns once there is a first result, so that what is wrong is a problem and no broken stream.
-    pub(super) async fn listen(self: &Arc<Self>, asked: Asked) -> Result<Response, Problem> {
+    pub(super) async fn listen(self: &Arc<Self>, asked: Asked, caller: Caller) -> Result<Response, Problem> {
         let (sender, mut events) = self.join(asked)?;
         let first = events.wait_for(Option::is_some).await.ok().and_then(|event| event.clone());
         let first = match first {
@@ -60,7 +61,9 @@ impl Live {
             Some(Err(problem)) => return Err(problem),
             None => return Err(Problem::busy()),
         };
-        let stream = stream(sender, events, first);
+        let access = self.answers.host().access();
+        let is_still = move || access.as_ref().is_none_or(|access| access.is_still(&caller));
+        let stream = stream(sender, events, first, is_still);
         let mut response = Response::new(Body::from_stream(stream));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -125,16 +128,21 @@ async fn ask(answers: Arc<Answers>, asked: Asked, listeners: Weak<watch::Sender<
     }
 }
 
-/// The bytes of a stream of events: the first, and each later one. The sender is kept alive by those who listen.
+/// The bytes of a stream of events: the first, and each later one, while whoever listens may still do so. The sender is kept alive by those who listen.
 fn stream(
     sender: Arc<watch::Sender<Event>>,
     mut events: watch::Receiver<Event>,
     first: Bytes,
+    is_still: impl Fn() -> bool,
 ) -> impl futures_core::Stream<Item = Result<Bytes, Infallible>> {
     async_stream::stream! {
         yield Ok(first);
         loop {
-            match tokio::time::timeout(BEAT_INTERVAL, events.changed()).await {
+            let changed = tokio::time::timeout(BEAT_INTERVAL, events.changed()).await;
+            if !is_still() {
+                break;
+            }
+            match changed {
                 Err(_) => yield Ok(Bytes::from_static(BEAT.as_bytes())),
                 Ok(Err(_)) => break,
                 Ok(Ok(())) => {

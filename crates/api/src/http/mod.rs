@@ -2,6 +2,7 @@
 
 mod assets;
 mod endpoints;
+mod identity;
 mod live;
 mod negotiate;
 mod respond;

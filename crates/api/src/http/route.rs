@@ -14,8 +14,9 @@ use axum::{
 };
 use millstream_core::{Lsn, Trust};
 
-use super::{assets, endpoints, live::Live, negotiate, shield, tables};
+use super::{assets, endpoints, identity, live::Live, negotiate, shield, tables};
 use crate::{
+    access::Caller,
     answer::{Answers, Asked, Format},
     host::Host,
     metrics::{self, Metrics},
@@ -26,6 +27,10 @@ use crate::{
 
 /// A table or model, and which of them it is.
 pub(super) type Relations = Arc<Vec<(Relation, &'static str)>>;
+
+/// Who a request was from, with its response.
+#[derive(Clone)]
+pub(super) struct Asker(pub(super) Caller);
 
 /// All that requests share.
 pub(super) struct Site {
@@ -43,7 +48,7 @@ impl Site {
         Site { live: Live::new(answers.clone()), answers, metrics, address, relations: Mutex::default() }
     }
 
-    fn host(&self) -> &Arc<dyn Host> {
+    pub(super) fn host(&self) -> &Arc<dyn Host> {
         self.answers.host()
     }
 
@@ -71,10 +76,11 @@ impl Site {
     /// Whether what the question reads can be read at a position again. Where it can't be told, it can't.
     pub(super) async fn has_history(&self, asked: &Asked) -> bool {
         let host = self.host().clone();
-        let (sql, trust) = (asked.sql.clone(), asked.trust);
+        let (sql, trust, role) = (asked.sql.clone(), asked.trust, asked.role.clone());
         let told = self.answers.reading().with_turn("looking at the query", move |_| {
             let fail = |error| Problem::of(&error, "looking at the query", trust == Trust::Guest);
-            let reads = host.reader().map_err(fail)?.describe(&sql, trust).map_err(fail)?.reads;
+            let described = host.reader().map_err(fail)?.describe(&sql, trust, role.as_deref());
+            let reads = described.map_err(fail)?.reads;
             let tables = host.tables().map_err(fail)?;
             let without =
                 tables.iter().filter(|table| !table.layout.history).map(|table| &table.layout.target);
@@ -98,11 +104,22 @@ pub(super) fn router(site: Arc<Site>) -> Router {
 }
 
 async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let began = std::time::Instant::now();
     let head = parts.method == Method::HEAD;
-    let (route, outcome) = dispatch(&site, &parts).await;
-    let response = outcome.unwrap_or_else(Problem::into_response);
+    let caller = identity::caller(site.host().access().as_ref(), &parts);
+    let who = caller.as_ref().ok().cloned();
+    let (route, outcome) = match caller {
+        _ if identity::answers(parts.uri.path()) => ("session", identity::answer(&site, &parts, body).await),
+        Ok(caller) => dispatch(&site, &parts, &caller).await,
+        Err(problem) => ("refused", Err(problem)),
+    };
+    let mut response = outcome.unwrap_or_else(Problem::into_response);
+    // For the access log.
+    if let Some(who) = who {
+        response.extensions_mut().insert(Asker(who));
+    }
+
     site.metrics.request(route, response.status(), began.elapsed());
     // The answer of GET without its body; hyper keeps the headers.
     if head {
@@ -112,7 +129,7 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
 }
 
 /// The route for the metrics, and the answer.
-async fn dispatch(site: &Site, parts: &Parts) -> (&'static str, Result<Response, Problem>) {
+async fn dispatch(site: &Site, parts: &Parts, caller: &Caller) -> (&'static str, Result<Response, Problem>) {
     let path = parts.uri.path();
     let reads = parts.method == Method::GET || parts.method == Method::HEAD;
     if !reads {
@@ -121,27 +138,29 @@ async fn dispatch(site: &Site, parts: &Parts) -> (&'static str, Result<Response,
     match path {
         "/" => ("/", Ok(redirect("/docs"))),
         "/docs" => ("/docs", Ok(assets::docs())),
-        "/openapi.json" => ("/openapi.json", description(site).await),
+        "/openapi.json" => ("/openapi.json", description(site, caller).await),
         "/live" => ("/live", Ok(plain(StatusCode::OK, "live\n"))),
         "/ready" => ("/ready", Ok(ready(site))),
-        "/metrics" => ("/metrics", metrics(site).await),
-        "/tables" | "/tables/" => ("/tables", tables::list(site).await),
+        "/metrics" => ("/metrics", metrics(site, caller).await),
+        "/tables" | "/tables/" => ("/tables", tables::list(site, caller).await),
         _ => match path.strip_prefix("/tables/") {
             Some(rest) => {
                 let (rest, format) = negotiate::suffix(rest);
-                ("/tables/{schema}/{name}", tables::rows(site, rest, format, parts).await)
+                ("/tables/{schema}/{name}", tables::rows(site, rest, format, parts, caller).await)
             }
             None => match assets::asset(path) {
                 Some(asset) => ("/docs", Ok(asset)),
-                None => ("endpoint", endpoint(site, path, parts).await),
+                None => ("endpoint", endpoint(site, path, parts, caller).await),
             },
         },
     }
 }
 
-async fn endpoint(site: &Site, path: &str, parts: &Parts) -> Result<Response, Problem> {
+async fn endpoint(site: &Site, path: &str, parts: &Parts, caller: &Caller) -> Result<Response, Problem> {
     let endpoints = site.host().endpoints();
-    let find = |path: &str| endpoints.served.iter().find(|endpoint| endpoint.path == path);
+    // What somebody may not call is not there for them: they don't learn whether it is.
+    let callable = endpoints.served.iter().filter(|endpoint| caller.may_call(endpoint));
+    let find = |path: &str| callable.clone().find(|endpoint| endpoint.path == path);
     let (bare, format): (&str, Option<Format>) = match find(path) {
         Some(_) => (path, None),
         None => negotiate::suffix(path),
@@ -157,10 +176,10 @@ async fn endpoint(site: &Site, path: &str, parts: &Parts) -> Result<Response, Pr
             return Err(Problem::not_acceptable(&Format::ALL.map(Format::essence).join(", "))
                 .hint("Only an endpoint with `live: true` in its head sends events."));
         }
-        let asked = endpoints::asked(endpoint, sql, &endpoints::given(parts))?;
-        return site.live.listen(asked).await;
+        let asked = endpoints::asked(endpoint, sql, &endpoints::given(parts), caller.role())?;
+        return site.live.listen(asked, caller.clone()).await;
     }
-    endpoints::answer(site, endpoint, sql, format, parts).await
+    endpoints::answer(site, endpoint, sql, format, parts, caller).await
 }
 
 fn plain(status: StatusCode, text: impl Into<String>) -> Response {
@@ -188,15 +207,19 @@ fn ready(site: &Site) -> Response {
     }
 }
 
-async fn description(site: &Site) -> Result<Response, Problem> {
-    let relations = site.relations().await?;
-    let document = openapi::document(site.host().project(), &site.host().endpoints(), &relations);
+async fn description(site: &Site, caller: &Caller) -> Result<Response, Problem> {
+    let relations = tables::visible(site, caller).await?;
+    let host = site.host();
+    let (endpoints, authenticated) = (host.endpoints(), host.access().is_some());
+    let served = endpoints.served.iter().filter(|endpoint| caller.may_call(endpoint));
+    let document = openapi::document(host.project(), served, &relations, authenticated, caller.is_admin());
     let mut response = document.to_string().into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
-async fn metrics(site: &Site) -> Result<Response, Problem> {
+async fn metrics(site: &Site, caller: &Caller) -> Result<Response, Problem> {
+    caller.must_be_admin()?;
     let host = site.host().clone();
     let doing = "reading the status";
     let status = site

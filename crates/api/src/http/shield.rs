@@ -13,7 +13,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::problem::Problem;
+use super::route::Asker;
+use crate::{access::Caller, problem::Problem};
 
 /// Names this machine has for itself.
 const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -72,11 +73,15 @@ pub(super) async fn guard(address: SocketAddr, request: Request, next: Next) -> 
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static("default-src 'none'"));
+    let asker = response.extensions_mut().remove::<Asker>();
+    let asker = asker.as_ref().map(|Asker(caller)| caller);
     tracing::info!(
         event = "request",
         id = id.to_str().unwrap_or_default(),
         method = %method,
         path,
+        key = asker.and_then(Caller::key_id),
+        role = asker.and_then(Caller::role_name),
         status = response.status().as_u16(),
         milliseconds = began.elapsed().as_secs_f64() * 1e3,
     );

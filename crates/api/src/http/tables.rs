@@ -6,15 +6,16 @@ use axum::{
     http::{header, request::Parts, HeaderValue},
     response::{IntoResponse, Response},
 };
-use millstream_core::Trust;
+use millstream_core::{TableName, Trust};
 use serde_json::{json, Value};
 
 use super::{
     endpoints::{accept, given, reply},
     negotiate, respond,
-    route::Site,
+    route::{Relations, Site},
 };
 use crate::{
+    access::Caller,
     answer::{Asked, Format, FRESH_FOR},
     host::Host,
     problem::Problem,
@@ -32,7 +33,7 @@ pub(crate) fn relations(host: &dyn Host) -> Result<Vec<(Relation, &'static str)>
         let sql =
             format!("SELECT * FROM \"{}\".\"{}\"", schema.replace('"', "\"\""), name.replace('"', "\"\""));
         // A view that no longer works is not there to be read; `status` says so.
-        if let Ok(described) = reader.describe(&sql, Trust::Owner) {
+        if let Ok(described) = reader.describe(&sql, Trust::Owner, None) {
             let relation = Relation {
                 schema: schema.to_owned(),
                 name: name.to_owned(),
@@ -61,9 +62,19 @@ pub(crate) fn relations(host: &dyn Host) -> Result<Vec<(Relation, &'static str)>
     Ok(relations)
 }
 
+/// Those that somebody may read.
+pub(super) async fn visible(site: &Site, caller: &Caller) -> Result<Relations, Problem> {
+    let all = site.relations().await?;
+    let Some(role) = caller.role() else { return Ok(all) };
+    let may_read = |(relation, _): &&(Relation, &'static str)| {
+        role.tables.allow(&TableName::new(&relation.schema, &relation.name))
+    };
+    Ok(Arc::new(all.iter().filter(may_read).cloned().collect()))
+}
+
 /// The list.
-pub(super) async fn list(site: &Site) -> Result<Response, Problem> {
-    let relations = site.relations().await?;
+pub(super) async fn list(site: &Site, caller: &Caller) -> Result<Response, Problem> {
+    let relations = visible(site, caller).await?;
     let list: Vec<Value> = relations
         .iter()
         .map(|(relation, kind)| {
@@ -98,11 +109,13 @@ pub(super) async fn rows(
     path: &str,
     format: Option<Format>,
     parts: &Parts,
+    caller: &Caller,
 ) -> Result<Response, Problem> {
     let missing = || Problem::not_found("there is no such table").hint("GET /tables lists them.");
     let (schema, name) = path.split_once('/').ok_or_else(missing)?;
     let (schema, name) = (decoded(schema)?, decoded(name)?);
-    let relations = site.relations().await?;
+    // What somebody may not read is not there for them: they don't learn whether it is.
+    let relations = visible(site, caller).await?;
     let is = |relation: &Relation| {
         relation.schema.eq_ignore_ascii_case(&schema) && relation.name.eq_ignore_ascii_case(&name)
     };
@@ -125,6 +138,7 @@ pub(super) async fn rows(
         as_of: window.as_of,
         page: window.page,
         trust: Trust::Guest,
+        role: caller.role(),
     };
     reply(site, asked, format, FRESH_FOR, parts, "reading a table").await
 }

@@ -213,7 +213,7 @@ impl Session {
 
     /// What is known of a question without asking it.
     pub(super) fn describe(&mut self, sql: &str) -> Outcome<Description> {
-        self.with_reader(sql, |reader, sql, trust| reader.describe(sql, trust))
+        self.with_reader(sql, |reader, sql, trust| reader.describe(sql, trust, None))
     }
 
     /// Asks, and gives out the result as it comes. An error of `take` ends it.
@@ -229,7 +229,7 @@ impl Session {
         self.with_reader(sql, |reader, sql, trust| {
             // The catalogue is as it is now.
             let as_of = as_of.filter(|_| trust == Trust::Guest);
-            reader.ask_each(&Question { sql, parameters, as_of, rows_max, trust }, &mut |piece| {
+            reader.ask_each(&Question { sql, parameters, as_of, rows_max, trust, role: None }, &mut |piece| {
                 refused = take(piece).err();
                 refused.is_none()
             })

@@ -15,6 +15,9 @@ const VERSION: &str = "1";
 pub(super) fn check(root: &Node) -> Vec<Problem> {
     let mut problems = Vec::new();
     node(root, &PROJECT, "", &mut problems);
+    if problems.is_empty() {
+        problems = super::access::check(root);
+    }
     problems
 }
 
@@ -220,6 +223,8 @@ fn describe(scalar: Scalar) -> String {
         Scalar::Address => "an address and a port of this machine, such as 127.0.0.1:8080".into(),
         Scalar::Number => "a number".into(),
         Scalar::Route => "a path of plain segments, such as /orders/top".into(),
+        Scalar::RoutePattern => "a path, with `*` and `?` as wildcards, such as \"/orders*\"".into(),
+        Scalar::Mask => "hash or null".into(),
     }
 }
 
@@ -260,6 +265,10 @@ fn value(scalar: Scalar, text: &str, quoted: bool, node: &Node, path: &str) -> O
             ))
         });
     }
+    // Nothing is what a mask of nothing shows.
+    if scalar == Scalar::Mask && (node.is_null() && !text.is_empty() || (text == "hash" && !quoted)) {
+        return None;
+    }
     if node.is_null() || (text.is_empty() && scalar != Scalar::Text) {
         return Some(
             Problem::new(ProblemKind::WrongType, format!("`{path}` has no value"), place)
@@ -282,6 +291,8 @@ fn value(scalar: Scalar, text: &str, quoted: bool, node: &Node, path: &str) -> O
         Scalar::Instant => (ProblemKind::BadValue, units::parse_instant(text).is_some()),
         Scalar::Number => (ProblemKind::WrongType, text.parse::<f64>().is_ok_and(f64::is_finite)),
         Scalar::Route => (ProblemKind::BadValue, is_route(text)),
+        Scalar::RoutePattern => (ProblemKind::BadValue, text.starts_with('/') || text == "*"),
+        Scalar::Mask => (ProblemKind::BadValue, false),
         Scalar::Address => (ProblemKind::BadValue, is_loopback(text)),
         Scalar::TablePattern => {
             let pattern = text.strip_prefix('!').unwrap_or(text);

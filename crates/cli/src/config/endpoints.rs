@@ -11,7 +11,8 @@ use millstream_api::{
 };
 
 use super::{
-    check::check_head,
+    access::AccessSettings,
+    check::{check_head, nearest},
     error::{ConfigError, Problem, ProblemKind},
     place::Place,
     scalar, text_at,
@@ -62,8 +63,8 @@ pub(crate) fn read_endpoints(project: &Project) -> Result<(Endpoints, Vec<Config
         let below = path.strip_prefix(&project.api).unwrap_or(&path).with_extension("");
         let text = fs::read_to_string(&path).map_err(unreadable(&path));
         let read = text.and_then(|text| {
-            let endpoint =
-                parse(&file, &format!("/{}", below.display()), &text).map_err(ConfigError::Wrong)?;
+            let endpoint = parse(&file, &format!("/{}", below.display()), &text, &project.access)
+                .map_err(ConfigError::Wrong)?;
             let same = |other: &&Endpoint| other.path == endpoint.path;
             match endpoints.served.iter().find(same) {
                 Some(other) => {
@@ -87,7 +88,12 @@ pub(crate) fn read_endpoints(project: &Project) -> Result<(Endpoints, Vec<Config
 }
 
 /// One file. `default_path`: where it answers unless its head says otherwise.
-fn parse(file: &str, default_path: &str, text: &str) -> Result<Endpoint, Vec<Problem>> {
+fn parse(
+    file: &str,
+    default_path: &str,
+    text: &str,
+    access: &AccessSettings,
+) -> Result<Endpoint, Vec<Problem>> {
     let (head, sql) = split(file, text).map_err(|problem| vec![problem])?;
     let root = tree::parse(file, &head).map_err(|problem| vec![problem])?;
     let mut problems = check_head(&root);
@@ -100,6 +106,11 @@ fn parse(file: &str, default_path: &str, text: &str) -> Result<Endpoint, Vec<Pro
     for (param, place) in &params {
         problems.extend(wrong(param, place));
     }
+    let roles = match root.get("roles").map(|node| &node.kind) {
+        Some(NodeKind::List(items)) => Some(items),
+        _ => None,
+    };
+    problems.extend(roles.into_iter().flatten().filter_map(|role| unknown_role(role, access)));
     if sql.trim().is_empty() {
         let problem = Problem::new(ProblemKind::MissingKey, format!("{file} has no SELECT"), None);
         problems.push(problem.hint("write one below the head"));
@@ -114,7 +125,27 @@ fn parse(file: &str, default_path: &str, text: &str) -> Result<Endpoint, Vec<Pro
         params: params.into_iter().map(|(param, _)| param).collect(),
         cache: text_at(&root, &["cache"]).and_then(units::parse_duration),
         live: text_at(&root, &["live"]) == Some("true"),
+        roles: roles.map(|items| items.iter().filter_map(scalar).map(str::to_owned).collect()),
         sql: sql.trim().trim_end_matches(';').to_owned(),
+    })
+}
+
+/// An endpoint answers roles that there are: one that is spelled wrong would shut everybody out, and without any everybody would be let in.
+fn unknown_role(node: &Node, access: &AccessSettings) -> Option<Problem> {
+    let name = scalar(node)?;
+    if access.role(name).is_some() {
+        return None;
+    }
+    let problem = |message: String| Problem::new(ProblemKind::BadValue, message, Some(node.place.clone()));
+    if access.roles.is_empty() {
+        let problem = problem(format!("the endpoint is for the role `{name}`, and the project has no roles"));
+        return Some(problem.hint("add `api.auth` and `api.roles` to millstream.yml"));
+    }
+    let names = || access.roles.iter().map(|role| role.name.as_str());
+    let problem = problem(format!("there is no role `{name}`"));
+    Some(match nearest(name, names()) {
+        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+        None => problem.hint(format!("api.roles has {}", names().collect::<Vec<_>>().join(", "))),
     })
 }
 
@@ -188,7 +219,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Endpoint, String> {
-        parse("api/orders.sql", "/orders", text).map_err(|problems| {
+        parse("api/orders.sql", "/orders", text, &AccessSettings::default()).map_err(|problems| {
             let error = ConfigError::Wrong(problems);
             let detail = millstream_core::Diagnostic::detail(&error).unwrap_or_default();
             format!("{error}\n{detail}")
@@ -236,6 +267,8 @@ mod tests {
                 "`two` is not a whole number",
             ),
             ("/*---\nparams:\n  a-b: {type: integer}\n---*/\nSELECT 1", "can't be the name of a parameter"),
+            ("/*---\nroles: [clerk]\n---*/\nSELECT 1", "the project has no roles"),
+            ("/*---\nroles: clerk\n---*/\nSELECT 1", "must be a list"),
             ("/*---\npath: /x\n", "does not end"),
             ("/*---\npath: /x\n---*/\n", "has no SELECT"),
         ] {

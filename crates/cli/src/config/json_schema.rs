@@ -69,6 +69,8 @@ fn of_scalar(scalar: Scalar) -> Value {
         Scalar::Address => pattern(r"(127[.][0-9.]+|\[::1\]):[0-9]{1,5}"),
         Scalar::Number => json!({"type": ["number", "string"]}),
         Scalar::Route => pattern(r"(/[A-Za-z0-9_.~-]+)+"),
+        Scalar::RoutePattern => pattern(r"/[A-Za-z0-9_.~/*?-]*|[*]"),
+        Scalar::Mask => json!({"enum": ["hash", null]}),
         Scalar::Instant => pattern(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].+)?"),
     }
 }

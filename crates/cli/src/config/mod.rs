@@ -2,6 +2,7 @@
 //!
 //! Text → [`tree`] (every node knows its place) → overrides and variables → [`check`] against [`shape::PROJECT`] → [`Project`].
 
+mod access;
 mod check;
 mod endpoints;
 mod error;
@@ -20,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+pub use access::{AccessSettings, AuthSettings, RoleSettings};
 pub(crate) use check::nearest;
 pub(crate) use endpoints::{endpoint_files, read_endpoints};
 pub use error::{ConfigError, Problem, ProblemKind};
@@ -56,6 +58,8 @@ pub struct Project {
     pub models: PathBuf,
     /// The directory of the endpoints' files.
     pub api: PathBuf,
+    /// Who may read what.
+    pub access: AccessSettings,
     /// Where HTTP is served; `None`: nowhere.
     pub serve_http: Option<String>,
     /// Where PostgreSQL's clients are served; `None`: nowhere.
@@ -188,6 +192,7 @@ impl Project {
             tables: TableRules { entries },
             models: path_at(&["models", "path"], ".").join("models"),
             api: path_at(&["api", "path"], "api"),
+            access: AccessSettings::of(root),
             serve_http: text_at(root, &["serve", "http"]).map(str::to_owned),
             serve_postgres: text_at(root, &["serve", "postgres"]).and_then(|text| text.parse().ok()),
         }

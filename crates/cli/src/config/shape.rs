@@ -58,6 +58,10 @@ pub(super) enum Scalar {
     Number,
     /// A path of the API, such as `/orders/top`.
     Route,
+    /// A path of the API with wildcards.
+    RoutePattern,
+    /// What stands in place of a column's values.
+    Mask,
 }
 
 /// A key of a mapping.
@@ -129,10 +133,59 @@ const API: Shape = Shape::Map(&[
     default(
         key(
             "auth",
-            Shape::Scalar(Scalar::Choice(&["none"])),
-            "How clients show who they are. `none`: not at all, so only this machine is listened to.",
+            Shape::Scalar(Scalar::Choice(&["none", "keys"])),
+            "How clients show who they are. `none`: not at all, so only this machine is listened to. `keys`: by API keys, which `millstream keys` makes.",
         ),
         "none",
+    ),
+    key(
+        "roles",
+        Shape::Entries { what: "role", value: &ROLE },
+        "What clients may do, by the role of their key. Needs `auth`.",
+    ),
+]);
+
+static ROLE: Shape = Shape::Map(&[
+    default(
+        key(
+            "tables",
+            Shape::List(&Shape::Scalar(Scalar::TablePattern)),
+            "Tables, histories and models that it may read, by their names in the warehouse. Read from first to last; the last pattern that matches decides.",
+        ),
+        "none",
+    ),
+    default(
+        key(
+            "endpoints",
+            Shape::List(&Shape::Scalar(Scalar::RoutePattern)),
+            "Endpoints that it may call, such as \"/orders*\". One whose head names roles answers those instead.",
+        ),
+        "none",
+    ),
+    key(
+        "rows",
+        Shape::Entries { what: "table", value: &Shape::Scalar(Scalar::Text) },
+        "A condition for each table: rows for which it is not true are not there for the role, wherever they are read.",
+    ),
+    key(
+        "mask",
+        Shape::Entries {
+            what: "table",
+            value: &Shape::Entries { what: "column", value: &Shape::Scalar(Scalar::Mask) },
+        },
+        "What the role reads instead of a column's values, wherever they are read: `hash` or `null`.",
+    ),
+    default(
+        key("sql", Shape::Scalar(Scalar::Boolean), "Whether it may ask in SQL of its own."),
+        "false",
+    ),
+    default(
+        key(
+            "admin",
+            Shape::Scalar(Scalar::Boolean),
+            "Whether it may do and read everything: the UI, metrics, status, every table and endpoint.",
+        ),
+        "false",
     ),
 ]);
 
@@ -165,6 +218,10 @@ pub(super) static ENDPOINT: Shape = Shape::Map(&[
             "Whether it also sends events, a new result when its tables change.",
         ),
         "false",
+    ),
+    default(
+        key("roles", Shape::List(&Shape::Scalar(Scalar::Text)), "The roles that it answers, and no others."),
+        "those whose `endpoints` match its path",
     ),
 ]);
 
@@ -313,7 +370,6 @@ const MODELS: Shape = Shape::Map(&[default(
 
 /// What the contract names and this version lacks: refused, with these words, instead of being accepted and ignored.
 pub(super) static PLANNED: &[Planned] = &[
-    Planned { parent: "api", name: "roles" },
     Planned { parent: "api", name: "cors" },
     Planned { parent: "api", name: "limits" },
     Planned { parent: "", name: "alerts" },

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use millstream_apply::layout::VALUE_BYTES_MAX;
-use millstream_core::{warehouse::HistoryNames, ColumnType, TableName, Timestamp};
+use millstream_core::{glob, warehouse::HistoryNames, ColumnType, TableName, Timestamp};
 
 use super::{
     error::{ConfigError, Problem, ProblemKind},
@@ -39,10 +39,7 @@ impl Pattern {
     /// Whether it matches the table.
     pub fn matches(&self, table: &TableName) -> bool {
         match self.text.split_once('.') {
-            Some((schema, name)) => {
-                glob(schema.as_bytes(), table.schema.as_bytes())
-                    && glob(name.as_bytes(), table.name.as_bytes())
-            }
+            Some((schema, name)) => glob(schema, &table.schema) && glob(name, &table.name),
             None => self.text == "*",
         }
     }
@@ -72,33 +69,6 @@ impl Pattern {
         };
         Problem::new(ProblemKind::TablePattern, message, Some(self.place.clone())).hint(hint)
     }
-}
-
-/// Matches by bytes; linear in memory, at most quadratic in time (it returns to the last `*` only).
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(&c) if c == b'?' || c == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((star_p, star_t)) => {
-                    p = star_p + 1;
-                    t = star_t + 1;
-                    star = Some((star_p, star_t + 1));
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&c| c == b'*')
 }
 
 /// Which tables are replicated: the last pattern that matches decides.

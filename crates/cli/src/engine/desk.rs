@@ -8,12 +8,13 @@ use std::{
 use millstream_core::{TableId, TableName};
 use millstream_log::EmbeddedLog;
 use millstream_source::{CaptureState, TableChange};
+use millstream_store::{NewKey, Store};
 use millstream_warehouse::{DuckDb, DuckHandle};
 use serde_json::value::to_raw_value;
 
 use super::{
-    catch_up, models, open, plan, provision::Remembered, quarantine, query, report, resync, session::Live,
-    tail, verify, warehouse_file,
+    access, catch_up, models, open, plan, provision::Remembered, quarantine, query, report, resync,
+    session::Live, tail, verify, warehouse_file,
 };
 use crate::{
     config::{nearest, Project},
@@ -42,6 +43,7 @@ pub(crate) struct Desk {
     pub(super) warehouse: OnceLock<DuckHandle>,
     pub(super) log: OnceLock<EmbeddedLog>,
     live: OnceLock<Arc<Live>>,
+    store: Mutex<Option<Arc<Store>>>,
     stage: Mutex<Stage>,
 }
 
@@ -64,12 +66,16 @@ impl Desk {
             warehouse: OnceLock::new(),
             log: OnceLock::new(),
             live: OnceLock::new(),
+            store: Mutex::default(),
             stage,
         }
     }
 
     /// Opens the files that a request needs. The returned warehouse must outlive the answer.
     pub(crate) fn open_files(&self, request: &Request) -> Result<Option<DuckDb>, Failure> {
+        if matches!(request, Request::KeysCreate { .. } | Request::KeysList | Request::KeysRevoke { .. }) {
+            return Ok(None);
+        }
         if matches!(request, Request::Status | Request::Tail { .. }) && self.project.log.dir.exists() {
             self.put_log(open::log(&self.project)?);
         }
@@ -102,6 +108,15 @@ impl Desk {
         }
         let opened = warehouse_file::existing(&self.project, &known).map_err(Failure::from);
         Ok(opened.doing("opening the warehouse")?.0)
+    }
+
+    /// The program's own state, opened when it is first asked for.
+    pub(super) fn store(&self) -> Result<Arc<Store>, Failure> {
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*store {
+            Some(store) => Ok(store.clone()),
+            None => Ok(store.insert(Arc::new(access::store(&self.project)?)).clone()),
+        }
     }
 
     /// The project's name.
@@ -235,6 +250,11 @@ impl Handler for Desk {
             }
             Request::Verify { tables } => verify::run(self, &tables, emit, cancellation),
             Request::Resync { tables } => resync::run(self, &tables, emit, cancellation),
+            Request::KeysCreate { role, name, expires } => {
+                access::create_key(self, NewKey { role, name, expires })
+            }
+            Request::KeysList => access::list_keys(self, emit),
+            Request::KeysRevoke { id } => access::revoke_key(self, &id),
             Request::QuarantineList { tables } => quarantine::list(self, &tables),
             Request::QuarantineShow { table, position } => quarantine::show(self, &table, &position),
             Request::QuarantineReplay { tables } => quarantine::replay(self, &tables, cancellation),

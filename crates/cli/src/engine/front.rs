@@ -12,6 +12,7 @@ use std::{
 };
 
 use millstream_api::{
+    access::Access,
     host::{Applied, Endpoints, Host, Model},
     postgres::catalog::{Contents, OpenCatalog, Readers},
 };
@@ -22,7 +23,7 @@ use millstream_core::{
 };
 use millstream_warehouse::InMemory;
 
-use super::{desk::Desk, models, report};
+use super::{access, desk::Desk, models, report};
 use crate::{
     config::{endpoint_files, read_endpoints},
     error::ProgramError,
@@ -85,17 +86,19 @@ pub(crate) struct Front {
     seen: RwLock<Option<Seen>>,
     /// How often views were made.
     views: AtomicU64,
+    access: Option<Arc<Access>>,
 }
 
 impl Front {
     /// Of a running project.
-    pub(crate) fn new(desk: Arc<Desk>) -> Arc<Self> {
-        Arc::new(Front {
+    pub(crate) fn new(desk: Arc<Desk>) -> std::result::Result<Arc<Self>, Failure> {
+        Ok(Arc::new(Front {
+            access: access::access(&desk)?,
             desk,
             endpoints: RwLock::default(),
             seen: RwLock::default(),
             views: AtomicU64::new(0),
-        })
+        }))
     }
 
     /// Views were made, so answers may be others.
@@ -134,6 +137,10 @@ impl Front {
 impl Host for Front {
     fn project(&self) -> &str {
         &self.desk.project.name
+    }
+
+    fn access(&self) -> Option<Arc<Access>> {
+        self.access.clone()
     }
 
     fn applied(&self) -> Applied {

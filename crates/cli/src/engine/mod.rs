@@ -3,6 +3,7 @@
 //! - [`desk`]: answers requests, in a running instance and out of one.
 //! - [`session`]: capture, apply and copying at work; [`provision`] is what comes before.
 //! - [`front`]: what the servers are given of it.
+//! - [`access`]: roles and keys, as warehouse and servers take them.
 //! - [`models`]: views kept beside the tables.
 //! - [`open`]: opens log and source settings; [`warehouse_file`] the warehouse, which may have to be built again.
 //! - [`quarantine`]: what was set aside, shown, brought back and given up.
@@ -10,6 +11,7 @@
 //! - [`query`], [`report`], [`plan`], [`tail`], [`catch_up`]: single answers; [`verify`] and [`resync`], which hold apply at a
 //!   snapshot ([`fenced`]).
 
+mod access;
 mod catch_up;
 mod desk;
 mod fenced;

@@ -18,7 +18,7 @@ use millstream_source::{
 use millstream_warehouse::{collisions, ModelView, WarehouseError};
 use serde::{Deserialize, Serialize};
 
-use super::{models, open, session::runtime, warehouse_file::Known};
+use super::{access, models, open, session::runtime, warehouse_file::Known};
 use crate::{
     config::{OnUnrepresentable, Project},
     error::ProgramError,
@@ -236,6 +236,7 @@ pub(super) async fn prepare(
     if let Some(error) = model_collision(&models, &layouts) {
         return Err(error.into());
     }
+    access::check(project, &selection, &layouts, remembered)?;
     Ok(Prepared { identity, plan, layouts })
 }
 

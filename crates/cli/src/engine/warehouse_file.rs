@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{json, Value};
 
 use super::{
+    access,
     open::{log as open_log, make_parent},
     provision::Remembered,
 };
@@ -143,6 +144,11 @@ impl Known {
             .collect();
     }
 
+    /// The tables that have history there, by their names at the source.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &TableName> {
+        self.history.values().map(|known| &known.name)
+    }
+
     /// Whether the file in this place is the one that the project wrote last.
     fn wrote(&self, path: &Path) -> bool {
         let inode = fs::metadata(path).map(|file| file.ino()).ok();
@@ -249,14 +255,14 @@ pub(super) fn open(
             }
             rebuilt = Some(again(project, log, known, error)?);
         }
-        let warehouse = DuckDb::open(path, &DuckDbOptions::of_this_machine()).doing(doing)?;
+        let warehouse = new_file(project).doing(doing)?;
         return Ok(Opened { warehouse, notes: Vec::new(), rebuilt });
     }
     match existing(project, known) {
         Ok((warehouse, notes)) => Ok(Opened { warehouse, notes, rebuilt: None }),
         Err(Refused::Damaged(error)) if rebuild == Rebuild::Allowed && known.wrote(path) => {
             let rebuilt = Some(again(project, log, known, error)?);
-            let warehouse = DuckDb::open(path, &DuckDbOptions::of_this_machine()).doing(doing)?;
+            let warehouse = new_file(project).doing(doing)?;
             Ok(Opened { warehouse, notes: Vec::new(), rebuilt })
         }
         Err(Refused::Damaged(mut error)) => {
@@ -316,13 +322,24 @@ pub(super) fn existing(project: &Project, known: &Known) -> Result<(DuckDb, Vec<
             false => Refused::Otherwise(error.into()),
         }
     };
-    let warehouse = opened.map_err(refuse)?;
+    let mut warehouse = opened.map_err(refuse)?;
     match warehouse.owner().map_err(refuse)? {
-        Some(owner) if owner != known.project => Err(Refused::Otherwise(
-            WarehouseError::Foreign { path: path.clone(), what: "another project writes it".into() }.into(),
-        )),
-        _ => Ok((warehouse, notes)),
+        Some(owner) if owner != known.project => {
+            let what = "another project writes it".into();
+            return Err(Refused::Otherwise(WarehouseError::Foreign { path: path.clone(), what }.into()));
+        }
+        _ => {}
     }
+    let restrictions = access::restrictions(project).map_err(Refused::Otherwise)?;
+    warehouse.restrict(restrictions).map_err(refuse)?;
+    Ok((warehouse, notes))
+}
+
+/// Makes a file.
+fn new_file(project: &Project) -> Result<DuckDb, Failure> {
+    let mut warehouse = DuckDb::open(&project.warehouse.duckdb, &DuckDbOptions::of_this_machine())?;
+    warehouse.restrict(access::restrictions(project)?)?;
+    Ok(warehouse)
 }
 
 /// Moves what is there out of the way, and writes down that and why the warehouse is built again.
@@ -373,7 +390,7 @@ pub(crate) fn must_reopen(failure: &Failure) -> bool {
     failure.code == invalidated.code() || failure.code == full.code()
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

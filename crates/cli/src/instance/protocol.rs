@@ -1,6 +1,6 @@
 //! What verbs ask and what they are answered. The same requests are answered in process where no instance runs.
 
-use millstream_core::Lsn;
+use millstream_core::{Lsn, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -66,6 +66,22 @@ pub enum Request {
     QuarantineDrop {
         /// `schema.table` at the source.
         tables: Vec<String>,
+    },
+    /// Make an API key.
+    KeysCreate {
+        /// The role of whoever will have it.
+        role: String,
+        /// What a person calls it.
+        name: Option<String>,
+        /// From when on it is good for nothing.
+        expires: Option<Timestamp>,
+    },
+    /// The API keys.
+    KeysList,
+    /// Make an API key good for nothing.
+    KeysRevoke {
+        /// Its id.
+        id: String,
     },
     /// Wait until everything committed at the source by now is in the warehouse.
     WaitCaughtUp,

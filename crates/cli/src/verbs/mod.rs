@@ -3,6 +3,7 @@
 mod ask;
 mod doctor;
 mod init;
+mod keys;
 mod present;
 mod quarantine;
 mod report;
@@ -40,6 +41,7 @@ pub fn run(arguments: Arguments, output: &Output) -> Outcome {
         Verb::Verify { tables } => ask::verify(&arguments.global, output, tables),
         Verb::Resync { tables } => ask::resync(&arguments.global, output, tables),
         Verb::Quarantine { verb } => quarantine::run(&arguments.global, output, verb),
+        Verb::Keys { verb } => keys::run(&arguments.global, output, verb),
         Verb::Schema => output.json(&config::json_schema()).map(|()| 0),
         Verb::Completions { shell } => {
             let mut text = Vec::new();

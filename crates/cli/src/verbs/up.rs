@@ -101,7 +101,7 @@ impl Up<'_> {
         let data = project.data_dir();
         let desk = Arc::new(Desk::of_instance(project));
         let server = serve(&data, desk.clone())?;
-        let front = Front::new(desk.clone());
+        let front = Front::new(desk.clone())?;
         let http = self.serve_http(&desk, &front)?;
         let postgres = self.serve_postgres(&desk, &front)?;
         self.output.note(&format!("{} starting", self.output.paint(Style::Bold, &name)));

@@ -19,8 +19,25 @@ const CASES: &[Case] = &[
     ("an unknown key", "version: 1\nname: a\nsource: {postgres: {url: x}}\nlog: {colour: red}\n", &[]),
     (
         "keys that are not built yet",
-        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {roles: {}}\nlog: {kafka: {}}\n\
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {cors: [x]}\nlog: {kafka: {}}\n\
          warehouse: {clickhouse: {url: x}}\ntables: {\"*\": {columns: {mask: {a: hash}}}}\n",
+        &[],
+    ),
+    (
+        "roles without keys",
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {roles: {clerk: {tables: [\"*\"]}}}\n",
+        &[],
+    ),
+    ("keys without roles", "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {auth: keys}\n", &[]),
+    (
+        "roles that make no sense",
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi:\n  auth: keys\n  roles:\n    Clerk: {tables: [\"!a.b\"], endpoints: [orders]}\n    \
+         boss:\n      admin: true\n      rows: {\"a.*\": \"true\"}\n      mask: {a.b: {c: hide, d: null}}\n",
+        &[],
+    ),
+    (
+        "a role that may do everything and may not",
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi:\n  auth: keys\n  roles:\n    Clerk: {}\n    boss: {admin: true, rows: {\"a.*\": \"true\"}}\n",
         &[],
     ),
     ("an address of other machines", "version: 1\nname: a\nsource: {postgres: {url: x}}\nserve: {http: \"0.0.0.0:8080\"}\n", &[]),

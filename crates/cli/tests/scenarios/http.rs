@@ -98,13 +98,32 @@ pub(crate) struct Events {
 impl Events {
     #[track_caller]
     pub(crate) fn of(address: &str, path: &str) -> Self {
+        Self::with(address, path, "")
+    }
+
+    /// With headers besides.
+    #[track_caller]
+    pub(crate) fn with(address: &str, path: &str, headers: &str) -> Self {
         let mut stream = connect(address);
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\r\n")
-            .unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n");
+        stream.write_all(format!("{request}{headers}\r\n").as_bytes()).unwrap();
         let mut reader = BufReader::new(stream);
         let (status, headers) = head(&mut reader);
         assert_eq!(status, 200, "{headers:?}");
         Events { reader }
+    }
+
+    /// Whether the server ends the stream without another event.
+    pub(crate) fn ends(&mut self) -> bool {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            match self.reader.read_line(&mut line) {
+                Ok(0) => return true,
+                Ok(_) if !line.starts_with("data: ") => {}
+                _ => return false,
+            }
+        }
     }
 
     /// The data of the next event.

@@ -8,6 +8,7 @@
     reason = "a panic is how a test fails; clippy exempts only the test functions themselves"
 )]
 
+mod access;
 mod bad_input;
 mod columns;
 mod control;

@@ -10,7 +10,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("millstream-log", &["millstream-core", "millstream-pgoutput"]),
     ("millstream-apply", &["millstream-core", "millstream-pgoutput"]),
     ("millstream-warehouse", &["millstream-core"]),
-    ("millstream-api", &["millstream-core", "millstream-pgoutput"]),
+    ("millstream-store", &["millstream-core"]),
+    ("millstream-api", &["millstream-core", "millstream-pgoutput", "millstream-store"]),
     (
         "millstream",
         &[
@@ -21,6 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "millstream-apply",
             "millstream-warehouse",
             "millstream-api",
+            "millstream-store",
         ],
     ),
     ("millstream-testkit", &[]),
@@ -49,6 +51,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("tokio-postgres", &["millstream-source"]),
     ("postgres-protocol", &["millstream-source"]),
     ("rustls", &["millstream-source"]),
+    ("rusqlite", &["millstream-store"]),
 ];
 
 /// Rooms that do no I/O: none of these may be among their dependencies.

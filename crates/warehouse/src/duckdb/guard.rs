@@ -4,6 +4,8 @@
 //! is looked at before it is planned: its sources of rows must all be known ones, and its functions none of those that look or act outside of
 //! the query. A view that it names is the project's own, and may read what it likes.
 
+use millstream_core::Role;
+
 use super::{
     ast::{Named, Names},
     engine::Connection,
@@ -17,7 +19,7 @@ const TABLE_FUNCTIONS: [&str; 7] =
 
 /// Functions that tell of the process, its settings and its other sessions, that run or plan a text as SQL, that change something, or that
 /// only wait.
-const FORBIDDEN: [&str; 23] = [
+const FORBIDDEN: [&str; 25] = [
     "current_connection_id",
     "current_query",
     "current_query_id",
@@ -32,6 +34,9 @@ const FORBIDDEN: [&str; 23] = [
     "json_serialize_plan",
     "nextval",
     "parse_duckdb_log_message",
+    // Macros that give out the text of any view or table.
+    "pg_get_constraintdef",
+    "pg_get_viewdef",
     "pg_sleep",
     "query",
     "query_table",
@@ -47,8 +52,11 @@ fn forbidden(what: impl Into<String>) -> WarehouseError {
     WarehouseError::Forbidden { what: what.into() }
 }
 
-/// Refuses a statement that is not for guests.
-pub(super) fn check(connection: &Connection, sql: &str) -> Result<(), WarehouseError> {
+/// Refuses a statement that is not for guests or, where they have a role, not for that.
+pub(super) fn check(connection: &Connection, sql: &str, role: Option<&Role>) -> Result<(), WarehouseError> {
+    if role.is_some() && explained(sql).len() < sql.len() {
+        return Err(forbidden("EXPLAIN shows what is below the tables, and is not for roles"));
+    }
     let Some(names) = Names::of(connection, explained(sql))? else {
         // What does not parse says so itself, in DuckDB's words.
         return match connection.check_syntax(sql) {
@@ -74,13 +82,27 @@ pub(super) fn check(connection: &Connection, sql: &str) -> Result<(), WarehouseE
         if !makes_rows && !visible.has(named) {
             return Err(forbidden(format!("the function {} is not for guests", named.name)));
         }
+        if !makes_rows && !may_read(&visible, named, role, true) {
+            return Err(forbidden(format!("the function {} is not for guests", named.name)));
+        }
     }
-    match names.relations.iter().find(|named| !visible.has(named)) {
+    let reads = |named: &&Named| visible.has(named) && may_read(&visible, named, role, false);
+    match names.relations.iter().find(|named| !reads(named)) {
         Some(named) => {
             Err(WarehouseError::Query { detail: format!("there is no table or view {}", spelled(named)) })
         }
         None => Ok(()),
     }
+}
+
+/// Whether the role may read all that the name could mean: what DuckDB finds by a name without a schema follows from relations that the role need not
+/// know of. A table's function of a time is its history.
+fn may_read(visible: &Visible, named: &Named, role: Option<&Role>, as_of: bool) -> bool {
+    let Some(role) = role else { return true };
+    visible
+        .resolve(named)
+        .iter()
+        .all(|table| role.tables.allow(table) && (!as_of || role.may_read_as_of(table)))
 }
 
 fn spelled(named: &Named) -> String {
@@ -105,6 +127,7 @@ pub(super) fn explained(sql: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use arrow_array::{cast::AsArray, Array};
+    use millstream_core::Grants;
 
     use super::*;
     use crate::duckdb::engine::Database;
@@ -135,8 +158,8 @@ mod tests {
             "SELECT $1, * FROM (VALUES (1)) AS v WHERE EXISTS (SELECT 1 FROM json_each('[1]'))",
         ] {
             // Names without a schema are found behind the guard.
-            check(&connection, &sql.replace("shop.", "")).unwrap_or_else(|error| panic!("{sql}: {error}"));
-            check(&connection, sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+            check(&connection, &sql.replace("shop.", ""), None).unwrap_or_else(|error| panic!("{sql}: {error}"));
+            check(&connection, sql, None).unwrap_or_else(|error| panic!("{sql}: {error}"));
             connection.prepare(sql).unwrap_or_else(|error| panic!("{sql}: {}", error.message));
         }
     }
@@ -207,8 +230,90 @@ mod tests {
             "/* */ FROM/**/read_csv('/etc/passwd')",
             "SELECT 1; FROM read_csv('/etc/passwd')",
         ] {
-            assert!(check(&connection, sql).is_err(), "{sql}");
+            assert!(check(&connection, sql, None).is_err(), "{sql}");
         }
+    }
+
+    #[test]
+    fn a_role_names_what_it_was_given_and_learns_of_nothing_else() {
+        let (_directory, connection) = warehouse();
+        connection
+            .run(
+                "CREATE SCHEMA vault; CREATE VIEW vault.items AS SELECT 1; CREATE VIEW vault.keys AS SELECT 1; \
+                 CREATE VIEW shop.open AS FROM vault.keys; CREATE VIEW main.open AS FROM vault.keys",
+            )
+            .unwrap();
+        let role =
+            |tables: &[&str]| Role { name: "analyst".into(), tables: Grants::new(tables), fingerprint: 0 };
+        let all_of_shop = role(&["shop.*"]);
+        let without_history = role(&["shop.*", "!shop.*_history"]);
+        for sql in
+            ["FROM shop.items", "FROM shop.items_history", "FROM shop.items_as_of('0/1')", "FROM SHOP.OPEN"]
+        {
+            check(&connection, sql, Some(&all_of_shop)).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        }
+        let missing = check(&connection, "FROM vault.nothing", Some(&all_of_shop)).unwrap_err().to_string();
+        for sql in [
+            "FROM vault.items",
+            "FROM w.vault.keys",
+            "FROM vault.\"Keys\"",
+            "SELECT * FROM shop.items, vault.keys",
+        ] {
+            let refused = check(&connection, sql, Some(&all_of_shop)).unwrap_err().to_string();
+            assert_eq!(
+                refused.split(' ').take(7).collect::<Vec<_>>(),
+                missing.split(' ').take(7).collect::<Vec<_>>(),
+                "{sql}"
+            );
+        }
+        // A name that DuckDB could find elsewhere.
+        for sql in ["FROM items", "FROM open", "FROM keys"] {
+            assert!(check(&connection, sql, Some(&all_of_shop)).is_err(), "{sql}");
+        }
+        for sql in ["FROM shop.items_history", "FROM shop.items_as_of('0/1')", "FROM items_as_of(now())"] {
+            assert!(check(&connection, sql, Some(&without_history)).is_err(), "{sql}");
+        }
+        for sql in
+            ["EXPLAIN FROM shop.items", " explain analyze FROM shop.items", "/**/ EXPLAIN FROM shop.items"]
+        {
+            assert!(check(&connection, sql, Some(&all_of_shop)).is_err(), "{sql}");
+        }
+        for sql in [
+            "SELECT getvariable('millstream_role')",
+            "SELECT \"getvariable\"('millstream_role')",
+            "SELECT main.getvariable('millstream_role')",
+            "SELECT pg_get_viewdef((SELECT 1))",
+            "SELECT system.main.pg_get_viewdef(1)",
+            "SET VARIABLE millstream_role = 'admin'",
+            "RESET VARIABLE millstream_role",
+        ] {
+            assert!(check(&connection, sql, Some(&all_of_shop)).is_err(), "{sql}");
+            assert!(check(&connection, sql, None).is_err(), "{sql}");
+        }
+    }
+
+    /// A macro is opened where it is called, behind the guard: what it reads is not looked at.
+    #[test]
+    fn every_macro_that_looks_at_the_catalogue_is_known() {
+        let (_directory, connection) = warehouse();
+        // It reads the types, and those are no secret.
+        const HARMLESS: [&str; 1] = ["format_type"];
+        let macros = connection
+            .query(
+                "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE function_type = 'macro' \
+                 AND (macro_definition ILIKE '%duckdb\\_%' ESCAPE '\\' OR macro_definition ILIKE '%pragma%' OR macro_definition ILIKE '%select%')",
+            )
+            .unwrap();
+        let mut found = 0;
+        for batch in &macros {
+            let names = batch.column(0).as_string::<i32>();
+            for row in 0..names.len() {
+                let name = names.value(row);
+                found += 1;
+                assert!(FORBIDDEN.contains(&name) || HARMLESS.contains(&name), "{name} is new");
+            }
+        }
+        assert!(found > 2);
     }
 
     /// A version of DuckDB that brings a function which does more than compute must not bring it to guests.

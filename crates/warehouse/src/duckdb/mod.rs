@@ -7,7 +7,8 @@
 //! - `t<n>_current`: one row per row of the source, physical columns `c<attnum>`, then `valid_from`, `operation_type`, `_lsn`, `_seq`;
 //! - `t<n>_closed`: one row per version that has ended and per event: the same, with `valid_to`, `_lsn_to`, `_seq_to`; append-only;
 //!
-//! and `progress` (one row), `tables` (layout and state of each), `quarantine`, `views` (those of models) and `format` (the version of all this).
+//! and `progress` (one row), `tables` (layout and state of each), `quarantine`, `views` (those of models), `restricted` (the names under which roles see less of a
+//! table) and `format` (the version of all this).
 //! In front of them stand the views of [`views`].
 //!
 //! # Rules of this room, each measured
@@ -30,6 +31,7 @@ mod open;
 mod reader;
 mod reads;
 mod replace;
+mod restrict;
 mod room;
 mod rows;
 mod search_path;
@@ -48,7 +50,7 @@ use std::{
 use millstream_core::{
     log::Result,
     warehouse::{Progress, TableState, Warehouse, WarehouseReader, WarehouseTransaction},
-    Lsn,
+    Lsn, Restrictions,
 };
 
 pub use aside::{move_file_aside, FileKind};
@@ -56,6 +58,7 @@ pub use memory::InMemory;
 pub use models::{BrokenModel, DuckHandle, ModelView};
 pub use open::DuckDbOptions;
 pub use reader::DuckReader;
+pub use restrict::check_restriction;
 pub use room::free_bytes;
 
 use self::{
@@ -75,6 +78,8 @@ pub struct DuckDb {
     estimates: Estimates,
     /// Gives DuckDB the threads of its options.
     reset_threads: String,
+    /// What roles do not see.
+    restrictions: Restrictions,
 }
 
 impl DuckDb {
@@ -126,7 +131,12 @@ impl Warehouse for DuckDb {
 
     fn begin(&mut self) -> Result<Box<dyn WarehouseTransaction + '_>> {
         room::check(&self.path, "beginning a transaction")?;
-        Ok(Box::new(DuckTransaction::begin(&self.writer, &self.estimates, &self.reset_threads)?))
+        Ok(Box::new(DuckTransaction::begin(
+            &self.writer,
+            &self.estimates,
+            &self.reset_threads,
+            &self.restrictions,
+        )?))
     }
 
     fn checkpoint(&mut self) -> Result<Lsn> {

@@ -131,7 +131,7 @@ impl DuckHandle {
 }
 
 /// The models that are written down.
-fn kept(connection: &Connection) -> Result<Vec<TableName>, WarehouseError> {
+pub(super) fn kept(connection: &Connection) -> Result<Vec<TableName>, WarehouseError> {
     let batches = connection
         .query(&format!("SELECT schema_name, view_name FROM {HIDDEN_SCHEMA}.views"))
         .map_err(failed("reading the models"))?;

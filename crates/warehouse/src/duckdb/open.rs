@@ -6,6 +6,7 @@ use std::{
 };
 
 use arrow_array::cast::AsArray;
+use millstream_core::Restrictions;
 
 use super::{
     aside::{move_wal_aside, wal_path, FileKind},
@@ -112,6 +113,7 @@ impl DuckDb {
             writer,
             estimates: Estimates::new(options.memory_limit_bytes, options.memory_limit_bytes_max),
             reset_threads,
+            restrictions: Restrictions::default(),
         })
     }
 

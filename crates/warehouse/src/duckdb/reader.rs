@@ -10,16 +10,18 @@ use millstream_core::{
     warehouse::{
         AsOf, Comparison, Progress, QuarantinedChange, QueryResult, TableCounts, TableLayout, WarehouseReader,
     },
-    Description, Piece, Query, TableId, Trust,
+    Description, Piece, Query, Role, TableId, TableName, Trust,
 };
 
 use arrow_array::RecordBatch;
 
 use super::{
     engine::{Connection, EngineError, Prepared},
-    failed, guard, reads, replace, search_path,
+    failed, guard, models, reads, replace,
+    restrict::{CANT_RESTRICT, ROLE},
+    search_path,
     sessions::{Lease, Session, Sessions},
-    sql::{closed, current},
+    sql::{closed, current, string},
     state::{self, single_u64},
     views::{instant, AS_OF_LSN, AS_OF_TIME, NO_HISTORY},
 };
@@ -96,6 +98,27 @@ impl DuckReader {
         }
     }
 
+    /// What the views look at: the point that is read at, and the role that reads.
+    fn set_variables(&self, as_of: Option<AsOf>, role: Option<&Role>) -> Outcome<()> {
+        self.set_point(as_of)?;
+        self.set_role(role)
+    }
+
+    fn clear_variables(&self, as_of: Option<AsOf>, role: Option<&Role>) -> Outcome<()> {
+        self.clear_point(as_of)?;
+        self.clear_role(role)
+    }
+
+    fn set_role(&self, role: Option<&Role>) -> Outcome<()> {
+        let Some(role) = role else { return Ok(()) };
+        self.run(&format!("SET VARIABLE {ROLE} = {}", string(&role.name)))
+    }
+
+    fn clear_role(&self, role: Option<&Role>) -> Outcome<()> {
+        let Some(_) = role else { return Ok(()) };
+        self.run(&format!("RESET VARIABLE {ROLE}"))
+    }
+
     fn set_point(&self, as_of: Option<AsOf>) -> Outcome<()> {
         match as_of {
             None => Ok(()),
@@ -118,7 +141,7 @@ impl DuckReader {
         if own {
             self.begin_read()?;
         }
-        let outcome = self.set_point(query.as_of).and_then(|()| self.read(query, keep, take));
+        let outcome = self.set_variables(query.as_of, query.role).and_then(|()| self.read(query, keep, take));
         // A failed statement aborts its transaction; only after that can the variables be reset.
         let aborted = outcome.is_err();
         if aborted {
@@ -126,7 +149,7 @@ impl DuckReader {
         } else if own {
             self.run("COMMIT")?;
         }
-        let cleared = self.clear_point(query.as_of);
+        let cleared = self.clear_variables(query.as_of, query.role);
         outcome?;
         cleared
     }
@@ -152,9 +175,27 @@ impl DuckReader {
         if query.as_of.is_none() && self.session().prepared(query).is_some() {
             return self.read_at(query, true, take);
         }
-        self.with_names(query.sql, query.trust, |reader, keep| {
+        self.with_names(query.sql, query.trust, query.role, |reader, keep| {
+            if let (Some(role), Some(_)) = (query.role, query.as_of) {
+                reader.check_history(query.sql, role)?;
+            }
             reader.read_at(query, keep && query.as_of.is_none(), take)
         })
+    }
+
+    /// Whether a role may read all that the statement reads as it was, beneath models too.
+    fn check_history(&mut self, sql: &str, role: &Role) -> Outcome<()> {
+        let reads = reads::reads(self.connection(), sql)?;
+        let models = models::kept(self.connection())?;
+        let is_model = |table: &TableName| {
+            models.iter().any(|model| model.to_string().eq_ignore_ascii_case(&table.to_string()))
+        };
+        let may_read = |table: &TableName| is_model(table) || role.may_read_as_of(table);
+        // Where it can't be told what it reads, it can't be told whether that may be read.
+        match reads.known && reads.tables.iter().all(may_read) {
+            true => Ok(()),
+            false => Err(WarehouseError::HistoryForbidden),
+        }
     }
 
     /// Does something with a statement while its names mean what they should; it is told whether they mean the same for every reader.
@@ -162,10 +203,11 @@ impl DuckReader {
         &mut self,
         sql: &str,
         trust: Trust,
+        role: Option<&Role>,
         does: impl FnOnce(&mut Self, bool) -> Outcome<T>,
     ) -> Outcome<T> {
         if trust == Trust::Guest {
-            guard::check(self.connection(), sql)?;
+            guard::check(self.connection(), sql, role)?;
         }
         let names = search_path::unqualified(self.connection(), sql)?;
         if names.is_empty() {
@@ -179,8 +221,8 @@ impl DuckReader {
         result
     }
 
-    fn described(&mut self, sql: &str, trust: Trust) -> Outcome<Description> {
-        let (columns, parameters) = self.with_names(sql, trust, |reader, _| {
+    fn described(&mut self, sql: &str, trust: Trust, role: Option<&Role>) -> Outcome<Description> {
+        let (columns, parameters) = self.with_names(sql, trust, role, |reader, _| {
             let statement = reader.connection().prepare(sql).map_err(querying)?;
             if !statement.kind().reads() {
                 return Err(WarehouseError::NotReadOnly { what: "this one would change something".into() });
@@ -215,11 +257,25 @@ fn give_rows(statement: &Prepared, query: &Query<'_>, take: &mut Take<'_>) -> Ou
     Ok(())
 }
 
+/// An error as a role may read it: what DuckDB guesses that was meant can be the name of what the role does not know of.
+fn discreet(error: WarehouseError, role: Option<&Role>) -> WarehouseError {
+    match (error, role) {
+        (WarehouseError::Query { detail }, Some(_)) => {
+            let end = detail.find("Did you mean").unwrap_or(detail.len());
+            WarehouseError::Query { detail: detail[..end].trim_end().to_owned() }
+        }
+        (error, _) => error,
+    }
+}
+
 /// Gives an error of a query its place; those that the views raise are told apart by their mark.
 fn querying(error: EngineError) -> WarehouseError {
     if let Some((_, detail)) = error.message.split_once(NO_HISTORY) {
         let detail = detail.lines().next().unwrap_or_default().to_owned();
         return WarehouseError::NoHistory { detail };
+    }
+    if error.message.contains(CANT_RESTRICT) {
+        return WarehouseError::CantRestrict;
     }
     if error.is_interrupt() {
         return WarehouseError::Interrupted;
@@ -251,13 +307,13 @@ impl WarehouseReader for DuckReader {
     }
 
     fn ask_each(&mut self, query: &Query<'_>, take: &mut Take<'_>) -> Result<()> {
-        let result = self.look_up(query, take);
+        let result = self.look_up(query, take).map_err(|error| discreet(error, query.role));
         self.failed |= result.is_err();
         Ok(result?)
     }
 
-    fn describe(&mut self, sql: &str, trust: Trust) -> Result<Description> {
-        let result = self.described(sql, trust);
+    fn describe(&mut self, sql: &str, trust: Trust, role: Option<&Role>) -> Result<Description> {
+        let result = self.described(sql, trust, role).map_err(|error| discreet(error, role));
         self.failed |= result.is_err();
         Ok(result?)
     }

@@ -34,6 +34,8 @@ const UNSTEADY: [&str; 16] = [
 pub(super) struct Reads {
     pub(super) tables: Vec<TableName>,
     pub(super) steady: bool,
+    /// Whether that is all: DuckDB told the tree of the statement and of every view below it.
+    pub(super) known: bool,
 }
 
 /// Names in lower case, as the warehouse compares them; the function of a table as of a time counts as the table. Of a statement
@@ -42,12 +44,12 @@ pub(super) fn reads(connection: &Connection, sql: &str) -> Result<Reads, Warehou
     let visible = Visible::read(connection)?;
     let mut models: Option<BTreeMap<TableName, String>> = None;
     let mut found = BTreeSet::new();
-    let mut steady = true;
+    let (mut steady, mut known) = (true, true);
     let mut left = vec![explained(sql).to_owned()];
     // Each view is entered once, so there are at most as many rounds as views.
     while let Some(sql) = left.pop() {
         let Some(names) = Names::of(connection, &sql)? else {
-            steady = false;
+            (steady, known) = (false, false);
             continue;
         };
         steady &= names.others.is_empty();
@@ -66,7 +68,7 @@ pub(super) fn reads(connection: &Connection, sql: &str) -> Result<Reads, Warehou
             }
         }
     }
-    Ok(Reads { tables: found.into_iter().collect(), steady })
+    Ok(Reads { tables: found.into_iter().collect(), steady, known })
 }
 
 /// The SELECT of each view of the project.

@@ -78,13 +78,17 @@ pub(super) struct Session {
 struct Kept {
     sql: String,
     trust: Trust,
+    /// A statement folds the role in when it is planned.
+    role: Option<String>,
     statement: Prepared,
 }
 
 impl Session {
     /// The query's statement, if it was prepared here for one who may reach as much.
     pub(super) fn prepared(&mut self, query: &Query<'_>) -> Option<&Prepared> {
-        let same = |kept: &Kept| kept.sql == query.sql && kept.trust == query.trust;
+        let role = query.role.map(|role| role.name.as_str());
+        let same =
+            |kept: &Kept| kept.sql == query.sql && kept.trust == query.trust && kept.role.as_deref() == role;
         let at = self.statements.iter().position(same)?;
         let found = self.statements.remove(at)?;
         self.statements.push_back(found);
@@ -96,7 +100,8 @@ impl Session {
         if self.statements.len() == STATEMENTS_MAX {
             self.statements.pop_front();
         }
-        self.statements.push_back(Kept { sql: query.sql.to_owned(), trust: query.trust, statement });
+        let role = query.role.map(|role| role.name.clone());
+        self.statements.push_back(Kept { sql: query.sql.to_owned(), trust: query.trust, role, statement });
     }
 }
 
@@ -127,6 +132,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use millstream_core::{Grants, Role};
+
     use super::*;
 
     fn sessions() -> (tempfile::TempDir, Arc<Sessions>) {
@@ -149,6 +156,9 @@ mod tests {
         assert!(session.prepared(&Query::new("SELECT 1")).is_none());
         let guest = Query { trust: Trust::Guest, ..Query::new("SELECT 0") };
         assert!(session.prepared(&guest).is_none(), "what the owner may ask is not for guests");
+        let role = Role { name: "analyst".into(), tables: Grants::default(), fingerprint: 0 };
+        let theirs = Query { role: Some(&role), ..Query::new("SELECT 0") };
+        assert!(session.prepared(&theirs).is_none(), "a role sees other rows");
     }
 
     #[test]

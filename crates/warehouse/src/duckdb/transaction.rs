@@ -9,7 +9,7 @@ use millstream_core::{
         meta, physical_name, Alteration, Moment, Operation, Progress, QuarantinedChange, ReplaceCounts,
         RowGroup, TableLayout, TableState, WarehouseTransaction,
     },
-    Lsn, Position, TableId, Timestamp,
+    Lsn, Position, Restrictions, TableId, Timestamp,
 };
 use std::{cell::Cell, collections::BTreeSet, sync::Arc};
 
@@ -17,6 +17,7 @@ use super::{
     close::{self, Closing, Estimates},
     engine::{AppendTarget, Connection},
     failed, replace,
+    restrict::Veil,
     rows::{check_columns, documented, malformed, names, numbered, CLOSED, OPEN},
     sql::{
         closed, closed_name, column_type, current, current_name, identifier, key_columns, list, same_key,
@@ -46,6 +47,7 @@ pub(crate) struct DuckTransaction<'a> {
     estimates: &'a Estimates,
     /// The statement that gives DuckDB its threads back, and whether it must run at the end.
     reset_threads: &'a str,
+    restrictions: &'a Restrictions,
     has_one_thread: Cell<bool>,
     /// Tables with rows staged for [`WarehouseTransaction::replace_with_staged`].
     staged: BTreeSet<TableId>,
@@ -57,12 +59,14 @@ impl<'a> DuckTransaction<'a> {
         connection: &'a Connection,
         estimates: &'a Estimates,
         reset_threads: &'a str,
+        restrictions: &'a Restrictions,
     ) -> Outcome<Self> {
         connection.run("BEGIN TRANSACTION").map_err(failed("beginning a transaction"))?;
         Ok(DuckTransaction {
             connection,
             estimates,
             reset_threads,
+            restrictions,
             has_one_thread: Cell::new(false),
             staged: BTreeSet::new(),
             ended: false,
@@ -75,9 +79,13 @@ impl<'a> DuckTransaction<'a> {
 
     /// Creates or re-creates what stands in front of a table.
     fn show(&self, table: &KeptTable, before: Option<&KeptTable>) -> Outcome<()> {
-        let after = definitions(&table.state, &table.stem, table.retired);
-        let before =
-            before.map_or_else(Vec::new, |before| definitions(&before.state, &before.stem, before.retired));
+        let shown = |table: &KeptTable| -> Outcome<_> {
+            let veil = Veil::of(self.connection, self.restrictions, &table.state.layout)?;
+            Ok(definitions(&table.state, &table.stem, table.retired, veil.as_ref()))
+        };
+        // What was restricted by its name of before is so by its next one.
+        let before = before.map(shown).transpose()?.unwrap_or_default();
+        let after = shown(table)?;
         for gone in before.iter().filter(|old| !after.iter().any(|new| new.replaces(old))) {
             self.run("removing a view", &gone.drop())?;
         }

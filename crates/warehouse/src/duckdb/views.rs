@@ -6,6 +6,10 @@
 //! apply vanish from the plan: reading the present costs what reading the hidden table costs. Views over views follow, and so does everything else the
 //! connection reads. The last branch of each answers a question about a time before the table's history: it holds one row whose every column is an error, so that
 //! no filter, projection or limit above can turn the error into an empty answer.
+//!
+//! # Roles
+//!
+//! Where roles see less of a table than there is, [`super::restrict`] stands around the whole of it.
 
 use std::collections::HashSet;
 
@@ -14,7 +18,10 @@ use millstream_core::{
     TableName,
 };
 
-use super::sql::{closed, column_type, current, identifier, relation, string};
+use super::{
+    restrict::{Shown, Veil},
+    sql::{closed, column_type, current, identifier, relation, string},
+};
 
 /// Session variable, `TIMESTAMPTZ`: reads are as of this time.
 pub(crate) const AS_OF_TIME: &str = "millstream_as_of_time";
@@ -185,17 +192,34 @@ impl Definition {
 
 /// Everything that stands in front of a table. `stem` names history and macro: the table's name, or what distinguishes a retired one, which has
 /// no current rows to show.
-pub(crate) fn definitions(state: &TableState, stem: &str, retired: bool) -> Vec<Definition> {
+pub(crate) fn definitions(
+    state: &TableState,
+    stem: &str,
+    retired: bool,
+    veil: Option<&Veil>,
+) -> Vec<Definition> {
     let names = ViewNames::of(&state.layout.target, stem);
     let mut all = Vec::new();
     if !retired {
-        all.push(current_view(state));
+        all.push(current_view(state, veil));
     }
     if state.layout.history {
-        all.push(history_view(state, &names));
+        all.push(history_view(state, &names, veil));
     }
-    all.push(as_of_macro(state, &names));
+    all.push(as_of_macro(state, &names, veil));
     all
+}
+
+/// A body as roles see it, where some see less.
+fn veiled(veil: Option<&Veil>, layout: &TableLayout, body: String, columns: &[Shown<'_>]) -> String {
+    match veil {
+        Some(veil) => veil.around(&layout.target.name, &body, columns),
+        None => body,
+    }
+}
+
+fn live_shown(layout: &TableLayout) -> Vec<Shown<'_>> {
+    layout.live_columns().map(|column| Shown { name: column.name.clone(), of: Some(column) }).collect()
 }
 
 /// The names of a table's views and macro.
@@ -215,7 +239,7 @@ impl ViewNames {
 }
 
 /// `<table>`: the rows as they are at the source.
-fn current_view(state: &TableState) -> Definition {
+fn current_view(state: &TableState, veil: Option<&Veil>) -> Definition {
     let layout = &state.layout;
     let point = Point::session();
     let (current, closed) = (current(layout.id), closed(layout.id));
@@ -230,7 +254,8 @@ fn current_view(state: &TableState) -> Definition {
         live_errors(layout, &message),
         point.guard(&message, history_since(state))
     ));
-    Definition { what: format!("VIEW {}", relation(&layout.target)), body: branches.join(" UNION ALL ") }
+    let body = veiled(veil, layout, branches.join(" UNION ALL "), &live_shown(layout));
+    Definition { what: format!("VIEW {}", relation(&layout.target)), body }
 }
 
 fn point_branches(point: &Point, select: &str, current: &str, closed: &str) -> [String; 2] {
@@ -246,7 +271,7 @@ fn point_branches(point: &Point, select: &str, current: &str, closed: &str) -> [
 }
 
 /// `<table>_as_of(t)`: the rows as they were.
-fn as_of_macro(state: &TableState, names: &ViewNames) -> Definition {
+fn as_of_macro(state: &TableState, names: &ViewNames, veil: Option<&Veil>) -> Definition {
     let layout = &state.layout;
     let point = Point::parameter();
     let message = refusal(state);
@@ -270,16 +295,15 @@ fn as_of_macro(state: &TableState, names: &ViewNames) -> Definition {
         live_errors(layout, &missing),
         point.unset()
     ));
-    Definition {
-        what: format!("MACRO {}", relation(&names.as_of)),
-        body: format!("TABLE {}", branches.join(" UNION ALL ")),
-    }
+    let body = veiled(veil, layout, branches.join(" UNION ALL "), &live_shown(layout));
+    Definition { what: format!("MACRO {}", relation(&names.as_of)), body: format!("TABLE {body}") }
 }
 
 /// `<table>_history`: every version. As of a point: what was known of them then.
-fn history_view(state: &TableState, names: &ViewNames) -> Definition {
+fn history_view(state: &TableState, names: &ViewNames, veil: Option<&Veil>) -> Definition {
     let layout = &state.layout;
     let HistoryNames { valid_from, valid_to, is_current, operation_type, open_value } = &layout.history_names;
+    let bookkeeping = [valid_from, valid_to, is_current, operation_type].map(String::clone);
     let [valid_from, valid_to, is_current, operation_type] =
         [valid_from, valid_to, is_current, operation_type].map(|name| identifier(name));
     let open_value = match open_value {
@@ -320,5 +344,12 @@ fn history_view(state: &TableState, names: &ViewNames) -> Definition {
         errors = errors.join(", "),
         guard = point.guard(&message, history_since(state)),
     );
-    Definition { what: format!("VIEW {}", relation(&names.history)), body }
+    let positions = ["_lsn", "_seq", "_lsn_to", "_seq_to"].map(str::to_owned);
+    let own = columns.into_iter().map(|(column, name)| Shown { name, of: Some(column) });
+    let added = bookkeeping.into_iter().chain(positions).map(|name| Shown { name, of: None });
+    let shown: Vec<Shown<'_>> = own.chain(added).collect();
+    Definition {
+        what: format!("VIEW {}", relation(&names.history)),
+        body: veiled(veil, layout, body, &shown),
+    }
 }

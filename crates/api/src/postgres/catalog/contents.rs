@@ -61,7 +61,7 @@ fn quoted(name: &TableName) -> String {
 
 /// Names and types of a relation's columns; `None`: there is no such relation, or it is broken.
 fn attributes(reader: &mut dyn WarehouseReader, name: &TableName) -> Option<Vec<Attribute>> {
-    let described = reader.describe(&format!("SELECT * FROM {}", quoted(name)), Trust::Owner);
+    let described = reader.describe(&format!("SELECT * FROM {}", quoted(name)), Trust::Owner, None);
     let attribute = |(name, type_name): (String, String)| Attribute {
         name,
         kind: Kind::of_warehouse(&type_name),

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, process::Command, sync::Arc, time::Duration};
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
 use millstream_api::{
+    access::Access,
     host::{Applied, Endpoints, Host, Model},
     postgres::{self, catalog::Contents, Config, Server},
 };
@@ -163,6 +164,10 @@ struct FixtureHost {
 }
 
 impl Host for FixtureHost {
+    fn access(&self) -> Option<Arc<Access>> {
+        None
+    }
+
     fn project(&self) -> &str {
         PROJECT
     }

@@ -1,0 +1,223 @@
+//! Who asks, and what they may ask for.
+//!
+//! Three answers are given here and nowhere else: who somebody is ([`Access::key`], [`Access::session`]), which parts of the program they reach ([`Caller`]), and
+//! which role their questions carry. What that role then sees of tables is the warehouse's part.
+
+mod session;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use millstream_core::{glob, Grants, Role};
+use millstream_store::{Key, Store};
+
+use self::session::Seal;
+use crate::{endpoint::Endpoint, problem::Problem};
+
+pub use self::session::SESSION_SECONDS;
+
+/// What a role may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rights {
+    /// As its questions carry it.
+    pub role: Arc<Role>,
+    /// Patterns of the paths that it may call.
+    pub endpoints: Vec<String>,
+    /// Whether it may ask in SQL of its own.
+    pub sql: bool,
+    /// Whether it may do and read everything.
+    pub admin: bool,
+}
+
+/// How clients show who they are, and what they may do then.
+pub struct Access {
+    store: Arc<Store>,
+    roles: BTreeMap<String, Arc<Rights>>,
+    seal: Seal,
+}
+
+/// What a secret of the store is called that sessions are sealed with.
+const SEAL: &str = "sessions";
+
+impl Access {
+    /// By the keys of a store, and the roles that there are.
+    pub fn new(store: Arc<Store>, roles: Vec<Rights>) -> Result<Self, millstream_store::StoreError> {
+        let seal = Seal::new(&store.secret(SEAL)?);
+        let roles = roles.into_iter().map(|rights| (rights.role.name.clone(), Arc::new(rights))).collect();
+        Ok(Access { store, roles, seal })
+    }
+
+    /// Who has the key of this text.
+    pub fn key(&self, text: &str) -> Option<Caller> {
+        let key = self.store.check_key(text)?;
+        self.holder(&key)
+    }
+
+    /// Who began the session of this text.
+    pub fn session(&self, text: &str) -> Option<Caller> {
+        let key = self.store.good_key(&self.seal.open(text)?)?;
+        self.holder(&key)
+    }
+
+    /// A session of whoever has the key of this text, to be kept by a browser.
+    pub fn begin_session(&self, text: &str) -> Option<(Caller, String)> {
+        let caller = self.key(text)?;
+        let Who::Key { id, .. } = &caller.who else { return None };
+        let session = self.seal.close(id);
+        Some((caller, session))
+    }
+
+    /// Whether somebody who asked before may still ask: a key can be revoked, or expire, while they listen.
+    pub fn is_still(&self, caller: &Caller) -> bool {
+        match &caller.who {
+            Who::Anybody | Who::Nobody => true,
+            Who::Key { id, .. } => self.store.good_key(id).is_some(),
+        }
+    }
+
+    fn holder(&self, key: &Key) -> Option<Caller> {
+        // The key of a role that is no longer configured opens nothing.
+        let rights = self.roles.get(&key.role)?.clone();
+        Some(Caller { who: Who::Key { id: key.id.clone(), rights } })
+    }
+}
+
+/// Somebody who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    who: Who,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Who {
+    /// Nobody has to show who they are.
+    Anybody,
+    /// Somebody who has not shown who they are, where that is needed.
+    Nobody,
+    /// Whoever has a key.
+    Key { id: String, rights: Arc<Rights> },
+}
+
+impl Caller {
+    /// Anybody, where nobody has to show who they are.
+    pub const ANYBODY: Caller = Caller { who: Who::Anybody };
+
+    /// Somebody who has not shown who they are: pages and health are theirs, and nothing else.
+    pub const NOBODY: Caller = Caller { who: Who::Nobody };
+
+    fn rights(&self) -> Option<&Arc<Rights>> {
+        match &self.who {
+            Who::Anybody | Who::Nobody => None,
+            Who::Key { rights, .. } => Some(rights),
+        }
+    }
+
+    /// The role that their questions carry; `None`: they see everything.
+    pub fn role(&self) -> Option<Arc<Role>> {
+        match &self.who {
+            Who::Anybody => None,
+            // No role can be called so: it may name nothing, and sees nothing of what is restricted.
+            Who::Nobody => {
+                Some(Arc::new(Role { name: "(nobody)".into(), tables: Grants::default(), fingerprint: 0 }))
+            }
+            Who::Key { rights, .. } => (!rights.admin).then(|| rights.role.clone()),
+        }
+    }
+
+    /// The name of their role, for people.
+    pub fn role_name(&self) -> Option<&str> {
+        self.rights().map(|rights| rights.role.name.as_str())
+    }
+
+    /// The id of their key, which is no secret.
+    pub fn key_id(&self) -> Option<&str> {
+        match &self.who {
+            Who::Anybody | Who::Nobody => None,
+            Who::Key { id, .. } => Some(id),
+        }
+    }
+
+    /// Whether they may do everything.
+    pub fn is_admin(&self) -> bool {
+        match &self.who {
+            Who::Anybody => true,
+            Who::Nobody => false,
+            Who::Key { rights, .. } => rights.admin,
+        }
+    }
+
+    /// Whether they may ask in SQL of their own.
+    pub fn may_ask_sql(&self) -> bool {
+        self.is_admin() || self.rights().is_some_and(|rights| rights.sql)
+    }
+
+    /// Whether they may call the endpoint.
+    pub fn may_call(&self, endpoint: &Endpoint) -> bool {
+        if self.is_admin() {
+            return true;
+        }
+        let Some(rights) = self.rights() else { return false };
+        match &endpoint.roles {
+            Some(roles) => roles.contains(&rights.role.name),
+            None => rights.endpoints.iter().any(|pattern| glob(pattern, &endpoint.path)),
+        }
+    }
+
+    /// An error unless they may do everything.
+    pub fn must_be_admin(&self) -> Result<(), Problem> {
+        self.is_admin()
+            .then_some(())
+            .ok_or_else(|| Problem::forbidden("this takes a role with `admin: true`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(endpoints: &[&str], sql: bool, admin: bool) -> Caller {
+        let role = Role { name: "clerk".into(), tables: Grants::default(), fingerprint: 1 };
+        let endpoints = endpoints.iter().map(|pattern| (*pattern).to_owned()).collect();
+        let rights = Rights { role: Arc::new(role), endpoints, sql, admin };
+        Caller { who: Who::Key { id: "1".into(), rights: Arc::new(rights) } }
+    }
+
+    fn endpoint(path: &str, roles: Option<&[&str]>) -> Endpoint {
+        Endpoint {
+            path: path.into(),
+            file: String::new(),
+            description: None,
+            params: Vec::new(),
+            cache: None,
+            live: false,
+            roles: roles.map(|roles| roles.iter().map(|role| (*role).to_owned()).collect()),
+            sql: String::new(),
+        }
+    }
+
+    #[test]
+    fn an_endpoint_answers_those_that_its_head_names_or_else_those_that_may_call_its_path() {
+        let (some, none, all) =
+            (caller(&["/orders*"], false, false), caller(&[], true, false), caller(&[], false, true));
+        for (endpoint, expected) in [
+            (endpoint("/orders", None), [true, false, true]),
+            (endpoint("/orders/top", None), [true, false, true]),
+            (endpoint("/customers", None), [false, false, true]),
+            (endpoint("/customers", Some(&["clerk"])), [true, true, true]),
+            (endpoint("/orders", Some(&["boss"])), [false, false, true]),
+        ] {
+            assert_eq!(
+                [&some, &none, &all].map(|caller| caller.may_call(&endpoint)),
+                expected,
+                "{endpoint:?}"
+            );
+            assert!(Caller::ANYBODY.may_call(&endpoint) && !Caller::NOBODY.may_call(&endpoint));
+        }
+        assert!(
+            none.may_ask_sql() && all.may_ask_sql() && !some.may_ask_sql() && Caller::ANYBODY.may_ask_sql()
+        );
+        assert!(
+            !Caller::NOBODY.is_admin() && !Caller::NOBODY.may_ask_sql() && Caller::NOBODY.role().is_some()
+        );
+        assert!(all.role().is_none() && some.role().is_some() && Caller::ANYBODY.role().is_none());
+    }
+}

@@ -1,0 +1,251 @@
+//! `api.auth` and `api.roles`: who may read what. What one key alone can't show to be wrong is checked here.
+
+use std::{
+    collections::hash_map::DefaultHasher,
+    hash::{Hash, Hasher},
+};
+
+use millstream_core::{Grants, Mask, Restriction, Role, TableName};
+
+use super::{
+    error::{Problem, ProblemKind},
+    place::Place,
+    scalar, text_at,
+    tree::{Key, Kind, Node},
+};
+
+/// How clients show who they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AuthSettings {
+    /// Not at all.
+    #[default]
+    None,
+    /// By API keys.
+    Keys,
+}
+
+/// One of `api.roles`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RoleSettings {
+    /// Its name.
+    pub name: String,
+    /// Patterns of tables, histories and models that it may read, in the order of the file.
+    pub tables: Vec<String>,
+    /// Patterns of paths of endpoints that it may call.
+    pub endpoints: Vec<String>,
+    /// Whether it may ask in SQL of its own.
+    pub sql: bool,
+    /// Whether it may do everything.
+    pub admin: bool,
+    /// What it does not see of tables.
+    pub restrictions: Vec<Restriction>,
+}
+
+/// `api.auth` and `api.roles`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessSettings {
+    /// How clients show who they are.
+    pub auth: AuthSettings,
+    /// The roles, in the order of the file.
+    pub roles: Vec<RoleSettings>,
+    /// Where each restriction's parts are written, in the order of the roles and their restrictions.
+    places: Vec<RestrictionPlaces>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct RestrictionPlaces {
+    table: Place,
+    rows: Option<Place>,
+    masks: Vec<Place>,
+}
+
+impl RoleSettings {
+    /// As questions carry it.
+    pub fn role(&self) -> Role {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        Role { name: self.name.clone(), tables: Grants::new(&self.tables), fingerprint: hasher.finish() }
+    }
+}
+
+impl AccessSettings {
+    /// Of a tree that has passed the shape.
+    pub(super) fn of(root: &Node) -> Self {
+        let auth = match text_at(root, &["api", "auth"]) {
+            Some("keys") => AuthSettings::Keys,
+            _ => AuthSettings::None,
+        };
+        let mut settings = AccessSettings { auth, ..AccessSettings::default() };
+        for (name, node) in roles(root) {
+            let (role, places) = role(name, node);
+            settings.roles.push(role);
+            settings.places.extend(places);
+        }
+        settings
+    }
+
+    /// The role of a name.
+    pub fn role(&self, name: &str) -> Option<&RoleSettings> {
+        self.roles.iter().find(|role| role.name == name)
+    }
+
+    /// Every restriction of every role, each with a check of it: `check` says what is wrong with it, and where this tells, which mask.
+    pub fn check(&self, check: impl Fn(&Restriction) -> Result<(), String>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let restrictions = self.roles.iter().flat_map(|role| &role.restrictions);
+        for (restriction, places) in restrictions.zip(&self.places) {
+            let only = |rows: Option<String>, masks: Vec<(String, Mask)>| Restriction {
+                rows,
+                masks,
+                ..restriction.clone()
+            };
+            let role = &restriction.role;
+            if let Err(why) = check(&only(None, Vec::new())) {
+                problems.push(Problem::new(ProblemKind::BadValue, why, Some(places.table.clone())));
+                continue;
+            }
+            if let (Some(rows), Some(place)) = (&restriction.rows, &places.rows) {
+                if let Err(why) = check(&only(Some(rows.clone()), Vec::new())) {
+                    let message = format!(
+                        "the rows of {} for the role `{role}` can't be told: {why}",
+                        restriction.table
+                    );
+                    let problem = Problem::new(ProblemKind::BadValue, message, Some(place.clone()));
+                    problems.push(problem.hint(
+                        "write a condition over the table's columns, as it would stand behind WHERE: no SELECT, no aggregate",
+                    ));
+                }
+            }
+            for (mask, place) in restriction.masks.iter().zip(&places.masks) {
+                if let Err(why) = check(&only(None, vec![mask.clone()])) {
+                    problems.push(Problem::new(ProblemKind::BadValue, why, Some(place.clone())));
+                }
+            }
+        }
+        problems
+    }
+}
+
+fn entries(node: Option<&Node>) -> &[(Key, Node)] {
+    match node.map(|node| &node.kind) {
+        Some(Kind::Map(entries)) => entries,
+        _ => &[],
+    }
+}
+
+fn roles(root: &Node) -> &[(Key, Node)] {
+    entries(root.get("api").and_then(|api| api.get("roles")))
+}
+
+fn role(name: &Key, node: &Node) -> (RoleSettings, Vec<RestrictionPlaces>) {
+    let texts = |key: &str| match node.get(key).map(|node| &node.kind) {
+        Some(Kind::List(items)) => items.iter().filter_map(scalar).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    };
+    let is = |key: &str| text_at(node, &[key]) == Some("true");
+    let mut restrictions: Vec<Restriction> = Vec::new();
+    let mut places: Vec<RestrictionPlaces> = Vec::new();
+    let mut at = |key: &Key| -> usize {
+        let (schema, table) = key.text.split_once('.').unwrap_or(("", &key.text));
+        let table = TableName::new(schema, table);
+        match restrictions.iter().position(|known| known.table == table) {
+            Some(at) => at,
+            None => {
+                let role = name.text.clone();
+                restrictions.push(Restriction { table, role, rows: None, masks: Vec::new() });
+                places.push(RestrictionPlaces { table: key.place.clone(), rows: None, masks: Vec::new() });
+                restrictions.len() - 1
+            }
+        }
+    };
+    let rows: Vec<(usize, &Node)> =
+        entries(node.get("rows")).iter().map(|(key, node)| (at(key), node)).collect();
+    let masks: Vec<(usize, &Node)> =
+        entries(node.get("mask")).iter().map(|(key, node)| (at(key), node)).collect();
+    for (at, node) in rows {
+        restrictions[at].rows = scalar(node).map(str::to_owned);
+        places[at].rows = Some(node.place.clone());
+    }
+    for (at, node) in masks {
+        for (column, how) in entries(Some(node)) {
+            let mask = if how.is_null() { Mask::Null } else { Mask::Hash };
+            restrictions[at].masks.push((column.text.clone(), mask));
+            places[at].masks.push(column.place.clone());
+        }
+    }
+    let role = RoleSettings {
+        name: name.text.clone(),
+        tables: texts("tables"),
+        endpoints: texts("endpoints"),
+        sql: is("sql"),
+        admin: is("admin"),
+        restrictions,
+    };
+    (role, places)
+}
+
+/// What is wrong with the keys together. Each of them alone has passed the shape.
+pub(super) fn check(root: &Node) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let api = root.get("api");
+    let at = |key: &str| api.and_then(|api| api.get(key)).map(|node| node.place.clone());
+    let open = matches!(text_at(root, &["api", "auth"]), None | Some("none"));
+    let roles = roles(root);
+    if open && !roles.is_empty() {
+        let message = "roles need clients that show who they are, and `api.auth` is none";
+        problems.push(
+            Problem::new(ProblemKind::BadValue, message, at("roles"))
+                .hint("write `auth: keys`, and make keys with `millstream keys create --role NAME`"),
+        );
+    }
+    if !open && roles.is_empty() {
+        let message = "clients show who they are, and no role says what they may do";
+        problems.push(
+            Problem::new(ProblemKind::MissingKey, message, at("auth"))
+                .hint("add `api.roles`, such as `roles: {reader: {tables: [\"*\"]}}`"),
+        );
+    }
+    if !open {
+        let wire = root.get("serve").and_then(|serve| serve.get("postgres"));
+        problems.extend(wire.map(|node| {
+            let message = "`serve.postgres` with `api.auth` is not built yet";
+            Problem::new(ProblemKind::NotBuilt, message, Some(node.place.clone()))
+                .hint("remove it: this version of millstream has no passwords there")
+        }));
+    }
+    for (key, node) in roles {
+        if !is_role_name(&key.text) {
+            let message = format!("`{}` can't be the name of a role", key.text);
+            problems.push(
+                Problem::new(ProblemKind::BadValue, message, Some(key.place.clone()))
+                    .hint("lowercase letters, digits, `-` and `_`, at most 63"),
+            );
+        }
+        for part in ["rows", "mask"] {
+            for (table, _) in entries(node.get(part)) {
+                let plain = !table.text.contains(['*', '?', '!'])
+                    && table.text.split_once('.').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty());
+                if !plain {
+                    let message = format!("`{}` is not the name of one table", table.text);
+                    problems.push(
+                        Problem::new(ProblemKind::TablePattern, message, Some(table.place.clone()))
+                            .hint("write schema.table, as it is called in the warehouse"),
+                    );
+                }
+            }
+            let first = entries(node.get(part)).first().filter(|_| text_at(node, &["admin"]) == Some("true"));
+            problems.extend(first.map(|(table, _)| {
+                let message =
+                    format!("the role `{}` may do everything, so nothing can be kept from it", key.text);
+                Problem::new(ProblemKind::BadValue, message, Some(table.place.clone()))
+                    .hint(format!("remove `admin` or `{part}`"))
+            }));
+        }
+    }
+    problems
+}
+
+fn is_role_name(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b))
+}

@@ -1,0 +1,387 @@
+//! Who may read what of a running project: every role by every way to every table, and no value that it may not see in any answer.
+
+use std::fs;
+use std::time::Duration;
+
+use millstream_testkit::{wait_until, PgCluster, Process};
+use serde_json::Value;
+
+use crate::http::{get, get_with, send, Events, Reply};
+use crate::project::{stop, Project};
+
+/// A change is seen in milliseconds; a busy machine takes longer.
+const SEEN_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// What `clerk` and `auditor` do not see: values of masked columns, now and once, and rows of orders that were cancelled.
+const MASKED: [&str; 6] =
+    ["addr_of_ann", "addr_of_bob", "addr_of_once", "Ann Arbor", "Bob Builder", "note_of_cancelled"];
+
+/// What only `admin` sees.
+const VAULT: [&str; 1] = ["treasure"];
+
+const ROLES: &str = r#"api:
+  auth: keys
+  roles:
+    clerk:
+      tables: ["shop.*", "main.*", "!shop.vault*", "!*.*_history"]
+      endpoints: ["/orders*", "/people"]
+      rows: {shop.orders: "status <> 'CANCELLED'"}
+      mask: {shop.customers: {address: hash, name: null}}
+    auditor:
+      tables: ["shop.*", "main.*", "!shop.vault*"]
+      endpoints: ["/people"]
+      rows: {Shop.Orders: "status <> 'CANCELLED'"}
+      mask: {shop.customers: {ADDRESS: null, name: hash}}
+    caller:
+      endpoints: ["/count"]
+    admin: {admin: true}
+"#;
+
+struct Guarded {
+    cluster: PgCluster,
+    project: Project,
+    process: Process,
+    address: String,
+    keys: Vec<(&'static str, String)>,
+}
+
+impl Guarded {
+    fn start() -> Self {
+        let cluster = PgCluster::start_default().unwrap();
+        cluster
+            .execute(
+                "CREATE SCHEMA shop; \
+                 CREATE TABLE shop.customers (id int PRIMARY KEY, name text, address text, city text); \
+                 CREATE TABLE shop.orders (id int PRIMARY KEY, customer int, status text, total numeric(10,2), note text); \
+                 CREATE TABLE shop.vault (id int PRIMARY KEY, content text); \
+                 INSERT INTO shop.customers VALUES (1, 'Ann Arbor', 'addr_of_once', 'Rome'), (2, 'Bob Builder', 'addr_of_bob', 'Oslo'); \
+                 INSERT INTO shop.orders VALUES (1, 1, 'OPEN', 10, 'note_of_open'), (2, 1, 'CANCELLED', 20, 'note_of_cancelled'), \
+                    (3, 2, 'DONE', 30, 'note_of_done'); \
+                 INSERT INTO shop.vault VALUES (1, 'treasure')",
+            )
+            .unwrap();
+        let project = Project::with_source(&cluster.url(), "tables: [\"shop.*\"]");
+        let path = project.directory().join("millstream.yml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{text}serve: {{http: \"127.0.0.1:0\"}}\n{ROLES}")).unwrap();
+        for (file, sql) in [
+            ("api/orders.sql", "/*---\nlive: true\n---*/ SELECT * FROM shop.orders ORDER BY id"),
+            ("api/people.sql", "SELECT * FROM people ORDER BY id"),
+            ("api/count.sql", "SELECT count(*) AS n FROM shop.orders"),
+            ("api/treasure.sql", "/*---\nroles: [admin]\n---*/ SELECT content FROM shop.vault"),
+            ("api/misspelt.sql", "/*---\nroles: [clerck]\n---*/ SELECT content FROM shop.vault"),
+            (
+                "models/people.sql",
+                "SELECT c.id, c.name, c.address, c.city, o.note, o.total FROM shop.customers AS c LEFT JOIN shop.orders AS o ON o.customer = c.id",
+            ),
+            ("models/leaky.sql", "SELECT max(address) AS a, min(name) AS n, list(note) AS notes FROM people"),
+        ] {
+            let path = project.directory().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, sql).unwrap();
+        }
+        // One before it runs, the others beside it.
+        let key = |role: &str| {
+            project.succeed(&["keys", "create", "--role", role, "--name", "a test"]).trim().to_owned()
+        };
+        let mut keys = vec![("admin", key("admin"))];
+        let mut process = Process::spawn(project.command(&["-v", "up"])).unwrap();
+        project.await_streaming(&mut process);
+        let line = process.wait_for_line("http://", SEEN_WAIT_MAX).unwrap();
+        let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+        for role in ["clerk", "auditor", "caller"] {
+            keys.push((role, key(role)));
+        }
+        cluster.execute("UPDATE shop.customers SET address = 'addr_of_ann' WHERE id = 1").unwrap();
+        project.catch_up();
+        Guarded { cluster, project, process, address, keys }
+    }
+
+    fn key(&self, role: &str) -> &str {
+        &self.keys.iter().find(|(name, _)| *name == role).unwrap().1
+    }
+
+    fn get(&self, role: &str, path: &str) -> Reply {
+        self.get_with(role, path, "")
+    }
+
+    fn get_with(&self, role: &str, path: &str, headers: &str) -> Reply {
+        get_with(&self.address, path, &format!("Authorization: Bearer {}\r\n{headers}", self.key(role)))
+    }
+}
+
+/// Every way to a relation over HTTP.
+fn ways(relation: &str, columns: &[&str]) -> Vec<String> {
+    let base = format!("/tables/{}", relation.replace('.', "/"));
+    let mut ways: Vec<String> = [
+        "",
+        ".csv",
+        ".ndjson",
+        "?limit=1",
+        "?limit=1&offset=1",
+        "?as_of=0/FFFFFFFF",
+        "?as_of=2099-01-01T00:00:00Z",
+    ]
+    .iter()
+    .map(|suffix| format!("{base}{suffix}"))
+    .collect();
+    for column in columns {
+        for query in [
+            format!("select={column}"),
+            format!("select=x:{column}&order={column}.desc"),
+            format!("{column}=like.*&select=*"),
+            format!("{column}=gte.A&order={column}"),
+            format!("{column}=is.not_null"),
+            format!("or=({column}.like.*o*,{column}.is.null)"),
+        ] {
+            ways.push(format!("{base}?{query}"));
+        }
+    }
+    ways
+}
+
+#[test]
+fn no_role_reads_what_it_may_not_by_any_way() {
+    let guarded = Guarded::start();
+    let customers = ["name", "address"];
+    let orders = ["note", "status"];
+    let mut paths = Vec::new();
+    for (relation, columns) in [
+        ("shop.customers", &customers[..]),
+        ("shop.customers_history", &customers[..]),
+        ("shop.orders", &orders[..]),
+        ("shop.orders_history", &orders[..]),
+        ("shop.vault", &["content"][..]),
+        ("shop.vault_history", &["content"][..]),
+        ("main.people", &["name", "address", "note"][..]),
+        ("main.leaky", &["a", "n"][..]),
+    ] {
+        paths.extend(ways(relation, columns));
+    }
+    let endpoints = ["/orders", "/people", "/count", "/treasure", "/misspelt"];
+    for endpoint in endpoints {
+        for suffix in ["", ".csv", ".ndjson", "?limit=1", "?as_of=0/FFFFFFFF"] {
+            paths.push(format!("{endpoint}{suffix}"));
+        }
+    }
+    for path in [
+        "/tables",
+        "/openapi.json",
+        "/metrics",
+        "/docs",
+        "/live",
+        "/ready",
+        "/",
+        "/nothing",
+        "/api/me",
+        "/api/status",
+        "/ui",
+    ] {
+        paths.push(path.to_owned());
+    }
+    let mut seen_by_admin = String::new();
+    let mut statuses = std::collections::BTreeMap::new();
+    // The owner first, so that answers are there to be given to others by mistake.
+    for role in ["admin", "clerk", "auditor", "caller"] {
+        for path in &paths {
+            let reply = guarded.get(role, path);
+            let text = format!("{reply:?}");
+            let hidden: Vec<&str> = match role {
+                "admin" => Vec::new(),
+                "caller" => MASKED.into_iter().chain(VAULT).chain(["shop.", "main.", "customers"]).collect(),
+                _ => MASKED.into_iter().chain(VAULT).chain(["vault"]).collect(),
+            };
+            // An error repeats the path that was asked for.
+            let own = |word: &&&str| path.contains(**word);
+            for word in hidden.iter().filter(|word| !own(word)) {
+                assert!(!text.contains(word), "{role} {path}: {text}");
+            }
+            let answered = *statuses.entry((role, path.clone())).or_insert(reply.status);
+            assert!(answered < 500, "{role} {path}: {text}");
+            if role == "admin" {
+                seen_by_admin.push_str(&text);
+                // The next one asks whether what the owner got is still so.
+                let Some(etag) = reply.header("etag") else { continue };
+                let again = guarded.get_with("admin", path, &format!("If-None-Match: {etag}\r\n"));
+                assert_eq!(again.status, 304, "{path}");
+                for other in ["clerk", "auditor", "caller"] {
+                    let theirs = guarded.get_with(other, path, &format!("If-None-Match: {etag}\r\n"));
+                    assert_ne!(theirs.status, 304, "{other} {path}");
+                }
+            }
+        }
+    }
+    for word in MASKED.iter().chain(&VAULT) {
+        assert!(seen_by_admin.contains(word), "{word} must be somewhere to be hidden");
+    }
+    let status = |role: &str, path: &str| {
+        let found = statuses.iter().find(|((of, at), _)| *of == role && at == path);
+        *found.unwrap_or_else(|| panic!("{path}")).1
+    };
+    for (path, expected) in [
+        // admin, clerk, auditor, caller
+        ("/orders", [200, 200, 404, 404]),
+        ("/people", [200, 200, 200, 404]),
+        ("/count", [200, 404, 404, 200]),
+        ("/treasure", [200, 404, 404, 404]),
+        ("/misspelt", [404, 404, 404, 404]),
+        ("/nothing", [404, 404, 404, 404]),
+        ("/metrics", [200, 403, 403, 403]),
+        ("/tables", [200, 200, 200, 200]),
+        ("/tables/shop/orders", [200, 200, 200, 404]),
+        ("/tables/shop/vault", [200, 404, 404, 404]),
+        ("/tables/shop/orders_history", [200, 404, 200, 404]),
+        ("/tables/shop/orders?as_of=0/FFFFFFFF", [200, 403, 200, 404]),
+        ("/tables/main/people?as_of=0/FFFFFFFF", [200, 403, 200, 404]),
+        ("/docs", [200, 200, 200, 200]),
+    ] {
+        let found = ["admin", "clerk", "auditor", "caller"].map(|role| status(role, path));
+        assert_eq!(found, expected, "{path}");
+    }
+    // What is not there and what is hidden look the same.
+    let hidden = guarded.get("clerk", "/tables/shop/vault").json();
+    assert_eq!(hidden, guarded.get("clerk", "/tables/shop/nothing").json());
+    let replaced = guarded.get("clerk", "/treasure").body.replace("treasure", "x");
+    assert_eq!(replaced, guarded.get("clerk", "/x").body);
+    // Rows and values are there, but others.
+    let orders = guarded.get("clerk", "/orders").json();
+    let ids: Vec<i64> = orders.as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect();
+    assert_eq!(ids, [1, 3]);
+    let people = guarded.get("clerk", "/tables/shop/customers").json();
+    assert!(people[0]["name"].is_null() && people[0]["address"].as_str().unwrap().len() == 64, "{people}");
+    assert_eq!(
+        guarded.get("clerk", "/tables/shop/customers?address=eq.addr_of_ann").json(),
+        Value::Array(Vec::new())
+    );
+    let text = guarded.get("caller", "/openapi.json").body;
+    assert!(
+        text.contains("/count") && text.contains("securitySchemes") && !text.contains("/orders"),
+        "{text}"
+    );
+    assert_eq!(guarded.get("caller", "/count").json()[0]["n"], 3);
+    for (_, key) in &guarded.keys {
+        let secret = key.rsplit('_').next().unwrap();
+        assert!(!guarded.process.stderr().contains(secret), "{}", guarded.process.tail());
+    }
+    let id = guarded.key("clerk").split('_').nth(1).unwrap();
+    assert!(guarded.process.stderr().contains(&format!("key=\"{id}\"")), "{}", guarded.process.tail());
+    stop(guarded.process);
+}
+
+#[test]
+fn who_shows_nothing_or_what_is_no_longer_good_is_let_in_nowhere() {
+    let guarded = Guarded::start();
+    let clerk = guarded.key("clerk").to_owned();
+    for path in [
+        "/orders",
+        "/tables",
+        "/tables/shop/orders",
+        "/openapi.json",
+        "/metrics",
+        "/nothing",
+        "/api/me",
+        "/api/sql",
+        "/tables/x/y",
+    ] {
+        for headers in [
+            String::new(),
+            "Authorization: Bearer\r\n".to_owned(),
+            "Authorization: Bearer nonsense\r\n".to_owned(),
+            format!("Authorization: Basic {clerk}\r\n"),
+            format!("Authorization: Bearer {}0\r\n", &clerk[..clerk.len() - 1]),
+            format!("X-API-Key: {}\r\n", clerk.to_uppercase()),
+            "Cookie: millstream_session=a.b.c\r\n".to_owned(),
+            format!("Cookie: millstream_session={clerk}\r\n"),
+        ] {
+            let reply = get_with(&guarded.address, path, &headers);
+            assert_eq!(reply.status, 401, "{path} {headers}: {reply:?}");
+            assert!(reply.header("www-authenticate").unwrap().starts_with("Bearer"), "{reply:?}");
+            assert!(!reply.body.contains(&clerk[..20]), "{reply:?}");
+        }
+    }
+    for path in ["/live", "/ready", "/docs"] {
+        assert_eq!(get(&guarded.address, path).status, 200, "{path}");
+    }
+    let by_header = get_with(&guarded.address, "/orders", &format!("X-API-Key: {clerk}\r\n"));
+    assert_eq!(by_header.status, 200);
+    // A browser's session stands for the key, and ends with it.
+    let login = |key: &str, headers: &str| {
+        let body = format!("{{\"key\":\"{key}\"}}");
+        let head = format!(
+            "POST /api/login HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{headers}\r\n",
+            guarded.address,
+            body.len()
+        );
+        send(&guarded.address, format!("{head}{body}").as_bytes())
+    };
+    assert_eq!(login("nonsense", "").status, 401);
+    let begun = login(&clerk, "");
+    assert_eq!(begun.json()["role"], "clerk");
+    let cookie = begun.header("set-cookie").unwrap();
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains(&clerk[16..]),
+        "{cookie}"
+    );
+    let session = format!("Cookie: {}\r\n", cookie.split(';').next().unwrap());
+    assert_eq!(get_with(&guarded.address, "/orders", &session).status, 200);
+    assert_eq!(get_with(&guarded.address, "/api/me", &session).json()["role"], "clerk");
+    // Who listens is told nothing any more once the key is revoked.
+    let mut events = Events::with(&guarded.address, "/orders", &format!("Authorization: Bearer {clerk}\r\n"));
+    let first = events.next();
+    assert_eq!(first.as_array().unwrap().len(), 2, "{first}");
+    guarded.cluster.execute("INSERT INTO shop.orders VALUES (4, 2, 'CANCELLED', 1, 'note_of_cancelled'), (5, 2, 'NEW', 1, 'n')").unwrap();
+    let second = events.next();
+    assert_eq!(second.as_array().unwrap().len(), 3, "{second}");
+    assert!(!second.to_string().contains("note_of_cancelled"));
+    let id = clerk.split('_').nth(1).unwrap();
+    guarded.project.succeed(&["keys", "revoke", id]);
+    guarded.cluster.execute("INSERT INTO shop.orders VALUES (6, 2, 'NEW', 1, 'n')").unwrap();
+    assert!(events.ends(), "the stream goes on without a key");
+    for headers in [format!("Authorization: Bearer {clerk}\r\n"), session] {
+        assert_eq!(get_with(&guarded.address, "/orders", &headers).status, 401);
+    }
+    // One that expires does so by itself.
+    let short = guarded.project.succeed(&["keys", "create", "--role", "clerk", "--expires", "2s", "--json"]);
+    let short: Value = serde_json::from_str(&short).unwrap();
+    let header = format!("Authorization: Bearer {}\r\n", short["key"].as_str().unwrap());
+    let status = || get_with(&guarded.address, "/orders", &header).status;
+    assert_eq!(status(), 200);
+    wait_until("the key to expire", SEEN_WAIT_MAX, || (status() == 401).then_some(())).unwrap();
+    let listed = guarded.project.succeed(&["keys", "list", "--json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let states: Vec<_> =
+        listed.as_array().unwrap().iter().map(|key| key["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["good", "revoked", "good", "good", "expired"]);
+    assert!(!listed.to_string().contains(&clerk[16..]));
+    let refused = guarded.project.run(&["keys", "create", "--role", "clerck"]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(2) && told.contains("MS6212") && told.contains("clerk"), "{told}");
+    stop(guarded.process);
+}
+
+#[test]
+fn a_restriction_that_does_not_go_with_the_source_is_told_with_its_line_before_anything_starts() {
+    let cluster = PgCluster::start_default().unwrap();
+    cluster
+        .execute("CREATE SCHEMA shop; CREATE TABLE shop.orders (id int PRIMARY KEY, status text)")
+        .unwrap();
+    let project = Project::with_source(&cluster.url(), "tables: [\"shop.*\"]");
+    let path = project.directory().join("millstream.yml");
+    let text = fs::read_to_string(&path).unwrap();
+    let lines = text.lines().count();
+    for (part, place, words) in [
+        ("rows: {shop.orders: \"state = 'OPEN'\"}", 27, "state"),
+        ("rows: {shop.orders: \"id IN (SELECT 1)\"}", 27, "SELECT"),
+        ("rows: {shop.order: \"true\"}", 14, "did you mean shop.orders"),
+        ("mask: {shop.orders: {statis: null}}", 28, "has no column statis"),
+        ("mask: {shop.orders: {id: hash}}", 28, "only text can be hashed"),
+        ("mask: {main.model: {id: null}}", 14, "main.model is no replicated table"),
+    ] {
+        fs::write(&path, format!("{text}api:\n  auth: keys\n  roles:\n    r:\n      {part}\n")).unwrap();
+        let output = project.run(&["plan"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{part}: {told}");
+        assert!(told.contains(&format!("millstream.yml:{}:{}", lines + 5, place)), "{part}: {told}");
+        assert!(told.contains(words), "{part}: {told}");
+    }
+}
