@@ -32,6 +32,11 @@ impl Verifier {
         Verifier { salt, stored_key: hash(&client_key), server_key: sign(&salted, b"Server Key") }
     }
 
+    /// Of nobody: no proof is taken. For whoever asks as a user that there is not, so that the answer does not tell.
+    pub fn of_nobody(salt: [u8; SALT_BYTES]) -> Self {
+        Verifier { salt, stored_key: [0; HASH_BYTES], server_key: [0; HASH_BYTES] }
+    }
+
     /// Whether the proof is that of who knows the password, for what was said before it; then the server's signature, which proves to the client that the
     /// server knows it as well.
     pub fn check(&self, said: &[u8], proof: &[u8]) -> Option<[u8; HASH_BYTES]> {
@@ -83,6 +88,7 @@ mod tests {
         assert!(verifier.check(b"said", &proof("pencils", &verifier.salt, b"said")).is_none());
         assert!(verifier.check(b"said", &good[1..]).is_none());
         assert!(verifier.check(b"said", &[]).is_none());
+        assert!(Verifier::of_nobody(verifier.salt).check(b"said", &good).is_none());
     }
 
     /// The example of RFC 7677, section 3.

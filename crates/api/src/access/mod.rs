@@ -7,8 +7,11 @@ mod session;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use base64::{engine::general_purpose::STANDARD as BASE64, Engine};
 use millstream_core::{glob, Grants, Role};
-use millstream_store::{Key, Store};
+use millstream_store::{Key, Store, Verifier};
+
+use ring::rand::{SecureRandom, SystemRandom};
 
 use self::session::Seal;
 use crate::{endpoint::Endpoint, problem::Problem};
@@ -34,6 +37,9 @@ pub struct Access {
     roles: BTreeMap<String, Arc<Rights>>,
     seal: Seal,
 }
+
+/// Bytes of a nonce, as many as PostgreSQL takes.
+const NONCE_BYTES: usize = 18;
 
 /// What a secret of the store is called that sessions are sealed with.
 const SEAL: &str = "sessions";
@@ -66,12 +72,29 @@ impl Access {
         Some((caller, session))
     }
 
+    /// What checks the proof of a client that names a key by its id, and who it is then; `None`: there is no such key, and no proof will do.
+    pub fn named(&self, user: &str) -> (Verifier, Option<Caller>) {
+        match self.store.good_key(user) {
+            Some(key) => (key.verifier.clone(), self.holder(&key)),
+            None => (Verifier::of_nobody(self.seal.salt(user)), None),
+        }
+    }
+
     /// Whether somebody who asked before may still ask: a key can be revoked, or expire, while they listen.
     pub fn is_still(&self, caller: &Caller) -> bool {
         match &caller.who {
             Who::Anybody | Who::Nobody => true,
             Who::Key { id, .. } => self.store.good_key(id).is_some(),
         }
+    }
+
+    /// A text that nobody has seen before, for a conversation that proves something.
+    pub fn nonce() -> std::io::Result<String> {
+        let mut bytes = [0; NONCE_BYTES];
+        SystemRandom::new()
+            .fill(&mut bytes)
+            .map_err(|_| std::io::Error::other("the system gives no random bytes"))?;
+        Ok(BASE64.encode(bytes))
     }
 
     fn holder(&self, key: &Key) -> Option<Caller> {

@@ -33,6 +33,14 @@ impl Seal {
         format!("{said}.{tag}")
     }
 
+    /// What stands in place of the salt of a user that there is not: the same each time.
+    pub(super) fn salt(&self, user: &str) -> [u8; 16] {
+        let tag = hmac::sign(&self.0, format!("salt of {user}").as_bytes());
+        let mut salt = [0; 16];
+        salt.copy_from_slice(&tag.as_ref()[..16]);
+        salt
+    }
+
     /// The id of the key, if the session is one of ours and has not ended.
     pub(super) fn open(&self, text: &str) -> Option<String> {
         let (said, tag) = text.rsplit_once('.')?;

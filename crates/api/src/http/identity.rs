@@ -37,6 +37,11 @@ fn is_open(path: &str) -> bool {
     matches!(path, "/" | "/live" | "/ready") || pages.iter().any(below)
 }
 
+/// What the UI asks for, but for who somebody is.
+fn is_console(path: &str) -> bool {
+    path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) && !answers(path)
+}
+
 /// Who asks. What they show is wrong: an error, wherever they ask. They show nothing: an error, unless the path is open to everybody.
 pub(super) fn caller(access: Option<&Arc<Access>>, parts: &Parts) -> Result<Caller, Problem> {
     let Some(access) = access else { return Ok(Caller::ANYBODY) };
@@ -54,7 +59,13 @@ pub(super) fn caller(access: Option<&Arc<Access>>, parts: &Parts) -> Result<Call
         },
     };
     match shown {
-        Some(Some(caller)) => Ok(caller),
+        Some(Some(caller)) => {
+            // What the UI asks for shows the whole project, as it is.
+            if is_console(parts.uri.path()) {
+                caller.must_be_admin()?;
+            }
+            Ok(caller)
+        }
         // Pages and health are there for whoever is about to log in again.
         _ if is_open(parts.uri.path()) => Ok(Caller::NOBODY),
         Some(None) => {

@@ -1,6 +1,7 @@
 //! The HTTP server: endpoints, tables, their description, metrics and health, under one address.
 
 mod assets;
+mod cors;
 mod endpoints;
 mod identity;
 mod live;
@@ -58,6 +59,12 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The address can be reached from elsewhere, and nobody has to show who they are.
+    #[error("{address} can be reached by other machines, and `api.auth` is none")]
+    Open {
+        /// It.
+        address: SocketAddr,
+    },
     /// No threads.
     #[error("can't start the HTTP server")]
     Start(#[source] std::io::Error),
@@ -68,12 +75,14 @@ impl millstream_core::Diagnostic for ServeError {
         match self {
             ServeError::Listen { .. } => "MS7001",
             ServeError::Start(_) => "MS7002",
+            ServeError::Open { .. } => "MS7003",
         }
     }
 
     fn detail(&self) -> Option<String> {
         match self {
             ServeError::Listen { source, .. } | ServeError::Start(source) => Some(source.to_string()),
+            ServeError::Open { .. } => None,
         }
     }
 
@@ -82,13 +91,26 @@ impl millstream_core::Diagnostic for ServeError {
             ServeError::Listen { .. } => {
                 Some("Choose another port at serve.http in millstream.yml; port 0 takes any free one.".into())
             }
+            ServeError::Open { .. } => Some("Set `api.auth`, or listen on 127.0.0.1.".into()),
             ServeError::Start(_) => None,
         }
     }
 
     fn exit(&self) -> millstream_core::Exit {
-        millstream_core::Exit::Unreachable
+        match self {
+            ServeError::Open { .. } => millstream_core::Exit::Usage,
+            ServeError::Listen { .. } | ServeError::Start(_) => millstream_core::Exit::Unreachable,
+        }
     }
+}
+
+/// How it is served.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Where to listen, such as `127.0.0.1:8080`.
+    pub address: String,
+    /// Origins whose pages may ask, such as `https://app.example.com`.
+    pub cors: Vec<String>,
 }
 
 /// A server that answers. Dropped, it stops.
@@ -99,12 +121,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins to answer at `address`; port 0 takes any free one.
-    pub fn start(address: &str, host: Arc<dyn Host>) -> Result<Self, ServeError> {
+    /// Begins to answer; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// `MS7001`: the address can't be listened on. `MS7003`: others than this machine could ask, and nobody has to show who they are.
+    pub fn start(config: Config, host: Arc<dyn Host>) -> Result<Self, ServeError> {
+        let address = &config.address;
         let failed = |source| ServeError::Listen { address: address.to_owned(), source };
         let listener = TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        if !address.ip().is_loopback() && host.access().is_none() {
+            return Err(ServeError::Open { address });
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("http")
@@ -112,7 +141,8 @@ impl Server {
             .build()
             .map_err(ServeError::Start)?;
         let (stop, stopped) = oneshot::channel();
-        let site = Arc::new(route::Site::new(host, Metrics::default(), address));
+        let site =
+            Arc::new(route::Site::new(host, Metrics::default(), address, cors::Cors::new(config.cors)));
         let thread = thread::Builder::new()
             .name("http".into())
             .spawn(move || serve(runtime, listener, site, stopped))

@@ -14,7 +14,7 @@ use axum::{
 };
 use millstream_core::{Lsn, Trust};
 
-use super::{assets, endpoints, identity, live::Live, negotiate, shield, tables};
+use super::{assets, cors::Cors, endpoints, identity, live::Live, negotiate, shield, tables};
 use crate::{
     access::Caller,
     answer::{Answers, Asked, Format},
@@ -37,15 +37,23 @@ pub(super) struct Site {
     pub(super) answers: Arc<Answers>,
     pub(super) live: Arc<Live>,
     metrics: Metrics,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
+    pub(super) cors: Cors,
     /// The relations, as of a generation.
     relations: Mutex<Option<(u64, Relations)>>,
 }
 
 impl Site {
-    pub(super) fn new(host: Arc<dyn Host>, metrics: Metrics, address: SocketAddr) -> Self {
+    pub(super) fn new(host: Arc<dyn Host>, metrics: Metrics, address: SocketAddr, cors: Cors) -> Self {
         let answers = Arc::new(Answers::new(host));
-        Site { live: Live::new(answers.clone()), answers, metrics, address, relations: Mutex::default() }
+        Site {
+            live: Live::new(answers.clone()),
+            answers,
+            metrics,
+            address,
+            cors,
+            relations: Mutex::default(),
+        }
     }
 
     pub(super) fn host(&self) -> &Arc<dyn Host> {
@@ -96,10 +104,10 @@ impl Site {
 }
 
 pub(super) fn router(site: Arc<Site>) -> Router {
-    let address = site.address;
+    let shielded = site.clone();
     Router::new()
         .fallback(answer)
-        .layer(middleware::from_fn(move |request, next| shield::guard(address, request, next)))
+        .layer(middleware::from_fn(move |request, next| shield::guard(shielded.clone(), request, next)))
         .with_state(site)
 }
 

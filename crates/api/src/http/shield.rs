@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc,
+    },
     time::Instant,
 };
 
@@ -13,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::route::Asker;
+use super::route::{Asker, Site};
 use crate::{access::Caller, problem::Problem};
 
 /// Names this machine has for itself.
@@ -26,14 +29,16 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// Whether a request may be answered: a page of another site must not read a server on loopback through its visitor's browser, neither by a name
 /// that it points here (DNS rebinding) nor across origins.
-pub(super) fn check(headers: &HeaderMap, address: SocketAddr) -> Result<(), Problem> {
+pub(super) fn check(headers: &HeaderMap, address: SocketAddr, listed: bool) -> Result<(), Problem> {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?").to_owned());
     let Some(host) = text(header::HOST) else { return Err(Problem::malformed("the request names no host")) };
     if !is_ours(&host, address) {
         return Err(Problem::foreign(format!("this server is not {host}")));
     }
     match text(header::ORIGIN) {
-        Some(origin) if origin.strip_prefix("http://").is_none_or(|host| !is_ours(host, address)) => {
+        Some(origin)
+            if !listed && origin.strip_prefix("http://").is_none_or(|host| !is_ours(host, address)) =>
+        {
             Err(Problem::foreign(format!("pages of {origin} may not ask this server")))
         }
         _ => Ok(()),
@@ -53,14 +58,21 @@ fn is_ours(host: &str, address: SocketAddr) -> bool {
 }
 
 /// Checks, answers, adds headers, and writes the access log.
-pub(super) async fn guard(address: SocketAddr, request: Request, next: Next) -> Response {
+pub(super) async fn guard(site: Arc<Site>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let id = id(request.headers());
-    let mut response = match check(request.headers(), address) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    let listed = site.cors.listed(request.headers());
+    // Where everybody must show a key, it does not matter by which name or from which page: a browser sends none by itself.
+    let checked = match site.host().access() {
+        Some(_) => Ok(()),
+        None => check(request.headers(), site.address, listed.is_some()),
+    };
+    let mut response = match (checked, site.cors.preflight(&method, request.headers())) {
+        (Ok(()), Some(preflight)) => preflight,
+        (Ok(()), None) => next.run(request).await,
+        (Err(problem), _) => problem.into_response(),
     };
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID.clone(), id.clone());
@@ -73,6 +85,7 @@ pub(super) async fn guard(address: SocketAddr, request: Request, next: Next) -> 
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static("default-src 'none'"));
+    site.cors.describe(listed, response.headers_mut());
     let asker = response.extensions_mut().remove::<Asker>();
     let asker = asker.as_ref().map(|Asker(caller)| caller);
     tracing::info!(
@@ -114,7 +127,7 @@ mod tests {
             if let Some(origin) = origin {
                 headers.insert(header::ORIGIN, origin.parse().unwrap());
             }
-            check(&headers, address).is_ok()
+            check(&headers, address, false).is_ok()
         };
         for host in ["127.0.0.1:8080", "localhost:8080", "LOCALHOST", "[::1]:9"] {
             assert!(asked(host, None), "{host}");
@@ -128,6 +141,6 @@ mod tests {
         {
             assert!(!asked("localhost:8080", Some(origin)), "{origin}");
         }
-        assert!(check(&HeaderMap::new(), address).is_err());
+        assert!(check(&HeaderMap::new(), address, false).is_err());
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{net::TcpStream, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use millstream_core::{Parameter, Piece};
 use pgwire::messages::{
     copy::{CopyDone, CopyOutResponse},
@@ -19,12 +20,14 @@ use super::{
     error::{Outcome, WireError},
     rows::{self, Column, Formats, Rows},
     running::Entry,
+    scram::{self, Exchange},
     session::{Answer, Session},
     settings::Settings,
     statement::{self, Request},
-    wire::{First, Frontend, Wire},
+    wire::{self, First, Frontend, Wire},
     Shared, STARTUP_MAX,
 };
+use crate::access::{Access, Caller};
 
 /// How long a client may refuse to take what it asked for, before its connection is closed.
 const STALLED_MAX: Duration = Duration::from_secs(60);
@@ -110,6 +113,8 @@ impl Connection {
         if given("replication").is_some_and(|value| !matches!(value, "false" | "off" | "no" | "0")) {
             return Err(WireError::unsupported("replication from a warehouse"));
         }
+        // Before anything of the project is said.
+        let caller = self.authenticate(shared, user)?;
         let database = given("database").unwrap_or(user);
         let project = shared.host.project();
         if database != project {
@@ -130,10 +135,60 @@ impl Connection {
         }
         let secret = SecretKey::I32(entry.secret);
         self.wire.send(Backend::BackendKeyData(BackendKeyData::new(entry.pid, secret)))?;
-        let session = Session::new(self.shared.clone(), entry, user.to_owned(), settings);
+        let session = Session::new(self.shared.clone(), entry, user.to_owned(), caller, settings);
         let mut conversation = Conversation { wire: &mut self.wire, session, shared, skipping: false };
         conversation.ready()?;
         conversation.converse()
+    }
+
+    /// What came with a request for encryption was sent before anything was agreed on: somebody in between may have put it there.
+    fn nothing_ahead(&self) -> Outcome<()> {
+        match self.wire.has_input() {
+            true => Err(WireError::protocol("received unencrypted data after a request for encryption")),
+            false => Ok(()),
+        }
+    }
+
+    /// Who the client is.
+    fn authenticate(&mut self, shared: &Shared, user: &str) -> Outcome<Caller> {
+        let elsewhere = !shared.config.address.ip().is_loopback();
+        if elsewhere && !self.wire.is_tls() {
+            return Err(WireError::TlsRequired);
+        }
+        let Some(access) = shared.host.access() else { return Ok(Caller::ANYBODY) };
+        let (verifier, known) = access.named(user);
+        self.wire.send(Backend::Authentication(Authentication::SASL(vec![scram::MECHANISM.to_owned()])))?;
+        let (mechanism, first) = wire::sasl_first(self.proof()?)?;
+        if mechanism != scram::MECHANISM {
+            return Err(WireError::protocol(format!(
+                "{} was offered, and not {mechanism}",
+                scram::MECHANISM
+            )));
+        }
+        let exchange = Exchange::begin(&first, &Access::nonce()?, &verifier)?;
+        let challenge = Bytes::copy_from_slice(exchange.challenge().as_bytes());
+        self.wire.send(Backend::Authentication(Authentication::SASLContinue(challenge)))?;
+        let last = self.proof()?;
+        let (Some(told), Some(caller)) = (exchange.finish(&last, &verifier)?, known) else {
+            tracing::info!(event = "postgres_refused", user);
+            return Err(WireError::WrongPassword { user: user.to_owned() });
+        };
+        self.wire.send(Backend::Authentication(Authentication::SASLFinal(Bytes::from(told))))?;
+        if !caller.may_ask_sql() {
+            return Err(WireError::NoSql { role: caller.role_name().unwrap_or_default().to_owned() });
+        }
+        tracing::info!(event = "postgres_client", key = caller.key_id(), role = caller.role_name());
+        Ok(caller)
+    }
+
+    /// The next message, which proves something.
+    fn proof(&mut self) -> Outcome<Bytes> {
+        self.wire.flush()?;
+        match self.wire.read_of_stranger(STARTUP_MAX)? {
+            Some(Frontend::Proof(body)) => Ok(body),
+            Some(_) => Err(WireError::protocol("expected a SASL response")),
+            None => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
+        }
     }
 
     /// What the client begins with; `None`: it only wanted to cancel something, or left.
@@ -141,7 +196,17 @@ impl Connection {
         for _ in 0..=ENCRYPTION_REQUESTS_MAX {
             match self.wire.read_first(STARTUP_MAX)? {
                 None => return Ok(None),
-                Some(First::Ssl) => self.wire.send(Backend::SslResponse(SslResponse::Refuse))?,
+                Some(First::Ssl) => {
+                    let tls = self.shared.config.tls.clone().filter(|_| !self.wire.is_tls());
+                    let answer = if tls.is_some() { SslResponse::Accept } else { SslResponse::Refuse };
+                    self.wire.send(Backend::SslResponse(answer))?;
+                    if let Some(tls) = tls {
+                        self.nothing_ahead()?;
+                        self.wire.flush()?;
+                        self.wire.begin_tls(&tls)?;
+                        continue;
+                    }
+                }
                 Some(First::Gss) => self.wire.send(Backend::GssEncResponse(GssEncResponse::Refuse))?,
                 Some(First::Cancel { pid, secret }) => {
                     self.shared.clients.cancel(pid, secret);
@@ -149,10 +214,7 @@ impl Connection {
                 }
                 Some(First::Startup { minor, parameters }) => return Ok(Some((minor, parameters))),
             }
-            // What came with the request was sent before anything was agreed on: somebody in between may have put it there.
-            if self.wire.has_input() {
-                return Err(WireError::protocol("received unencrypted data after a request for encryption"));
-            }
+            self.nothing_ahead()?;
             self.wire.flush()?;
         }
         Err(WireError::protocol("too many requests for encryption"))
@@ -226,6 +288,7 @@ impl Conversation<'_> {
                     self.ready()?;
                 }
                 Frontend::Copy => {}
+                Frontend::Proof(_) => return Err(WireError::protocol("nobody asked for a password")),
                 _ if self.skipping => {}
                 message => {
                     if let Err(error) = self.extended(message) {

@@ -1,6 +1,6 @@
 //! What can go wrong between a PostgreSQL client and the warehouse, and what the client is told: SQLSTATE, message, detail, hint.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use millstream_core::{BoxedDiagnostic, Diagnostic, Exit};
 use pgwire::messages::response::ErrorResponse;
@@ -17,11 +17,37 @@ pub enum WireError {
         /// The system's words.
         source: io::Error,
     },
-    /// The address can be reached from elsewhere, and nobody is asked for a password.
-    #[error("PostgreSQL clients are served on loopback only, not on {address}")]
+    /// The address can be reached from elsewhere, and nobody is asked for a password, or it could be read along.
+    #[error("PostgreSQL clients of other machines, by {address}, take `api.auth` and `serve.postgres_tls`")]
     NotLoopback {
         /// Which.
         address: SocketAddr,
+    },
+    /// A client that has not proved to have a key.
+    #[error("password authentication failed for user \"{user}\"")]
+    WrongPassword {
+        /// Whom it said to be.
+        user: String,
+    },
+    /// A role that may not ask in SQL.
+    #[error("the role \"{role}\" may not ask in SQL of its own")]
+    NoSql {
+        /// Which.
+        role: String,
+    },
+    /// The key that a client came with is good for nothing any more.
+    #[error("the key of this connection was revoked or has expired")]
+    KeyGone,
+    /// A client of another machine that does not speak TLS.
+    #[error("connections from other machines take TLS")]
+    TlsRequired,
+    /// The server's certificate or its key.
+    #[error("the certificate of serve.postgres_tls can't be used")]
+    Certificate {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        detail: String,
     },
     /// A client asks for another database than the project.
     #[error("database \"{name}\" does not exist")]
@@ -176,6 +202,11 @@ impl Diagnostic for WireError {
             WireError::Listen { .. } => "MS7401",
             WireError::NotLoopback { .. } => "MS7423",
             WireError::NoSuchDatabase { .. } => "MS7402",
+            WireError::WrongPassword { .. } => "MS7424",
+            WireError::NoSql { .. } => "MS7425",
+            WireError::KeyGone => "MS7426",
+            WireError::TlsRequired => "MS7427",
+            WireError::Certificate { .. } => "MS7428",
             WireError::TooManyConnections { .. } => "MS7403",
             WireError::Protocol { .. } | WireError::ParameterCount { .. } => "MS7404",
             WireError::NotUtf8 => "MS7405",
@@ -208,6 +239,7 @@ impl Diagnostic for WireError {
         match self {
             WireError::Listen { source, .. } => Some(source.to_string()),
             WireError::Broken(source) => Some(source.to_string()),
+            WireError::Certificate { file, detail } => Some(format!("{}: {detail}", file.display())),
             WireError::Catalog { detail } => Some(detail.clone()),
             WireError::Warehouse(error) => error.detail(),
             _ => None,
@@ -219,9 +251,14 @@ impl Diagnostic for WireError {
             WireError::Listen { .. } => {
                 "Choose another address under serve.postgres; port 0 takes any free one.".into()
             }
-            WireError::NotLoopback { .. } => {
-                "Listen on 127.0.0.1, and let a proxy that asks for passwords or an SSH tunnel lead there."
-                    .into()
+            WireError::NotLoopback { .. } => "Configure both, or listen on 127.0.0.1.".into(),
+            WireError::WrongPassword { .. } => {
+                "The user is a key's id such as ms_3f9a1c2b7d4e, the password the whole key.".into()
+            }
+            WireError::NoSql { .. } => "Give the role `sql: true` in millstream.yml.".into(),
+            WireError::TlsRequired => "Connect with sslmode=require, or better verify-full.".into(),
+            WireError::Certificate { .. } => {
+                "Name files in PEM: the certificate with its chain, and its private key.".into()
             }
             WireError::NoSuchDatabase { project, .. } => {
                 format!("The database is called like the project: connect to \"{project}\".")
@@ -252,7 +289,7 @@ impl Diagnostic for WireError {
     fn exit(&self) -> Exit {
         match self {
             WireError::Listen { .. } => Exit::Unreachable,
-            WireError::NotLoopback { .. } => Exit::Usage,
+            WireError::NotLoopback { .. } | WireError::Certificate { .. } => Exit::Usage,
             _ => Exit::Wrong,
         }
     }
@@ -277,6 +314,8 @@ impl WireError {
     pub(super) fn sqlstate(&self) -> &'static str {
         match self {
             WireError::NoSuchDatabase { .. } => "3D000",
+            WireError::WrongPassword { .. } => "28P01",
+            WireError::NoSql { .. } | WireError::KeyGone | WireError::TlsRequired => "28000",
             WireError::TooManyConnections { .. } => "53300",
             WireError::Protocol { .. } | WireError::ParameterCount { .. } => "08P01",
             WireError::NotUtf8 => "22021",
@@ -299,7 +338,10 @@ impl WireError {
             WireError::Idle { in_transaction: false } => "57P05",
             WireError::Stopping => "57P01",
             WireError::Broken(_) => "08006",
-            WireError::Listen { .. } | WireError::NotLoopback { .. } | WireError::Catalog { .. } => "XX000",
+            WireError::Listen { .. }
+            | WireError::NotLoopback { .. }
+            | WireError::Certificate { .. }
+            | WireError::Catalog { .. } => "XX000",
             WireError::Warehouse(error) => of_warehouse(error.as_ref()),
         }
     }
@@ -309,6 +351,10 @@ impl WireError {
         matches!(
             self,
             WireError::NoSuchDatabase { .. }
+                | WireError::WrongPassword { .. }
+                | WireError::NoSql { .. }
+                | WireError::KeyGone
+                | WireError::TlsRequired
                 | WireError::TooManyConnections { .. }
                 | WireError::Protocol { .. }
                 | WireError::NotUtf8

@@ -17,9 +17,11 @@ mod extended;
 mod parameters;
 mod rows;
 mod running;
+mod scram;
 mod session;
 mod settings;
 mod statement;
+mod tls;
 mod types;
 mod wire;
 
@@ -35,7 +37,7 @@ use std::{
 };
 
 use self::{catalog::Catalog, connection::Connection, running::Clients};
-pub use self::{catalog::OpenCatalog, error::WireError};
+pub use self::{catalog::OpenCatalog, error::WireError, tls::Tls};
 use crate::host::Host;
 
 /// How clients are served.
@@ -53,6 +55,8 @@ pub struct Config {
     pub idle_in_transaction_max: Duration,
     /// A cursor, or a portal that is read in parts, holds at most so many rows. What is read in one go is sent as it comes.
     pub rows_max: usize,
+    /// For clients that ask for it; needed where others than this machine can connect.
+    pub tls: Option<Tls>,
 }
 
 impl Config {
@@ -68,6 +72,7 @@ impl Config {
             idle_in_transaction_max: Duration::from_secs(60),
             // 1M rows of ten numbers are some 100 MB.
             rows_max: 1_000_000,
+            tls: None,
         }
     }
 }
@@ -103,9 +108,10 @@ pub struct Server {
 /// Listens for PostgreSQL clients. `open_catalog` makes the engine that the catalogue's questions are asked of.
 ///
 /// # Errors
-/// `MS7401`: the address can't be listened on. `MS7423`: it is not on loopback, and there are no passwords yet.
+/// `MS7401`: the address can't be listened on. `MS7423`: it is not on loopback, and there are no passwords, or no TLS.
 pub fn serve(config: Config, host: Arc<dyn Host>, open_catalog: OpenCatalog) -> Result<Server, WireError> {
-    if !config.address.ip().is_loopback() {
+    let guarded = host.access().is_some() && config.tls.is_some();
+    if !config.address.ip().is_loopback() && !guarded {
         return Err(WireError::NotLoopback { address: config.address });
     }
     let failed = |source: io::Error| WireError::Listen { address: config.address, source };

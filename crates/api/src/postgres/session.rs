@@ -5,7 +5,7 @@ use std::{collections::HashMap, rc::Rc, sync::Arc, time::Duration};
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use millstream_core::{
     warehouse::{QueryResult, WarehouseReader},
-    Description, Parameter, Piece, Query as Question, Trust,
+    Description, Parameter, Piece, Query as Question, Role, Trust,
 };
 use pgwire::messages::response::TransactionStatus;
 
@@ -18,6 +18,7 @@ use super::{
     statement::Request,
     Shared,
 };
+use crate::access::Caller;
 
 /// Prepared statements that a connection may keep: pools keep hundreds.
 const STATEMENTS_MAX: usize = 1024;
@@ -69,6 +70,7 @@ pub(super) struct Session {
     pub(super) settings: Settings,
     pub(super) status: TransactionStatus,
     user: String,
+    caller: Caller,
     /// The transaction's reader: all its statements see what it saw first.
     reader: Option<Box<dyn WarehouseReader>>,
     /// Whether several statements of one message read one state.
@@ -83,13 +85,20 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(shared: Arc<Shared>, entry: Entry, user: String, settings: Settings) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        entry: Entry,
+        user: String,
+        caller: Caller,
+        settings: Settings,
+    ) -> Self {
         Session {
             shared,
             entry,
             settings,
             status: TransactionStatus::Idle,
             user,
+            caller,
             reader: None,
             together: false,
             statements: HashMap::new(),
@@ -169,17 +178,22 @@ impl Session {
     fn with_reader<T>(
         &mut self,
         sql: &str,
-        act: impl FnOnce(&mut dyn WarehouseReader, &str, Trust) -> millstream_core::log::Result<T>,
+        act: impl FnOnce(&mut dyn WarehouseReader, &str, Trust, Option<&Role>) -> millstream_core::log::Result<T>,
     ) -> Outcome<T> {
         let shared = self.shared.clone();
+        if shared.host.access().is_some_and(|access| !access.is_still(&self.caller)) {
+            return Err(WireError::KeyGone);
+        }
+        let role = self.caller.role();
+        let role = role.as_deref();
         if let Some(rewritten) = shared.catalog.rewrite(sql, &self.facts())? {
             for (name, value) in rewritten.sets {
                 let changed = self.settings.set(&name, Some(&value))?;
                 self.tell(changed);
             }
-            let mut reader = shared.catalog.reader()?;
-            // The engine holds nothing but the catalogue, so that nothing in it has to be guarded.
-            return self.watched(reader.as_mut(), |reader| act(reader, &rewritten.sql, Trust::Owner));
+            let mut reader = shared.catalog.reader(role)?;
+            // The engine holds nothing but what the role may know of, so that nothing in it has to be guarded.
+            return self.watched(reader.as_mut(), |reader| act(reader, &rewritten.sql, Trust::Owner, None));
         }
         let mut reader = match self.reader.take() {
             Some(reader) => reader,
@@ -191,7 +205,7 @@ impl Session {
                 reader
             }
         };
-        let outcome = self.watched(reader.as_mut(), |reader| act(reader, sql, Trust::Guest));
+        let outcome = self.watched(reader.as_mut(), |reader| act(reader, sql, Trust::Guest, role));
         // After an error the reader's transaction is gone, and a new one would see another state.
         if outcome.is_ok() && self.keeps_reader() {
             self.reader = Some(reader);
@@ -213,7 +227,7 @@ impl Session {
 
     /// What is known of a question without asking it.
     pub(super) fn describe(&mut self, sql: &str) -> Outcome<Description> {
-        self.with_reader(sql, |reader, sql, trust| reader.describe(sql, trust, None))
+        self.with_reader(sql, |reader, sql, trust, role| reader.describe(sql, trust, role))
     }
 
     /// Asks, and gives out the result as it comes. An error of `take` ends it.
@@ -226,10 +240,10 @@ impl Session {
     ) -> Outcome<()> {
         let as_of = self.settings.as_of();
         let mut refused = None;
-        self.with_reader(sql, |reader, sql, trust| {
+        self.with_reader(sql, |reader, sql, trust, role| {
             // The catalogue is as it is now.
             let as_of = as_of.filter(|_| trust == Trust::Guest);
-            reader.ask_each(&Question { sql, parameters, as_of, rows_max, trust, role: None }, &mut |piece| {
+            reader.ask_each(&Question { sql, parameters, as_of, rows_max, trust, role }, &mut |piece| {
                 refused = take(piece).err();
                 refused.is_none()
             })

@@ -16,7 +16,10 @@ use pgwire::messages::{
     PgWireBackendMessage as Backend,
 };
 
-use super::error::{Outcome, WireError};
+use super::{
+    error::{Outcome, WireError},
+    tls::{Stream, Tls},
+};
 
 /// The longest message that is taken, in bytes: a statement with its parameters. PostgreSQL takes 1 GiB; nobody sends that to read.
 pub(super) const MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -68,13 +71,15 @@ pub(super) enum Frontend {
     Flush,
     Sync,
     Terminate,
+    /// What proves who the client is; its form follows from what it was asked.
+    Proof(Bytes),
     /// Of COPY FROM, which is refused before it comes; a client may have sent it ahead.
     Copy,
 }
 
 /// Both directions of a connection.
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     input: BytesMut,
     output: BytesMut,
 }
@@ -84,7 +89,17 @@ impl Wire {
     pub(super) fn new(stream: TcpStream, stalled_max: Duration) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(stalled_max))?;
-        Ok(Wire { stream, input: BytesMut::new(), output: BytesMut::new() })
+        Ok(Wire { stream: Stream::Plain(stream), input: BytesMut::new(), output: BytesMut::new() })
+    }
+
+    /// Speaks TLS from here on.
+    pub(super) fn begin_tls(&mut self, tls: &Tls) -> Outcome<()> {
+        Ok(self.stream.begin_tls(tls)?)
+    }
+
+    /// Whether nobody in between can read along.
+    pub(super) fn is_tls(&self) -> bool {
+        self.stream.is_tls()
     }
 
     /// Whether more has come than was read.
@@ -99,7 +114,7 @@ impl Wire {
             if left.is_zero() {
                 return Err(WireError::Idle { in_transaction: false });
             }
-            self.stream.set_read_timeout(Some(left))?;
+            self.stream.socket().set_read_timeout(Some(left))?;
             let mut chunk = [0; READ_BYTES];
             match self.stream.read(&mut chunk) {
                 Ok(0) if self.input.is_empty() => return Ok(false),
@@ -154,13 +169,22 @@ impl Wire {
 
     /// The next message; `None`: the client left.
     pub(super) fn read(&mut self, within: Duration) -> Outcome<Option<Frontend>> {
+        self.read_at_most(MESSAGE_BYTES_MAX, within)
+    }
+
+    /// The next message of a client that nobody knows yet.
+    pub(super) fn read_of_stranger(&mut self, within: Duration) -> Outcome<Option<Frontend>> {
+        self.read_at_most(STARTUP_BYTES_MAX, within)
+    }
+
+    fn read_at_most(&mut self, bytes_max: usize, within: Duration) -> Outcome<Option<Frontend>> {
         let deadline = Instant::now() + within;
         if !self.fill(5, deadline)? {
             return Ok(None);
         }
         let kind = self.input[0];
         let length = length_at(&self.input, 1);
-        if !(4..=MESSAGE_BYTES_MAX).contains(&length) {
+        if !(4..=bytes_max).contains(&length) {
             return Err(WireError::protocol(format!("invalid message length {length}")));
         }
         self.fill(length + 1, deadline)?;
@@ -191,7 +215,7 @@ impl Wire {
 
     /// Writes everything.
     pub(super) fn flush(&mut self) -> Outcome<()> {
-        let written = self.stream.write_all(&self.output);
+        let written = self.stream.write_all(&self.output).and_then(|()| self.stream.flush());
         self.output.clear();
         Ok(written?)
     }
@@ -225,6 +249,7 @@ fn decode(kind: u8, mut fields: Fields) -> Outcome<Frontend> {
         b'H' => Frontend::Flush,
         b'S' => Frontend::Sync,
         b'X' => Frontend::Terminate,
+        b'p' => return Ok(Frontend::Proof(fields.0)),
         b'd' | b'c' | b'f' => return Ok(Frontend::Copy),
         other => return Err(WireError::protocol(format!("invalid frontend message type {other}"))),
     };
@@ -232,6 +257,14 @@ fn decode(kind: u8, mut fields: Fields) -> Outcome<Frontend> {
         return Err(WireError::protocol("a message is longer than what it says"));
     }
     Ok(message)
+}
+
+/// The mechanism that a client chose to prove itself by, and what it says first.
+pub(super) fn sasl_first(body: Bytes) -> Outcome<(String, Bytes)> {
+    let mut fields = Fields(body);
+    let mechanism = fields.text()?;
+    let first = fields.value()?.ok_or_else(|| WireError::protocol("a SASL message is empty"))?;
+    Ok((mechanism, first))
 }
 
 /// A message's body, taken apart from its front.

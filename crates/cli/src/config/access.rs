@@ -48,6 +48,8 @@ pub struct AccessSettings {
     pub auth: AuthSettings,
     /// The roles, in the order of the file.
     pub roles: Vec<RoleSettings>,
+    /// Origins whose pages may ask.
+    pub cors: Vec<String>,
     /// Where each restriction's parts are written, in the order of the roles and their restrictions.
     places: Vec<RestrictionPlaces>,
 }
@@ -75,7 +77,8 @@ impl AccessSettings {
             Some("keys") => AuthSettings::Keys,
             _ => AuthSettings::None,
         };
-        let mut settings = AccessSettings { auth, ..AccessSettings::default() };
+        let cors = texts(root.get("api").and_then(|api| api.get("cors")));
+        let mut settings = AccessSettings { auth, cors, ..AccessSettings::default() };
         for (name, node) in roles(root) {
             let (role, places) = role(name, node);
             settings.roles.push(role);
@@ -133,15 +136,18 @@ fn entries(node: Option<&Node>) -> &[(Key, Node)] {
     }
 }
 
+fn texts(node: Option<&Node>) -> Vec<String> {
+    match node.map(|node| &node.kind) {
+        Some(Kind::List(items)) => items.iter().filter_map(scalar).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
 fn roles(root: &Node) -> &[(Key, Node)] {
     entries(root.get("api").and_then(|api| api.get("roles")))
 }
 
 fn role(name: &Key, node: &Node) -> (RoleSettings, Vec<RestrictionPlaces>) {
-    let texts = |key: &str| match node.get(key).map(|node| &node.kind) {
-        Some(Kind::List(items)) => items.iter().filter_map(scalar).map(str::to_owned).collect(),
-        _ => Vec::new(),
-    };
     let is = |key: &str| text_at(node, &[key]) == Some("true");
     let mut restrictions: Vec<Restriction> = Vec::new();
     let mut places: Vec<RestrictionPlaces> = Vec::new();
@@ -175,8 +181,8 @@ fn role(name: &Key, node: &Node) -> (RoleSettings, Vec<RestrictionPlaces>) {
     }
     let role = RoleSettings {
         name: name.text.clone(),
-        tables: texts("tables"),
-        endpoints: texts("endpoints"),
+        tables: texts(node.get("tables")),
+        endpoints: texts(node.get("endpoints")),
         sql: is("sql"),
         admin: is("admin"),
         restrictions,
@@ -205,13 +211,25 @@ pub(super) fn check(root: &Node) -> Vec<Problem> {
                 .hint("add `api.roles`, such as `roles: {reader: {tables: [\"*\"]}}`"),
         );
     }
-    if !open {
-        let wire = root.get("serve").and_then(|serve| serve.get("postgres"));
-        problems.extend(wire.map(|node| {
-            let message = "`serve.postgres` with `api.auth` is not built yet";
-            Problem::new(ProblemKind::NotBuilt, message, Some(node.place.clone()))
-                .hint("remove it: this version of millstream has no passwords there")
-        }));
+    let serve = root.get("serve");
+    for key in ["http", "postgres"] {
+        let Some(node) = serve.and_then(|serve| serve.get(key)) else { continue };
+        let address = scalar(node).and_then(|text| text.parse::<std::net::SocketAddr>().ok());
+        if address.is_none_or(|address| address.ip().is_loopback()) {
+            continue;
+        }
+        let mut add = |message: String, hint: &str| {
+            let problem = Problem::new(ProblemKind::BadValue, message, Some(node.place.clone()));
+            problems.push(problem.hint(hint));
+        };
+        if open {
+            let message = format!("`serve.{key}` can be reached by other machines, and `api.auth` is none");
+            add(message, "set `api.auth`, or listen on 127.0.0.1");
+        } else if key == "postgres" && serve.and_then(|serve| serve.get("postgres_tls")).is_none() {
+            let message =
+                "`serve.postgres` can be reached by other machines, and what they read could be read along";
+            add(message.to_owned(), "add `serve.postgres_tls` with `cert` and `key`, or listen on 127.0.0.1");
+        }
     }
     for (key, node) in roles {
         if !is_role_name(&key.text) {

@@ -220,11 +220,12 @@ fn describe(scalar: Scalar) -> String {
         Scalar::TablePattern => "a table pattern such as \"shop.*\"".into(),
         Scalar::ColumnType => "a warehouse type such as double, text or decimal(20,4)".into(),
         Scalar::Instant => "a day or time with zone, such as 2100-01-01".into(),
-        Scalar::Address => "an address and a port of this machine, such as 127.0.0.1:8080".into(),
+        Scalar::Address => "an address and a port, such as 127.0.0.1:8080".into(),
         Scalar::Number => "a number".into(),
         Scalar::Route => "a path of plain segments, such as /orders/top".into(),
         Scalar::RoutePattern => "a path, with `*` and `?` as wildcards, such as \"/orders*\"".into(),
         Scalar::Mask => "hash or null".into(),
+        Scalar::Origin => "an origin such as https://app.example.com, without a path".into(),
     }
 }
 
@@ -246,9 +247,11 @@ fn is_route(text: &str) -> bool {
     text.strip_prefix('/').is_some_and(|text| text.split('/').all(plain)) && !reserved
 }
 
-/// Whether only this machine can reach it.
-fn is_loopback(text: &str) -> bool {
-    text.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_loopback())
+/// As browsers write it: lowercase, without a path, and no wildcard.
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:[]".contains(&b);
+    host.is_some_and(|host| !host.is_empty() && host.bytes().all(plain))
 }
 
 fn value(scalar: Scalar, text: &str, quoted: bool, node: &Node, path: &str) -> Option<Problem> {
@@ -293,7 +296,8 @@ fn value(scalar: Scalar, text: &str, quoted: bool, node: &Node, path: &str) -> O
         Scalar::Route => (ProblemKind::BadValue, is_route(text)),
         Scalar::RoutePattern => (ProblemKind::BadValue, text.starts_with('/') || text == "*"),
         Scalar::Mask => (ProblemKind::BadValue, false),
-        Scalar::Address => (ProblemKind::BadValue, is_loopback(text)),
+        Scalar::Origin => (ProblemKind::BadValue, is_origin(text)),
+        Scalar::Address => (ProblemKind::BadValue, text.parse::<std::net::SocketAddr>().is_ok()),
         Scalar::TablePattern => {
             let pattern = text.strip_prefix('!').unwrap_or(text);
             return super::tables::check_pattern(pattern).err().map(|message| {
@@ -317,9 +321,6 @@ fn value(scalar: Scalar, text: &str, quoted: bool, node: &Node, path: &str) -> O
         }
         Scalar::Boolean if matches!(text.to_lowercase().as_str(), "no" | "off" | "false") => {
             problem.hint("write false")
-        }
-        Scalar::Address if text.parse::<std::net::SocketAddr>().is_ok() => {
-            problem.hint("clients of other machines need authentication, which is not built yet")
         }
         Scalar::Address => problem.hint("write it with quotes: \"127.0.0.1:8080\""),
         Scalar::Duration if text.parse::<u64>().is_ok() => {

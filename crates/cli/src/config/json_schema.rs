@@ -66,7 +66,8 @@ fn of_scalar(scalar: Scalar) -> Value {
         Scalar::ColumnType => pattern(
             r"(boolean|smallint|integer|bigint|uinteger|real|double|text|json|blob|date|time|timestamp|timestamptz|interval|uuid|decimal\([0-9]+ *(, *[0-9]+ *)?\))(\[\])*",
         ),
-        Scalar::Address => pattern(r"(127[.][0-9.]+|\[::1\]):[0-9]{1,5}"),
+        Scalar::Address => pattern(r"([0-9.]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}"),
+        Scalar::Origin => pattern(r"https?://[a-z0-9.:\[\]-]+"),
         Scalar::Number => json!({"type": ["number", "string"]}),
         Scalar::Route => pattern(r"(/[A-Za-z0-9_.~-]+)+"),
         Scalar::RoutePattern => pattern(r"/[A-Za-z0-9_.~/*?-]*|[*]"),

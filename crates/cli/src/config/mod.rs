@@ -64,6 +64,17 @@ pub struct Project {
     pub serve_http: Option<String>,
     /// Where PostgreSQL's clients are served; `None`: nowhere.
     pub serve_postgres: Option<SocketAddr>,
+    /// What PostgreSQL's clients are shown when they ask for TLS.
+    pub postgres_tls: Option<TlsSettings>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone)]
+pub struct TlsSettings {
+    /// The certificate's file.
+    pub cert: PathBuf,
+    /// The key's file.
+    pub key: PathBuf,
 }
 
 /// `source.postgres`.
@@ -195,6 +206,12 @@ impl Project {
             access: AccessSettings::of(root),
             serve_http: text_at(root, &["serve", "http"]).map(str::to_owned),
             serve_postgres: text_at(root, &["serve", "postgres"]).and_then(|text| text.parse().ok()),
+            postgres_tls: root.get("serve").and_then(|serve| serve.get("postgres_tls")).map(|_| {
+                TlsSettings {
+                    cert: path_at(&["serve", "postgres_tls", "cert"], ""),
+                    key: path_at(&["serve", "postgres_tls", "key"], ""),
+                }
+            }),
         }
     }
 

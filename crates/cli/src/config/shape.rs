@@ -62,6 +62,8 @@ pub(super) enum Scalar {
     RoutePattern,
     /// What stands in place of a column's values.
     Mask,
+    /// Scheme, host and port of a page.
+    Origin,
 }
 
 /// A key of a mapping.
@@ -143,6 +145,11 @@ const API: Shape = Shape::Map(&[
         Shape::Entries { what: "role", value: &ROLE },
         "What clients may do, by the role of their key. Needs `auth`.",
     ),
+    key(
+        "cors",
+        Shape::List(&Shape::Scalar(Scalar::Origin)),
+        "Origins of pages that may ask from a browser, such as https://app.example.com, to the letter.",
+    ),
 ]);
 
 static ROLE: Shape = Shape::Map(&[
@@ -200,6 +207,16 @@ const SERVE: Shape = Shape::Map(&[
         Shape::Scalar(Scalar::Address),
         "Address for PostgreSQL's clients: the warehouse, read-only. Port 0: any free one, printed. Absent: not served.",
     ),
+    key("postgres_tls", POSTGRES_TLS, "What PostgreSQL's clients are shown when they ask for TLS. Absent: they are refused it."),
+]);
+
+const POSTGRES_TLS: Shape = Shape::Map(&[
+    required(key(
+        "cert",
+        Shape::Scalar(Scalar::Path),
+        "The certificate, and those that vouch for it, in PEM.",
+    )),
+    required(key("key", Shape::Scalar(Scalar::Path), "Its private key, in PEM.")),
 ]);
 
 /// The head of an endpoint's file.
@@ -370,7 +387,6 @@ const MODELS: Shape = Shape::Map(&[default(
 
 /// What the contract names and this version lacks: refused, with these words, instead of being accepted and ignored.
 pub(super) static PLANNED: &[Planned] = &[
-    Planned { parent: "api", name: "cors" },
     Planned { parent: "api", name: "limits" },
     Planned { parent: "", name: "alerts" },
     Planned { parent: "log", name: "kafka" },

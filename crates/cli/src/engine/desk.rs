@@ -5,6 +5,7 @@ use std::{
     sync::{atomic::Ordering, Arc, Mutex, OnceLock, PoisonError},
 };
 
+use millstream_api::postgres::Tls;
 use millstream_core::{TableId, TableName};
 use millstream_log::EmbeddedLog;
 use millstream_source::{CaptureState, TableChange};
@@ -127,6 +128,17 @@ impl Desk {
     /// Where the project says that HTTP is served.
     pub(crate) fn http_address(&self) -> Option<&str> {
         self.project.serve_http.as_deref()
+    }
+
+    /// Origins whose pages may ask.
+    pub(crate) fn cors(&self) -> &[String] {
+        &self.project.access.cors
+    }
+
+    /// What PostgreSQL's clients are shown when they ask for TLS.
+    pub(crate) fn postgres_tls(&self) -> Result<Option<Tls>, Failure> {
+        let files = self.project.postgres_tls.as_ref();
+        Ok(files.map(|files| Tls::of_files(&files.cert, &files.key)).transpose()?)
     }
 
     /// Where the project says that PostgreSQL's clients are served.

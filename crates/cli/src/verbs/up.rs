@@ -9,7 +9,7 @@ use std::{
 };
 
 use millstream_api::{
-    http::Server as HttpServer,
+    http::{self, Server as HttpServer},
     postgres::{self, Server as PostgresServer},
 };
 use millstream_source::{catalog::relation::Doubt, SourceEvent, TableChange};
@@ -147,7 +147,8 @@ impl Up<'_> {
     fn serve_http(&self, desk: &Desk, front: &Arc<Front>) -> Result<Option<HttpServer>, Failure> {
         let Some(address) = desk.http_address().filter(|_| !self.until_caught_up) else { return Ok(None) };
         let address = self.http.get().map_or_else(|| address.to_owned(), SocketAddr::to_string);
-        let server = HttpServer::start(&address, front.clone())?;
+        let config = http::Config { address, cors: desk.cors().to_vec() };
+        let server = HttpServer::start(config, front.clone())?;
         // Only the first attempt chooses.
         let _ = self.http.set(server.address());
         Ok(Some(server))
@@ -159,7 +160,8 @@ impl Up<'_> {
             return Ok(None);
         };
         let address = self.postgres.get().copied().unwrap_or(address);
-        let server = postgres::serve(postgres::Config::new(address), front.clone(), engine::open_catalog())?;
+        let config = postgres::Config { tls: desk.postgres_tls()?, ..postgres::Config::new(address) };
+        let server = postgres::serve(config, front.clone(), engine::open_catalog())?;
         // Only the first attempt chooses.
         let _ = self.postgres.set(server.address());
         Ok(Some(server))

@@ -19,7 +19,7 @@ const CASES: &[Case] = &[
     ("an unknown key", "version: 1\nname: a\nsource: {postgres: {url: x}}\nlog: {colour: red}\n", &[]),
     (
         "keys that are not built yet",
-        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {cors: [x]}\nlog: {kafka: {}}\n\
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {limits: {rows: 5}}\nlog: {kafka: {}}\n\
          warehouse: {clickhouse: {url: x}}\ntables: {\"*\": {columns: {mask: {a: hash}}}}\n",
         &[],
     ),
@@ -41,6 +41,12 @@ const CASES: &[Case] = &[
         &[],
     ),
     ("an address of other machines", "version: 1\nname: a\nsource: {postgres: {url: x}}\nserve: {http: \"0.0.0.0:8080\"}\n", &[]),
+    (
+        "clients of other machines without TLS",
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\nserve: {postgres: \"0.0.0.0:5433\"}\napi: {auth: keys, roles: {r: {sql: true}}}\n",
+        &[],
+    ),
+    ("an origin that is none", "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {cors: [\"*\"]}\n", &[]),
     ("a port alone", "version: 1\nname: a\nsource: {postgres: {url: x}}\nserve: {http: 8080}\n", &[]),
     ("missing keys", "version: 1\nsource: {postgres:}\n", &[]),
     ("another version", "version: 2\nname: a\nsource: {postgres: {url: x}}\n", &[]),

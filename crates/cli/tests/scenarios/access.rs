@@ -1,6 +1,8 @@
 //! Who may read what of a running project: every role by every way to every table, and no value that it may not see in any answer.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use millstream_testkit::{wait_until, PgCluster, Process};
@@ -13,40 +15,49 @@ use crate::project::{stop, Project};
 const SEEN_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// What `clerk` and `auditor` do not see: values of masked columns, now and once, and rows of orders that were cancelled.
-const MASKED: [&str; 6] =
+pub(crate) const MASKED: [&str; 6] =
     ["addr_of_ann", "addr_of_bob", "addr_of_once", "Ann Arbor", "Bob Builder", "note_of_cancelled"];
 
 /// What only `admin` sees.
-const VAULT: [&str; 1] = ["treasure"];
+pub(crate) const VAULT: [&str; 1] = ["treasure"];
 
-const ROLES: &str = r#"api:
+const ROLES: &str = r#"serve:
+  http: "0.0.0.0:0"
+  postgres: "0.0.0.0:0"
+  postgres_tls: {cert: tls/server.crt, key: tls/server.key}
+api:
   auth: keys
+  cors: ["https://app.example.com"]
   roles:
     clerk:
       tables: ["shop.*", "main.*", "!shop.vault*", "!*.*_history"]
       endpoints: ["/orders*", "/people"]
       rows: {shop.orders: "status <> 'CANCELLED'"}
       mask: {shop.customers: {address: hash, name: null}}
+      sql: true
     auditor:
       tables: ["shop.*", "main.*", "!shop.vault*"]
       endpoints: ["/people"]
       rows: {Shop.Orders: "status <> 'CANCELLED'"}
       mask: {shop.customers: {ADDRESS: null, name: hash}}
+      sql: true
     caller:
       endpoints: ["/count"]
     admin: {admin: true}
 "#;
 
-struct Guarded {
-    cluster: PgCluster,
-    project: Project,
-    process: Process,
+pub(crate) struct Guarded {
+    pub(crate) cluster: PgCluster,
+    pub(crate) project: Project,
+    pub(crate) process: Process,
     address: String,
+    /// Where PostgreSQL's clients connect.
+    pub(crate) port: u16,
     keys: Vec<(&'static str, String)>,
 }
 
 impl Guarded {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let cluster = PgCluster::start_default().unwrap();
         cluster
             .execute(
@@ -63,7 +74,8 @@ impl Guarded {
         let project = Project::with_source(&cluster.url(), "tables: [\"shop.*\"]");
         let path = project.directory().join("millstream.yml");
         let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, format!("{text}serve: {{http: \"127.0.0.1:0\"}}\n{ROLES}")).unwrap();
+        fs::write(&path, format!("{text}{ROLES}")).unwrap();
+        certificate(project.directory(), "server");
         for (file, sql) in [
             ("api/orders.sql", "/*---\nlive: true\n---*/ SELECT * FROM shop.orders ORDER BY id"),
             ("api/people.sql", "SELECT * FROM people ORDER BY id"),
@@ -88,16 +100,20 @@ impl Guarded {
         let mut process = Process::spawn(project.command(&["-v", "up"])).unwrap();
         project.await_streaming(&mut process);
         let line = process.wait_for_line("http://", SEEN_WAIT_MAX).unwrap();
-        let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+        let address =
+            line.split("http://").nth(1).unwrap().split('/').next().unwrap().replace("0.0.0.0", "127.0.0.1");
+        let line = process.wait_for_line("postgres://", SEEN_WAIT_MAX).unwrap();
+        let port =
+            line.split("postgres://0.0.0.0:").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
         for role in ["clerk", "auditor", "caller"] {
             keys.push((role, key(role)));
         }
         cluster.execute("UPDATE shop.customers SET address = 'addr_of_ann' WHERE id = 1").unwrap();
         project.catch_up();
-        Guarded { cluster, project, process, address, keys }
+        Guarded { cluster, project, process, address, port, keys }
     }
 
-    fn key(&self, role: &str) -> &str {
+    pub(crate) fn key(&self, role: &str) -> &str {
         &self.keys.iter().find(|(name, _)| *name == role).unwrap().1
     }
 
@@ -108,6 +124,30 @@ impl Guarded {
     fn get_with(&self, role: &str, path: &str, headers: &str) -> Reply {
         get_with(&self.address, path, &format!("Authorization: Bearer {}\r\n{headers}", self.key(role)))
     }
+}
+
+/// A certificate for this machine that vouches for itself: `tls/NAME.crt` and `tls/NAME.key`.
+pub(crate) fn certificate(directory: &Path, name: &str) {
+    let tls = directory.join("tls");
+    fs::create_dir_all(&tls).unwrap();
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.crt")])
+        .current_dir(&tls)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
 /// Every way to a relation over HTTP.
@@ -301,6 +341,26 @@ fn who_shows_nothing_or_what_is_no_longer_good_is_let_in_nowhere() {
     }
     for path in ["/live", "/ready", "/docs"] {
         assert_eq!(get(&guarded.address, path).status, 200, "{path}");
+    }
+    // By whatever name, since a key is needed; and from pages of listed origins.
+    let named = |host: &str, origin: &str, method: &str| {
+        let head =
+            format!("{method} /orders HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nConnection: close\r\n");
+        let asks = "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: authorization\r\n";
+        let shows = format!("Authorization: Bearer {clerk}\r\n");
+        let rest = if method == "OPTIONS" { asks } else { &shows };
+        send(&guarded.address, format!("{head}{rest}\r\n").as_bytes())
+    };
+    let page = "https://app.example.com";
+    let answer = named("api.example.com", page, "GET");
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some(page)));
+    let preflight = named("api.example.com", page, "OPTIONS");
+    assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (204, Some(page)));
+    assert!(preflight.header("access-control-allow-headers").unwrap().contains("authorization"));
+    for method in ["GET", "OPTIONS"] {
+        let other = named("api.example.com", "https://app.example.com.evil.example", method);
+        assert_eq!(other.header("access-control-allow-origin"), None, "{method}");
+        assert_eq!(other.header("access-control-allow-headers"), None, "{method}");
     }
     let by_header = get_with(&guarded.address, "/orders", &format!("X-API-Key: {clerk}\r\n"));
     assert_eq!(by_header.status, 200);

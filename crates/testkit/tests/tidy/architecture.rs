@@ -50,7 +50,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("libduckdb-sys", &["millstream-warehouse"]),
     ("tokio-postgres", &["millstream-source"]),
     ("postgres-protocol", &["millstream-source"]),
-    ("rustls", &["millstream-source"]),
+    ("rustls", &["millstream-source", "millstream-api"]),
     ("rusqlite", &["millstream-store"]),
 ];
 

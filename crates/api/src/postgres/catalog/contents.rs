@@ -9,7 +9,7 @@ use arrow_array::{ArrayRef, BooleanArray, Int16Array, Int32Array, RecordBatch, S
 use millstream_core::{
     log::Result,
     warehouse::{TableLayout, WarehouseReader},
-    TableName, Trust,
+    Role, TableName, Trust,
 };
 
 use super::super::{
@@ -77,8 +77,12 @@ fn attributes(reader: &mut dyn WarehouseReader, name: &TableName) -> Option<Vec<
     }
 }
 
-/// All relations that clients see.
-pub(super) fn relations(source: &Source, reader: &mut dyn WarehouseReader) -> Vec<Relation> {
+/// All relations that clients of a role see.
+pub(super) fn relations(
+    source: &Source,
+    reader: &mut dyn WarehouseReader,
+    role: Option<&Role>,
+) -> Vec<Relation> {
     let mut relations = Vec::new();
     for layout in &source.layouts {
         relations.extend(current(layout, reader));
@@ -95,6 +99,13 @@ pub(super) fn relations(source: &Source, reader: &mut dyn WarehouseReader) -> Ve
             attributes,
             key: Vec::new(),
         }));
+    }
+    if let Some(role) = role {
+        relations.retain(|relation| role.tables.allow(&relation.name));
+        // A model's text names tables that the role need not know of.
+        let models =
+            relations.iter_mut().filter(|relation| source.models.iter().any(|m| m.name == relation.name));
+        models.for_each(|model| model.definition = Some("-- a model of the project".to_owned()));
     }
     relations.sort_by(|a, b| (&a.name.schema, &a.name.name).cmp(&(&b.name.schema, &b.name.name)));
     relations.dedup_by(|a, b| a.name == b.name);

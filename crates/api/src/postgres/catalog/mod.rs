@@ -2,7 +2,7 @@
 //!
 //! An engine of its own, in memory, holds PostgreSQL's catalogue relations, filled from the replicated tables and the models, and nothing else; it is made
 //! anew when those change. A statement that names the catalogue is parsed, rewritten where PostgreSQL's dialect is not the engine's
-//! ([`rewrite`]), and asked of it. Since it holds nothing but what every client may see, nothing in it is guarded.
+//! ([`rewrite`]), and asked of it. Each role has one of its own, which holds nothing but what the role may know of, so nothing in it is guarded.
 
 mod columns;
 mod contents;
@@ -14,12 +14,13 @@ mod rewrite;
 mod scope;
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use arrow_array::RecordBatch;
-use millstream_core::{log::Result, warehouse::WarehouseReader, TableName};
+use millstream_core::{log::Result, warehouse::WarehouseReader, Role, TableName};
 
 pub(super) use self::rewrite::{Facts, Rewritten};
 use super::error::{Outcome, WireError};
@@ -57,12 +58,13 @@ struct Made {
 pub(super) struct Catalog {
     host: Arc<dyn Host>,
     open: OpenCatalog,
-    made: Mutex<Option<Made>>,
+    /// By the name of the role that it is for: as many as are configured.
+    made: Mutex<HashMap<Option<String>, Made>>,
 }
 
 impl Catalog {
     pub(super) fn new(host: Arc<dyn Host>, open: OpenCatalog) -> Self {
-        Catalog { host, open, made: Mutex::new(None) }
+        Catalog { host, open, made: Mutex::default() }
     }
 
     /// A statement as the catalogue's engine takes it; `None`: it is not about the catalogue.
@@ -70,24 +72,25 @@ impl Catalog {
         rewrite::rewrite(sql, facts)
     }
 
-    /// A reader of the catalogue as it is now.
-    pub(super) fn reader(&self) -> Outcome<Box<dyn WarehouseReader>> {
-        let readers = self.readers()?;
+    /// A reader of the catalogue as it is now, with what the role may know of.
+    pub(super) fn reader(&self, role: Option<&Role>) -> Outcome<Box<dyn WarehouseReader>> {
+        let readers = self.readers(role)?;
         Ok(readers()?)
     }
 
-    fn readers(&self) -> Outcome<Arc<Readers>> {
+    fn readers(&self, role: Option<&Role>) -> Outcome<Arc<Readers>> {
+        let of = role.map(|role| role.name.clone());
         // Held while it is made: others would only make it too.
         let mut made = self.made.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(made) = made.as_ref().filter(|made| made.looked.elapsed() < FRESH) {
+        if let Some(made) = made.get(&of).filter(|made| made.looked.elapsed() < FRESH) {
             return Ok(made.readers.clone());
         }
         let source = contents::Source::read(self.host.as_ref())?;
-        if let Some(made) = made.as_mut().filter(|made| made.source == source) {
+        if let Some(made) = made.get_mut(&of).filter(|made| made.source == source) {
             made.looked = Instant::now();
             return Ok(made.readers.clone());
         }
-        let relations = contents::relations(&source, self.host.reader()?.as_mut());
+        let relations = contents::relations(&source, self.host.reader()?.as_mut(), role);
         let before = contents::CREATE.iter().map(|statement| (*statement).to_owned()).collect();
         let mut after = fill::statements(self.host.project());
         after.extend(functions::statements());
@@ -97,7 +100,7 @@ impl Catalog {
             detail: error.detail().unwrap_or_else(|| error.to_string()),
         })?;
         let readers = Arc::new(readers);
-        *made = Some(Made { source, readers: readers.clone(), looked: Instant::now() });
+        made.insert(of, Made { source, readers: readers.clone(), looked: Instant::now() });
         Ok(readers)
     }
 }
