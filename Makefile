@@ -28,10 +28,11 @@ bootstrap: ## install what is missing (the other targets call it)
 
 .PHONY: build
 build: bootstrap ## the program, optimised: target/release/millstream
+	@scripts/ui
 	@cargo build $(LOCKED) --release --package millstream --bin millstream
 
 .PHONY: ui
-ui: ## the web UI: ui/dist
+ui: bootstrap ## the web UI: ui/dist
 	@scripts/ui
 
 .PHONY: demo
@@ -41,7 +42,10 @@ demo: bootstrap ## an example, live [EXAMPLE=finance] [DEMO_SECONDS=30: ends by 
 .PHONY: test
 test: bootstrap ## every test; starts the servers it needs
 	@scripts/bootstrap faketime
+	@scripts/bootstrap browser
 	@scripts/clients
+	@scripts/ui
+	@cd ui && npm run --silent check && npm run --silent e2e
 	@cargo test $(LOCKED) --workspace
 
 .PHONY: bench

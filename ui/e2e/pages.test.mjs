@@ -156,6 +156,24 @@ test('SQL runs by keys, completes names, and is kept under a name', () =>
     await page.getByRole('option', { name: /first customers/ }).waitFor();
   }));
 
+test('a query of the project is a click away', () =>
+  at('/sql', async (page) => {
+    await page.getByRole('button', { name: 'Orders by status' }).click();
+    await page.locator('[role=gridcell]').first().waitFor();
+    assert.match(page.url(), /q=SELECT/);
+  }));
+
+test('a table is read again only by its name, and what differed is said', () =>
+  at('/tables', async (page) => {
+    await page.getByRole('button', { name: 'Resync operations.orders' }).click();
+    const button = page.getByRole('button', { name: 'Resync', exact: true });
+    await page.getByLabel('Name of the table').fill('orders');
+    assert.ok(await button.isDisabled());
+    await page.getByLabel('Name of the table').fill('operations.orders');
+    await button.click();
+    await page.getByText(/2 rows differed/).waitFor();
+  }));
+
 test('changes come live, are paused, and show the whole event', () =>
   at('/changes', async (page) => {
     await page.locator('.tail-row').first().waitFor();

@@ -60,6 +60,9 @@ export const DASHBOARDS = [
   {
     name: 'orders',
     title: 'Orders',
+    description: null,
+    file: 'dashboards/orders.yml',
+    error: null,
     charts: [
       {
         title: 'Open orders',
@@ -95,7 +98,21 @@ export const DASHBOARDS = [
   {
     name: 'stock',
     title: 'Stock',
+    description: null,
+    file: 'dashboards/stock.yml',
+    error: null,
     charts: [{ title: 'Pending items', kind: 'table', endpoint: '/orders/product' }],
+  },
+];
+
+export const QUERIES = [
+  {
+    name: 'orders_by_status',
+    title: 'Orders by status',
+    description: 'How many orders are in each status',
+    file: 'queries/orders_by_status.sql',
+    sql: 'SELECT status, count(*) AS orders\nFROM analytics.orders\nGROUP BY status\nORDER BY 2 DESC',
+    error: null,
   },
 ];
 

@@ -63,6 +63,7 @@ export class Project {
       applied_lsn: printLsn(lsn),
       lag_bytes: Math.round(lag * 4000),
       lag_seconds: error ? null : this.still() ? 0 : lag,
+      waiting_bytes: Math.round(lag * 3000),
       wal_retained_bytes: Math.round(900_000 + retained * 20),
       log_bytes: this.scene === 'full' ? 43.4 * GB : 6.83 * GB + (rows % 1e7) * 40,
       log_bytes_max: 50 * GB,

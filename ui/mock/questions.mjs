@@ -134,13 +134,6 @@ export function answerSql(store, sql, asOf, rowsMax) {
   } else if (position) {
     columns = named(['table_name', 'VARCHAR'], ['operation_type', 'VARCHAR'], ['row_count', 'BIGINT']);
     rows = touched(store, BigInt(position[1]));
-  } else if (/^\s*show all tables\s*;?\s*$/i.test(sql)) {
-    columns = named(['schema', 'VARCHAR'], ['name', 'VARCHAR'], ['column_names', 'VARCHAR[]']);
-    rows = [...store.tables.values()].map((table) => [
-      'analytics',
-      table.name.split('.')[1],
-      `[${table.columns.map(({ name }) => name).join(', ')}]`,
-    ]);
   } else if (plain && (store.tables.has(`operations.${plain[1]}`) || VIEWS[plain[1]])) {
     const view = VIEWS[plain[1]];
     columns = view
@@ -150,8 +143,7 @@ export function answerSql(store, sql, asOf, rowsMax) {
     rows = rows.slice(0, plain[2] ? Number(plain[2]) : rows.length);
   } else {
     const table = /from\s+([\w.]+)/i.exec(sql)?.[1];
-    if (table)
-      throw new Refused(400, 'MS5302', `there is no table ${table}`, null, 'SHOW ALL TABLES lists what is there');
+    if (table) throw new Refused(400, 'MS5302', `there is no table ${table}`);
     throw new Refused(
       400,
       'MS5301',

@@ -103,5 +103,5 @@ export function rowOf(store, schema, name, query) {
     lsn: text(version.lsn),
     lsn_to: text(version.lsn_to),
   }));
-  return { columns: table.columns.map(({ name, type }) => ({ name, type })), versions };
+  return { columns: table.columns.map(({ name, type }) => ({ name, type })), versions, truncated: false };
 }

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ANSWERS, DASHBOARDS, ENDPOINTS, lineage, MODELS } from './documents.mjs';
+import { ANSWERS, DASHBOARDS, ENDPOINTS, lineage, MODELS, QUERIES } from './documents.mjs';
 import { Project } from './project.mjs';
 import { answerSql, Refused, VIEWS } from './questions.mjs';
 import { moment, rowOf, rowsOf } from './rows.mjs';
@@ -112,6 +112,23 @@ async function answer(project, request, response, url) {
   if (path.startsWith('/api/row/')) return json(response, rowOf(store, parts[3], parts[4], query));
   if (path === '/api/endpoints') return json(response, project.scene === 'empty' ? [] : ENDPOINTS);
   if (path === '/api/dashboards') return json(response, project.scene === 'empty' ? [] : DASHBOARDS);
+  if (path.startsWith('/api/dashboards/')) {
+    const chart = DASHBOARDS.find(({ name }) => name === parts[3])?.charts[Number(parts[4])];
+    if (!chart?.sql) throw new Refused(404, 'MS7105', 'not found', `the dashboard ${parts[3]} has no such chart`);
+    const found = answerSql(store, chart.sql, moment(query.get('as_of'), project.finance.since), 2000);
+    const numbers = found.columns.map((column) => /INT/.test(column.type));
+    const value = (cell, at) => (numbers[at] && cell !== null ? Number(cell) : cell);
+    const row = (cells) => Object.fromEntries(cells.map((cell, at) => [found.columns[at].name, value(cell, at)]));
+    return json(response, found.rows.map(row), { 'millstream-position': found.position });
+  }
+  if (path === '/api/queries') return json(response, project.scene === 'empty' ? [] : QUERIES);
+  if (path === '/api/resync' && request.method === 'POST') {
+    const { tables } = await body(request);
+    const unknown = tables.find((name) => !store.tables.has(name));
+    if (unknown) throw new Refused(400, 'MS6203', `there is no table ${unknown}`);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    return json(response, { tables: tables.map((name) => ({ name, inserted: 0, updated: 2, deleted: 0 })) });
+  }
   if (path === '/api/lineage')
     return json(response, project.scene === 'empty' ? { nodes: [], edges: [] } : lineage(project.lineage));
   if (path === '/api/sql' && request.method === 'POST') {

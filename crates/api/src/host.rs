@@ -1,6 +1,6 @@
 //! What the servers need of the program that runs them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use millstream_core::{
     log::Result,
@@ -8,7 +8,7 @@ use millstream_core::{
     Lsn, TableName,
 };
 
-use crate::{access::Access, endpoint::Endpoint};
+use crate::{access::Access, answer::Interrupt, dashboard::Dashboard, endpoint::Endpoint};
 
 /// How far the warehouse has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,7 +45,56 @@ pub struct Endpoints {
     pub broken: Vec<(String, String)>,
 }
 
-/// The program. Its calls may block for as long as the disk does, but for [`Host::applied`] and [`Host::endpoints`].
+/// The dashboards as their files say, and which files say something wrong.
+#[derive(Debug, Default, PartialEq)]
+pub struct Dashboards {
+    /// Those that can be shown.
+    pub served: Vec<Dashboard>,
+    /// Others: their file, and what is wrong with it.
+    pub broken: Vec<(String, String)>,
+}
+
+/// A query that the project keeps for whoever asks it again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SavedQuery {
+    /// Its file's name without the suffix.
+    pub name: String,
+    /// What it is called.
+    pub title: String,
+    /// What it answers, for people.
+    pub description: Option<String>,
+    /// Its file, relative to the project.
+    pub file: String,
+    /// The SELECT.
+    pub sql: String,
+}
+
+/// The saved queries as their files say, and which files say something wrong.
+#[derive(Debug, Default, PartialEq)]
+pub struct SavedQueries {
+    /// Those that can be shown.
+    pub served: Vec<SavedQuery>,
+    /// Others: their file, and what is wrong with it.
+    pub broken: Vec<(String, String)>,
+}
+
+/// Pictures of the project, one a second, as JSON documents. They are numbered from 1 on.
+#[derive(Debug, Clone, Default)]
+pub struct Samples {
+    /// The number of the newest.
+    pub newest: u64,
+    /// Those behind the number that was asked for, the oldest first.
+    pub documents: Vec<Arc<str>>,
+}
+
+/// Changes as the log holds them, from a position on.
+pub trait Changes: Send {
+    /// The next ones, in Debezium's envelope; none after waiting so long for some. An error once the log no longer holds what comes next.
+    fn next(&mut self, wait: Duration) -> Result<Vec<String>>;
+}
+
+/// The program. Its calls may block for as long as the disk does, but for [`Host::applied`], [`Host::samples`], and those that give what files
+/// say.
 pub trait Host: Send + Sync + 'static {
     /// The project's name.
     fn project(&self) -> &str;
@@ -73,4 +122,23 @@ pub trait Host: Send + Sync + 'static {
 
     /// The document of `millstream status --json`.
     fn status(&self) -> Result<serde_json::Value>;
+
+    /// The dashboards now: another `Arc` when their files have changed.
+    fn dashboards(&self) -> Arc<Dashboards>;
+
+    /// The saved queries now: another `Arc` when their files have changed.
+    fn queries(&self) -> Arc<SavedQueries>;
+
+    /// The pictures of the last minutes behind the numbered one; 0: all that are kept.
+    fn samples(&self, behind: u64) -> Samples;
+
+    /// Changes of transactions from the one with this commit LSN on, of all tables or one (`schema.table` at the source); without a position those
+    /// to come.
+    fn changes(&self, table: Option<&str>, from: Option<Lsn>) -> Result<Box<dyn Changes>>;
+
+    /// The newest changes that the log holds, at most so many, the oldest first. Where a table changes rarely, those far back are not found.
+    fn newest_changes(&self, table: Option<&str>, count: usize) -> Result<Vec<String>>;
+
+    /// Reads tables (`schema.table` at the source) again, as `millstream resync` does, which can take long. Returns that verb's document.
+    fn resync(&self, tables: &[String], interrupt: &Interrupt) -> Result<serde_json::Value>;
 }

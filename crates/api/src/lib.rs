@@ -6,6 +6,7 @@
 pub mod access;
 pub mod answer;
 pub mod as_of;
+pub mod dashboard;
 pub mod endpoint;
 pub mod host;
 pub mod http;

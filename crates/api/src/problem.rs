@@ -163,6 +163,21 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "MS7114", "not allowed", detail)
     }
 
+    /// A request or an answer that is larger than it may be.
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "MS7120", "too large", detail)
+    }
+
+    /// A body in a form that is not taken.
+    pub fn unsupported_media_type(taken: &str) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "MS7121",
+            "unsupported media type",
+            format!("the body must be {taken}, and its content-type say so"),
+        )
+    }
+
     /// Adds the next step.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -187,6 +202,19 @@ impl Problem {
             }
         };
         let mut problem = Self::new(status, error.code(), "the query was refused", error.to_string());
+        problem.hint = error.hint();
+        problem
+    }
+
+    /// Of a failure of what the client asked the program to do: it is told all that a person at the terminal would be.
+    pub fn of_work(error: &BoxedDiagnostic) -> Self {
+        let status = match error.exit() {
+            Exit::Usage => StatusCode::BAD_REQUEST,
+            Exit::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Exit::Protected => StatusCode::CONFLICT,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let mut problem = Self::new(status, error.code(), "it failed", error.to_string());
         problem.hint = error.hint();
         problem
     }

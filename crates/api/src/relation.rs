@@ -2,7 +2,11 @@
 //!
 //! Names are looked up among the table's columns and values are parameters: nothing that a client sent gets into the statement's text.
 
+mod grid;
+
 use millstream_core::Parameter;
+
+pub use grid::Grid;
 
 use crate::problem::Problem;
 

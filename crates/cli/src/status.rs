@@ -93,7 +93,7 @@ pub struct WarehouseStatus {
     /// All transactions up to this commit LSN are in it.
     #[serde(serialize_with = "serialize_lsn")]
     pub applied_lsn: Option<Lsn>,
-    /// Size of the file, in bytes.
+    /// Size of the file and of its write-ahead log, in bytes.
     pub bytes: u64,
     /// The last time that it was built again from base and log, and what of its history is gone since.
     pub rebuilt: Option<serde_json::Value>,

@@ -28,6 +28,12 @@ export function problemOfFailure(failure: Failure): Problem {
   return new Problem({ ...failure, title: failure.message });
 }
 
+/** What is wrong with a file of the project: the first line is what happened, the others say where. */
+export function problemOfFile(error: string): Problem {
+  const [title = '', ...rest] = error.split('\n');
+  return new Problem({ title, detail: rest.join('\n') || null });
+}
+
 function text(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
 }

@@ -1,4 +1,4 @@
-// What the server says, as types. The documents themselves are described in docs/reference.
+// What the server says, as types. docs/reference/console.md describes the documents.
 
 export type State = 'starting' | 'snapshotting' | 'streaming' | 'paused' | 'error';
 
@@ -61,6 +61,8 @@ export interface Sample {
   lag_bytes: number | null;
   lag_seconds: number | null;
   wal_retained_bytes: number | null;
+  /** WAL that is in the log and not in the warehouse yet. */
+  waiting_bytes: number;
   log_bytes: number;
   log_bytes_max: number;
   rows_applied: number;
@@ -119,6 +121,8 @@ export interface Version {
 export interface RowHistory {
   columns: Column[];
   versions: Version[];
+  /** There are older versions than these. */
+  truncated: boolean;
 }
 
 export interface EndpointParameter {
@@ -138,7 +142,8 @@ export interface Endpoint {
   cache_seconds: number | null;
   live: boolean;
   file: string;
-  error?: Failure | string | null;
+  /** What is wrong with its file or its statement: what happened, and lines of detail. */
+  error: string | null;
 }
 
 export type ChartKind = 'number' | 'line' | 'bar' | 'stacked' | 'pie' | 'table' | 'images';
@@ -156,7 +161,25 @@ export interface ChartSpec {
 export interface Dashboard {
   name: string;
   title: string;
+  description: string | null;
+  file: string;
   charts: ChartSpec[];
+  error: string | null;
+}
+
+/** A query of the project's own, a file in queries/. */
+export interface ProjectQuery {
+  name: string;
+  title: string;
+  description: string | null;
+  file: string;
+  sql: string | null;
+  error: string | null;
+}
+
+/** What reading tables again changed. */
+export interface Resynced {
+  tables: { name: string; inserted: number; updated: number; deleted: number }[];
 }
 
 export type LineageKind = 'source' | 'table' | 'model' | 'endpoint' | 'dashboard';

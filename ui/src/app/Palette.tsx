@@ -1,7 +1,7 @@
 // Ctrl-K: go anywhere by typing a part of its name.
 
 import { type KeyboardEvent, useEffect, useMemo, useState } from 'react';
-import type { Dashboard, Endpoint, Table } from '../api/contract';
+import type { Dashboard, Endpoint, ProjectQuery, Table } from '../api/contract';
 import { useJson } from '../api/resource';
 import { savedQueries } from '../pages/sql/saved';
 import { dashboardAddress, endpointAddress, sqlAddress, tableAddress } from './addresses';
@@ -21,7 +21,13 @@ interface Target {
 /** More would be a list to read, not a choice. */
 const SHOWN_MAX = 12;
 
-function targetsOf(tables: Table[], endpoints: Endpoint[], dashboards: Dashboard[], help: () => void): Target[] {
+function targetsOf(
+  tables: Table[],
+  endpoints: Endpoint[],
+  dashboards: Dashboard[],
+  queries: ProjectQuery[],
+  help: () => void,
+): Target[] {
   const page = ALL_PAGES.map((page) => ({
     kind: 'page',
     name: page.name,
@@ -44,6 +50,9 @@ function targetsOf(tables: Table[], endpoints: Endpoint[], dashboards: Dashboard
     name: title,
     act: () => go(dashboardAddress(name)),
   }));
+  const shared = queries.flatMap(({ title, description, sql }) =>
+    sql === null ? [] : [{ kind: 'query', name: title, about: description ?? sql, act: () => go(sqlAddress(sql)) }],
+  );
   const query = savedQueries().map(({ name, sql }) => ({
     kind: 'query',
     name,
@@ -53,18 +62,19 @@ function targetsOf(tables: Table[], endpoints: Endpoint[], dashboards: Dashboard
   const themes: Theme[] = ['light', 'dark', 'system'];
   const setting = themes.map((theme) => ({ kind: 'setting', name: `Theme: ${theme}`, act: () => setTheme(theme) }));
   const keys = { kind: 'help', name: 'Keys', about: 'what the keyboard does', act: help };
-  return [...page, ...table, ...endpoint, ...dashboard, ...query, ...setting, keys];
+  return [...page, ...table, ...endpoint, ...dashboard, ...shared, ...query, ...setting, keys];
 }
 
 function Choice({ onClose, onHelp }: { onClose: () => void; onHelp: () => void }) {
   const tables = useJson<Table[]>('/api/tables').data;
   const endpoints = useJson<Endpoint[]>('/api/endpoints').data;
   const dashboards = useJson<Dashboard[]>('/api/dashboards').data;
+  const queries = useJson<ProjectQuery[]>('/api/queries').data;
   const [text, setText] = useState('');
   const [at, setAt] = useState(0);
   const targets = useMemo(
-    () => targetsOf(tables ?? [], endpoints ?? [], dashboards ?? [], onHelp),
-    [tables, endpoints, dashboards, onHelp],
+    () => targetsOf(tables ?? [], endpoints ?? [], dashboards ?? [], queries ?? [], onHelp),
+    [tables, endpoints, dashboards, queries, onHelp],
   );
   const found = useMemo(() => rank(text, targets, (target) => target.name).slice(0, SHOWN_MAX), [text, targets]);
 

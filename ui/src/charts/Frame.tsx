@@ -11,6 +11,8 @@ const BOTTOM = 24;
 const TOP = 8;
 /** Room that a label across needs, in pixels. */
 const LABEL_WIDTH = 100;
+/** Letters of a label across: with some six pixels each they fit into its room. */
+const LABEL_LETTERS_MAX = 14;
 
 interface FrameProps {
   shape: Shape;
@@ -57,6 +59,10 @@ export function Frame({ shape, title, height, min, max, banded, children }: Fram
   const x = (at: number) => LEFT + (banded ? (at + 0.5) * step : count === 1 ? inner / 2 : at * step);
   const every = Math.max(1, Math.ceil((count * LABEL_WIDTH) / inner));
 
+  // A label that would leave the chart ends at its edge, and so needs room beside the one before it.
+  const isCut = (at: number) => x(at) + LABEL_WIDTH / 2 > width;
+  const isNamed = (at: number) => at % every === 0 && (at === 0 || !isCut(at) || every * step > LABEL_WIDTH * 1.5);
+
   const point = (event: PointerEvent<SVGSVGElement>) => {
     const from = event.clientX - event.currentTarget.getBoundingClientRect().left - LEFT;
     const at = banded ? Math.floor(from / step) : Math.round(from / step);
@@ -91,15 +97,15 @@ export function Frame({ shape, title, height, min, max, banded, children }: Fram
               </g>
             ))}
             {shape.labels.map((label, at) =>
-              at % every === 0 ? (
+              isNamed(at) ? (
                 <text
                   key={label}
                   className="chart-label"
                   x={Math.min(width - 4, x(at))}
                   y={height - 6}
-                  textAnchor={!banded && at === 0 ? 'start' : x(at) > width - LABEL_WIDTH / 2 ? 'end' : 'middle'}
+                  textAnchor={!banded && at === 0 ? 'start' : isCut(at) ? 'end' : 'middle'}
                 >
-                  {label.length > 14 ? `${label.slice(0, 13)}…` : label}
+                  {label.length > LABEL_LETTERS_MAX ? `${label.slice(0, LABEL_LETTERS_MAX - 1)}…` : label}
                 </text>
               ) : null,
             )}

@@ -137,6 +137,7 @@ describe('versions', () => {
       version('DELETE', ['1', null]),
       version('INSERT', ['1', 'NEW']),
     ],
+    truncated: false,
   };
 
   it('show only what changed, and a second life as one', () => {

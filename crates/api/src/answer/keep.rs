@@ -59,17 +59,7 @@ pub struct Answer {
 impl Answer {
     /// The body compressed with gzip, where that is worth it.
     pub fn gzip(&self) -> Option<Bytes> {
-        self.compressed
-            .get_or_init(|| {
-                if self.body.len() < GZIP_BYTES_MIN {
-                    return None;
-                }
-                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-                // Writing into memory does not fail.
-                encoder.write_all(&self.body).ok()?;
-                encoder.finish().ok().map(Bytes::from)
-            })
-            .clone()
+        self.compressed.get_or_init(|| gzip(&self.body)).clone()
     }
 
     fn is_good(&self, applied: &Applied, age_max: Duration) -> bool {
@@ -77,6 +67,17 @@ impl Answer {
             && (self.made.elapsed() < age_max
                 || (self.source.steady && self.source.changed(applied) == self.changed))
     }
+}
+
+/// A body compressed with gzip, where that is worth it.
+pub fn gzip(body: &[u8]) -> Option<Bytes> {
+    if body.len() < GZIP_BYTES_MIN {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing into memory does not fail.
+    encoder.write_all(body).ok()?;
+    encoder.finish().ok().map(Bytes::from)
 }
 
 /// What a statement's result follows from.

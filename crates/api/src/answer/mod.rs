@@ -5,5 +5,5 @@ mod keep;
 mod read;
 
 pub use format::Format;
-pub use keep::{Answer, Answers, FRESH_FOR};
-pub use read::{Asked, Page, Read, Reading, READ_SECONDS_MAX, ROWS_MAX};
+pub use keep::{gzip, Answer, Answers, FRESH_FOR};
+pub use read::{Asked, Interrupt, Page, Read, Reading, READ_SECONDS_MAX, ROWS_MAX};

@@ -121,7 +121,7 @@ impl Reading {
         let turn = turn.await.map_err(|_| Problem::busy())?.map_err(|_| Problem::busy())?;
         let interrupt = Interrupt::default();
         // Dropped with this future: a client that went away ends its read.
-        let abandoned = OnDrop(interrupt.clone());
+        let abandoned = interrupt.on_drop();
         let working = interrupt.clone();
         let work = tokio::task::spawn_blocking(move || {
             let outcome = does(&working);
@@ -186,6 +186,11 @@ impl Interrupt {
         Ok(())
     }
 
+    /// Ends it when what is returned is dropped.
+    pub fn on_drop(&self) -> OnDrop {
+        OnDrop(self.clone())
+    }
+
     fn interrupt(&self) {
         let mut inner = self.lock();
         inner.wanted = true;
@@ -195,7 +200,8 @@ impl Interrupt {
     }
 }
 
-struct OnDrop(Interrupt);
+/// Interrupts when it is dropped.
+pub struct OnDrop(Interrupt);
 
 impl Drop for OnDrop {
     fn drop(&mut self) {

@@ -1,6 +1,7 @@
-//! The HTTP server: endpoints, tables, their description, metrics and health, under one address.
+//! The HTTP server: the web UI, endpoints, tables, their description, metrics and health, under one address.
 
 mod assets;
+mod console;
 mod cors;
 mod endpoints;
 mod identity;
@@ -10,6 +11,7 @@ mod respond;
 mod route;
 mod shield;
 mod tables;
+mod ui;
 
 use std::{
     net::{SocketAddr, TcpListener},

@@ -55,7 +55,7 @@ pub(super) fn window(given: &[(String, String)], own: impl Fn(&str) -> bool) -> 
 }
 
 /// Rows behind which no page begins: each page reads all rows before it.
-const OFFSET_MAX: usize = 10_000_000;
+pub(super) const OFFSET_MAX: usize = 10_000_000;
 
 /// The next page, as the value of `Link`. Pages of one query are read at one position, where the tables have their history: rows that change
 /// meanwhile neither appear twice nor are left out.
@@ -113,14 +113,9 @@ fn describe(headers: &mut HeaderMap, etag: &str, age_max: Duration) {
     headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
 }
 
-/// The answer.
-pub(super) fn whole(
-    headers: &HeaderMap,
-    answer: &Arc<Answer>,
-    age_max: Duration,
-    link: Option<HeaderValue>,
-) -> Response {
-    let takes_gzip = headers
+/// Whether the client takes what is compressed with gzip.
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    headers
         .get_all(header::ACCEPT_ENCODING)
         .iter()
         .filter_map(|value| value.to_str().ok())
@@ -129,8 +124,17 @@ pub(super) fn whole(
             let mut parts = coding.split(';').map(str::trim);
             let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
             is_gzip && !parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
-        });
-    let compressed = takes_gzip.then(|| answer.gzip()).flatten();
+        })
+}
+
+/// The answer.
+pub(super) fn whole(
+    headers: &HeaderMap,
+    answer: &Arc<Answer>,
+    age_max: Duration,
+    link: Option<HeaderValue>,
+) -> Response {
+    let compressed = takes_gzip(headers).then(|| answer.gzip()).flatten();
     let encoded = compressed.is_some();
     let body: Bytes = compressed.unwrap_or_else(|| answer.body.clone());
     let mut response = Response::new(Body::from(body));

@@ -14,7 +14,9 @@ use axum::{
 };
 use millstream_core::{Lsn, Trust};
 
-use super::{assets, cors::Cors, endpoints, identity, live::Live, negotiate, shield, tables};
+use super::{
+    assets, console, cors::Cors, endpoints, identity, live::Live, negotiate, shield, tables, ui,
+};
 use crate::{
     access::Caller,
     answer::{Answers, Asked, Format},
@@ -36,6 +38,7 @@ pub(super) struct Asker(pub(super) Caller);
 pub(super) struct Site {
     pub(super) answers: Arc<Answers>,
     pub(super) live: Arc<Live>,
+    pub(super) console: console::Console,
     metrics: Metrics,
     pub(super) address: SocketAddr,
     pub(super) cors: Cors,
@@ -48,6 +51,7 @@ impl Site {
         let answers = Arc::new(Answers::new(host));
         Site {
             live: Live::new(answers.clone()),
+            console: console::Console::default(),
             answers,
             metrics,
             address,
@@ -119,6 +123,9 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
     let who = caller.as_ref().ok().cloned();
     let (route, outcome) = match caller {
         _ if identity::answers(parts.uri.path()) => ("session", identity::answer(&site, &parts, body).await),
+        Ok(caller) if console::answers(parts.uri.path()) => {
+            console::answer(&site, &parts, body, &caller).await
+        }
         Ok(caller) => dispatch(&site, &parts, &caller).await,
         Err(problem) => ("refused", Err(problem)),
     };
@@ -144,13 +151,14 @@ async fn dispatch(site: &Site, parts: &Parts, caller: &Caller) -> (&'static str,
         return ("other", Err(Problem::method_not_allowed("GET and HEAD")));
     }
     match path {
-        "/" => ("/", Ok(redirect("/docs"))),
+        "/" => ("/", Ok(redirect("/ui"))),
         "/docs" => ("/docs", Ok(assets::docs())),
         "/openapi.json" => ("/openapi.json", description(site, caller).await),
         "/live" => ("/live", Ok(plain(StatusCode::OK, "live\n"))),
         "/ready" => ("/ready", Ok(ready(site))),
         "/metrics" => ("/metrics", metrics(site, caller).await),
         "/tables" | "/tables/" => ("/tables", tables::list(site, caller).await),
+        _ if ui::answers(path) => ("/ui", ui::answer(parts)),
         _ => match path.strip_prefix("/tables/") {
             Some(rest) => {
                 let (rest, format) = negotiate::suffix(rest);

@@ -96,7 +96,7 @@ pub(super) async fn list(site: &Site, caller: &Caller) -> Result<Response, Probl
 }
 
 /// A segment of a path as text.
-fn decoded(segment: &str) -> Result<String, Problem> {
+pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
     percent_encoding::percent_decode_str(segment)
         .decode_utf8()
         .map(|text| text.into_owned())

@@ -3,7 +3,7 @@
 use super::{
     error::{Problem, ProblemKind},
     secret::redact,
-    shape::{Key, Scalar, Shape, ENDPOINT, PLANNED, PROJECT},
+    shape::{Key, Scalar, Shape, DASHBOARD, ENDPOINT, PLANNED, PROJECT, QUERY},
     tree::{Kind, Node},
     units,
 };
@@ -25,6 +25,20 @@ pub(super) fn check(root: &Node) -> Vec<Problem> {
 pub(super) fn check_head(root: &Node) -> Vec<Problem> {
     let mut problems = Vec::new();
     node(root, &ENDPOINT, "", &mut problems);
+    problems
+}
+
+/// All problems of a dashboard's file, in its order.
+pub(super) fn check_dashboard(root: &Node) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    node(root, &DASHBOARD, "", &mut problems);
+    problems
+}
+
+/// All problems of a saved query's head, in the order of the file.
+pub(super) fn check_query(root: &Node) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    node(root, &QUERY, "", &mut problems);
     problems
 }
 

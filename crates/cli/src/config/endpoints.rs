@@ -1,9 +1,6 @@
 //! `api/*.sql`: endpoints, each a SELECT under a head in YAML between `/*---` and `---*/`.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::PathBuf};
 
 use millstream_api::{
     endpoint::{Endpoint, Kind, Param},
@@ -14,48 +11,20 @@ use super::{
     access::AccessSettings,
     check::{check_head, nearest},
     error::{ConfigError, Problem, ProblemKind},
+    files::{self, unreadable},
     place::Place,
     scalar, text_at,
     tree::{self, Kind as NodeKind, Node},
     units, Project,
 };
 
-/// What a head begins and ends with, each on a line of its own.
-const HEAD_BEGIN: &str = "/*---";
-const HEAD_END: &str = "---*/";
-
-/// The endpoints' files by path, in the directory and those below it. A project without endpoints has no directory.
+/// The endpoints' files by path. A project without endpoints has no directory.
 pub(crate) fn endpoint_files(project: &Project) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut left = vec![project.api.clone()];
-    while let Some(dir) = left.pop() {
-        let entries = match fs::read_dir(&dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let entry = entry?;
-            // A link could lead in a circle, and is no place for a file of one's own.
-            let kind = entry.file_type()?;
-            let path = entry.path();
-            if kind.is_dir() {
-                left.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "sql") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
+    files::below(&project.api, &["sql"])
 }
 
 /// Reads them. What is wrong with one does not keep others from being served.
 pub(crate) fn read_endpoints(project: &Project) -> Result<(Endpoints, Vec<ConfigError>), ConfigError> {
-    let unreadable = |path: &Path| {
-        let path = path.to_owned();
-        move |source| ConfigError::Unreadable { path, source }
-    };
     let mut endpoints = Endpoints::default();
     let mut errors = Vec::new();
     for path in endpoint_files(project).map_err(unreadable(&project.api))? {
@@ -79,7 +48,7 @@ pub(crate) fn read_endpoints(project: &Project) -> Result<(Endpoints, Vec<Config
         match read {
             Ok(endpoint) => endpoints.served.push(endpoint),
             Err(error) => {
-                endpoints.broken.push((file, error.to_string()));
+                endpoints.broken.push((file, files::told(&error)));
                 errors.push(error);
             }
         }
@@ -94,7 +63,7 @@ fn parse(
     text: &str,
     access: &AccessSettings,
 ) -> Result<Endpoint, Vec<Problem>> {
-    let (head, sql) = split(file, text).map_err(|problem| vec![problem])?;
+    let (head, sql) = files::split(file, text).map_err(|problem| vec![problem])?;
     let root = tree::parse(file, &head).map_err(|problem| vec![problem])?;
     let mut problems = check_head(&root);
     let params: Vec<(Param, Place)> = match root.get("params").map(|node| &node.kind) {
@@ -147,22 +116,6 @@ fn unknown_role(node: &Node, access: &AccessSettings) -> Option<Problem> {
         Some(near) => problem.hint(format!("did you mean `{near}`?")),
         None => problem.hint(format!("api.roles has {}", names().collect::<Vec<_>>().join(", "))),
     })
-}
-
-/// The head, with its lines where they are in the file, and the SQL below it.
-fn split<'a>(file: &str, text: &'a str) -> Result<(String, &'a str), Problem> {
-    let Some(rest) = text.trim_start_matches(['\u{feff}', '\n', '\r', ' ', '\t']).strip_prefix(HEAD_BEGIN)
-    else {
-        return Ok((String::new(), text));
-    };
-    let lines_before = text[..text.len() - rest.len()].matches('\n').count();
-    let Some(end) = rest.find(HEAD_END) else {
-        let message = format!("the head of {file} does not end");
-        let problem = Problem::new(ProblemKind::Syntax, message, None);
-        return Err(problem.hint(format!("write {HEAD_END} below its last line")));
-    };
-    let head = format!("{}{}", "\n".repeat(lines_before), &rest[..end]);
-    Ok((head, &rest[end + HEAD_END.len()..]))
 }
 
 fn param(name: &str, node: &Node) -> Param {

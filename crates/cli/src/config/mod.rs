@@ -4,10 +4,13 @@
 
 mod access;
 mod check;
+mod dashboards;
 mod endpoints;
 mod error;
+mod files;
 mod json_schema;
 mod place;
+mod queries;
 mod secret;
 mod shape;
 mod tables;
@@ -23,10 +26,12 @@ use std::{
 
 pub use access::{AccessSettings, AuthSettings, RoleSettings};
 pub(crate) use check::nearest;
+pub(crate) use dashboards::{dashboard_files, read_dashboards};
 pub(crate) use endpoints::{endpoint_files, read_endpoints};
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use json_schema::json_schema;
 pub use place::Place;
+pub(crate) use queries::{query_files, read_queries};
 pub use secret::{redact, Secret};
 pub use tables::{OnUnrepresentable, Pattern, Selection, TableEntry, TableRules, TableSettings};
 pub use variables::Variables;
@@ -60,6 +65,10 @@ pub struct Project {
     pub api: PathBuf,
     /// Who may read what.
     pub access: AccessSettings,
+    /// The directory of the dashboards' files.
+    pub dashboards: PathBuf,
+    /// The directory of the saved queries' files.
+    pub queries: PathBuf,
     /// Where HTTP is served; `None`: nowhere.
     pub serve_http: Option<String>,
     /// Where PostgreSQL's clients are served; `None`: nowhere.
@@ -204,6 +213,8 @@ impl Project {
             models: path_at(&["models", "path"], ".").join("models"),
             api: path_at(&["api", "path"], "api"),
             access: AccessSettings::of(root),
+            dashboards: dir.join("dashboards"),
+            queries: dir.join("queries"),
             serve_http: text_at(root, &["serve", "http"]).map(str::to_owned),
             serve_postgres: text_at(root, &["serve", "postgres"]).and_then(|text| text.parse().ok()),
             postgres_tls: root.get("serve").and_then(|serve| serve.get("postgres_tls")).map(|_| {

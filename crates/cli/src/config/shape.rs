@@ -242,6 +242,37 @@ pub(super) static ENDPOINT: Shape = Shape::Map(&[
     ),
 ]);
 
+/// The head of a saved query's file.
+pub(super) static QUERY: Shape = Shape::Map(&[
+    default(key("title", Shape::Scalar(Scalar::Text), "What it is called."), "<file name>"),
+    key("description", Shape::Scalar(Scalar::Text), "What it answers, for people."),
+]);
+
+/// The file of a dashboard.
+pub(super) static DASHBOARD: Shape = Shape::Map(&[
+    required(key("title", Shape::Scalar(Scalar::Text), "What it is called.")),
+    key("description", Shape::Scalar(Scalar::Text), "What it shows, for people."),
+    required(key("charts", Shape::List(&CHART), "Its charts, in their order.")),
+]);
+
+static CHART: Shape = Shape::Map(&[
+    required(key("title", Shape::Scalar(Scalar::Text), "What it is called.")),
+    required(key(
+        "kind",
+        Shape::Scalar(Scalar::Choice(&["number", "line", "bar", "stacked", "pie", "table", "images"])),
+        "How its rows are drawn.",
+    )),
+    key("sql", Shape::Scalar(Scalar::Text), "The SELECT whose rows are drawn."),
+    key(
+        "endpoint",
+        Shape::Scalar(Scalar::Text),
+        "The endpoint whose rows are drawn: its path, with parameters.",
+    ),
+    key("x", Shape::Scalar(Scalar::Text), "The column across."),
+    key("y", Shape::Scalar(Scalar::Text), "The column whose values are drawn."),
+    key("color", Shape::Scalar(Scalar::Text), "The column that splits the rows into series."),
+]);
+
 static PARAM: Shape = Shape::Map(&[
     required(key(
         "type",

@@ -13,26 +13,31 @@ use std::{
 
 use millstream_api::{
     access::Access,
-    host::{Applied, Endpoints, Host, Model},
+    answer::Interrupt,
+    host::{Applied, Changes, Dashboards, Endpoints, Host, Model, Samples as Sampled, SavedQueries},
     postgres::catalog::{Contents, OpenCatalog, Readers},
 };
 use millstream_core::{
     log::Result,
     warehouse::{TableState, WarehouseReader},
-    Diagnostic, Exit,
+    Diagnostic, Exit, Lsn,
 };
 use millstream_warehouse::InMemory;
 
-use super::{access, desk::Desk, models, report};
+use super::{access, desk::Desk, models, report, samples::Samples, tail};
 use crate::{
-    config::{endpoint_files, read_endpoints},
+    config::{
+        dashboard_files, endpoint_files, query_files, read_dashboards, read_endpoints, read_queries,
+        ConfigError,
+    },
     error::ProgramError,
     failure::Failure,
+    instance::{Cancellation, Event, Handler, Request},
 };
 
 /// A failure that has been turned into words already, where a room's error is wanted.
 #[derive(Debug)]
-struct Reported(Failure);
+pub(super) struct Reported(pub(super) Failure);
 
 impl fmt::Display for Reported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,26 +81,44 @@ pub(crate) fn open_catalog() -> OpenCatalog {
     })
 }
 
-/// The files of the endpoints, and when each was written.
+/// The files that define something, and when each was written.
 type Seen = Vec<(PathBuf, Option<SystemTime>)>;
+
+/// What became of the files: how many are served, and what is wrong with others.
+pub(crate) struct KeptFiles {
+    pub(crate) endpoints: usize,
+    pub(crate) dashboards: usize,
+    pub(crate) queries: usize,
+    pub(crate) failures: Vec<Failure>,
+}
 
 /// The project as the servers see it.
 pub(crate) struct Front {
     desk: Arc<Desk>,
+    samples: Arc<Samples>,
     endpoints: RwLock<Arc<Endpoints>>,
+    dashboards: RwLock<Arc<Dashboards>>,
+    queries: RwLock<Arc<SavedQueries>>,
     seen: RwLock<Option<Seen>>,
     /// How often views were made.
     views: AtomicU64,
     access: Option<Arc<Access>>,
 }
 
+fn read<T>(of: &RwLock<Arc<T>>) -> Arc<T> {
+    of.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 impl Front {
     /// Of a running project.
-    pub(crate) fn new(desk: Arc<Desk>) -> std::result::Result<Arc<Self>, Failure> {
+    pub(crate) fn new(desk: Arc<Desk>, samples: Arc<Samples>) -> std::result::Result<Arc<Self>, Failure> {
         Ok(Arc::new(Front {
             access: access::access(&desk)?,
             desk,
+            samples,
             endpoints: RwLock::default(),
+            dashboards: RwLock::default(),
+            queries: RwLock::default(),
             seen: RwLock::default(),
             views: AtomicU64::new(0),
         }))
@@ -106,12 +129,13 @@ impl Front {
         self.views.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Reads the endpoints' files again if one has changed. Returns how many are served and what is wrong with others; `None`: nothing has changed.
-    pub(crate) fn keep_endpoints(&self) -> Option<(usize, Vec<Failure>)> {
+    /// Reads the files of endpoints, dashboards and saved queries again if one has changed. `None`: nothing has.
+    pub(crate) fn keep_files(&self) -> Option<KeptFiles> {
         let project = &self.desk.project;
         let written = |path: &PathBuf| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-        let files = endpoint_files(project).unwrap_or_default();
-        let now: Seen = files.into_iter().map(|path| (path.clone(), written(&path))).collect();
+        let files = [endpoint_files(project), dashboard_files(project), query_files(project)];
+        let files = files.into_iter().flat_map(std::result::Result::unwrap_or_default);
+        let now: Seen = files.map(|path| (path.clone(), written(&path))).collect();
         {
             let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
             if seen.as_ref() == Some(&now) {
@@ -119,18 +143,32 @@ impl Front {
             }
             *seen = Some(now);
         }
-        match read_endpoints(project) {
-            Ok((endpoints, errors)) => {
-                let served = endpoints.served.len();
-                *self.endpoints.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(endpoints);
-                Some((served, errors.into_iter().map(Failure::from).collect()))
-            }
-            // Those that were served before stay.
-            Err(error) => {
-                let served = self.endpoints().served.len();
-                Some((served, vec![Failure::from(error)]))
-            }
+        let mut failures = Vec::new();
+        keep(&self.endpoints, read_endpoints(project), &mut failures);
+        // Behind the endpoints, which they draw.
+        keep(&self.dashboards, read_dashboards(project, &self.endpoints()), &mut failures);
+        keep(&self.queries, read_queries(project), &mut failures);
+        Some(KeptFiles {
+            endpoints: self.endpoints().served.len(),
+            dashboards: self.dashboards().served.len(),
+            queries: self.queries().served.len(),
+            failures,
+        })
+    }
+}
+
+/// Puts what was read in the place of what was there before; where nothing can be read, that stays.
+fn keep<T>(
+    place: &RwLock<Arc<T>>,
+    read: std::result::Result<(T, Vec<ConfigError>), ConfigError>,
+    failures: &mut Vec<Failure>,
+) {
+    match read {
+        Ok((new, errors)) => {
+            *place.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+            failures.extend(errors.into_iter().map(Failure::from));
         }
+        Err(error) => failures.push(Failure::from(error)),
     }
 }
 
@@ -159,7 +197,7 @@ impl Host for Front {
     }
 
     fn endpoints(&self) -> Arc<Endpoints> {
-        self.endpoints.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.endpoints)
     }
 
     fn is_ready(&self) -> bool {
@@ -185,5 +223,47 @@ impl Host for Front {
         let status = report::status(&self.desk).map_err(Reported)?;
         serde_json::to_value(status)
             .map_err(|error| Reported(ProgramError::InstanceLost { detail: error.to_string() }.into()).into())
+    }
+
+    fn dashboards(&self) -> Arc<Dashboards> {
+        read(&self.dashboards)
+    }
+
+    fn queries(&self) -> Arc<SavedQueries> {
+        read(&self.queries)
+    }
+
+    fn samples(&self, behind: u64) -> Sampled {
+        self.samples.behind(behind)
+    }
+
+    fn changes(&self, table: Option<&str>, from: Option<Lsn>) -> Result<Box<dyn Changes>> {
+        Ok(Box::new(tail::changes(&self.desk, table, from).map_err(Reported)?))
+    }
+
+    fn newest_changes(&self, table: Option<&str>, count: usize) -> Result<Vec<String>> {
+        Ok(tail::newest(&self.desk, table, count).map_err(Reported)?)
+    }
+
+    fn resync(&self, tables: &[String], interrupt: &Interrupt) -> Result<serde_json::Value> {
+        let cancellation = Cancellation::default();
+        let cancelled = cancellation.clone();
+        if interrupt.arm(Box::new(move || cancelled.cancel())).is_err() {
+            cancellation.cancel();
+        }
+        let mut emit = |event: Event| {
+            if let Event::Note(text) | Event::Warning(text) = event {
+                tracing::info!(event = "resync", text);
+            }
+            Ok(())
+        };
+        let request = Request::Resync { tables: tables.to_vec() };
+        let done = self.desk.handle(request, &mut emit, &cancellation).map_err(Reported)?;
+        match done {
+            Event::Done { value: Some(value), .. } => {
+                Ok(serde_json::from_str(value.get()).unwrap_or_default())
+            }
+            _ => Ok(serde_json::Value::Null),
+        }
     }
 }

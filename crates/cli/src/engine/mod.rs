@@ -2,7 +2,7 @@
 //!
 //! - [`desk`]: answers requests, in a running instance and out of one.
 //! - [`session`]: capture, apply and copying at work; [`provision`] is what comes before.
-//! - [`front`]: what the servers are given of it.
+//! - [`front`]: what the servers are given of it; [`samples`]: pictures of the last minutes.
 //! - [`access`]: roles and keys, as warehouse and servers take them.
 //! - [`models`]: views kept beside the tables.
 //! - [`open`]: opens log and source settings; [`warehouse_file`] the warehouse, which may have to be built again.
@@ -24,6 +24,7 @@ mod quarantine;
 mod query;
 mod report;
 mod resync;
+mod samples;
 mod session;
 mod tail;
 mod tending;
@@ -35,6 +36,7 @@ pub(crate) use front::{open_catalog, Front};
 pub(crate) use models::{keep_models, model_files};
 pub(crate) use open::check_room;
 pub(crate) use provision::{check_source, SLOT_IN_USE};
+pub(crate) use samples::{Samples, Sampling};
 pub(crate) use session::Session;
 pub(crate) use tending::{tend_once, Tending, Told};
 pub(crate) use warehouse_file::{is_damage, must_reopen, set_aside, Rebuild};

@@ -2,17 +2,25 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use millstream_apply::status::Snapshot;
 use millstream_core::{
     log::EventLog,
     warehouse::{TableState, WarehouseReader},
     Lsn, Timestamp,
 };
 use millstream_source::{slot::Slot, wire::Wire, SourceConfig};
-use serde_json::Value;
+use serde_json::{json, Value};
 
-use super::{desk::Desk, open, provision::Remembered, session::runtime};
+use super::{
+    desk::Desk,
+    open,
+    provision::Remembered,
+    session::{runtime, Live},
+};
 use crate::{
+    config::{units::print_instant, Project},
     failure::Failure,
+    output::failure_json,
     status::{LogStatus, SourceStatus, Status, TableStatus, WarehouseStatus},
 };
 
@@ -93,12 +101,7 @@ fn tables(desk: &Desk) -> Result<(Vec<TableStatus>, Option<Lsn>), Failure> {
 /// The source's part: by what capture heard last, or with nothing but its name where nothing runs.
 fn source(desk: &Desk, flushed_lsn: Option<Lsn>) -> SourceStatus {
     let project = &desk.project;
-    let named = SourceStatus {
-        slot: project.source.slot.clone(),
-        publication: project.source.publication.clone(),
-        flushed_lsn,
-        ..SourceStatus::default()
-    };
+    let named = named(project, flushed_lsn);
     let Ok(live) = desk.live() else {
         // A connection string that can't be read is an error of the verbs that connect.
         let Ok(config) = open::source_config(project) else { return named };
@@ -112,6 +115,21 @@ fn source(desk: &Desk, flushed_lsn: Option<Lsn>) -> SourceStatus {
             ..named
         };
     };
+    live_source(desk, live, named)
+}
+
+/// Its names.
+fn named(project: &Project, flushed_lsn: Option<Lsn>) -> SourceStatus {
+    SourceStatus {
+        slot: project.source.slot.clone(),
+        publication: project.source.publication.clone(),
+        flushed_lsn,
+        ..SourceStatus::default()
+    }
+}
+
+/// The same of a running project, by what its parts heard last.
+fn live_source(desk: &Desk, live: &Live, named: SourceStatus) -> SourceStatus {
     let (capture, apply) = (live.capture.status(), live.apply.get());
     let applied = apply.applied_lsn.max(apply.complete_through);
     let last_position = desk.log.get().and_then(|log| log.stats().last_position).unwrap_or(Lsn::ZERO);
@@ -149,9 +167,43 @@ fn ask(config: &SourceConfig) -> Result<Option<(Lsn, Option<Slot>)>, Failure> {
     })
 }
 
+/// A picture of the whole that costs next to nothing: neither the source nor the warehouse is asked.
+pub(super) fn sample(desk: &Desk, at: Timestamp) -> Value {
+    let stage = desk.stage();
+    let log = desk.log.get().map(|log| log.stats());
+    let flushed = log.map(|log| log.flushed_lsn);
+    let named = named(&desk.project, flushed);
+    let (source, apply) = match desk.live() {
+        Ok(live) => (live_source(desk, live, named), live.apply.get()),
+        Err(_) => (named, Snapshot::default()),
+    };
+    let through = apply.applied_lsn.max(apply.complete_through);
+    let printed = |lsn: Option<Lsn>| lsn.filter(|lsn| *lsn != Lsn::ZERO).map(|lsn| lsn.to_string());
+    json!({
+        "at": print_instant(at),
+        "state": stage.state,
+        "current_lsn": printed(source.current_lsn),
+        "flushed_lsn": printed(flushed),
+        "applied_lsn": printed(Some(apply.applied_lsn)),
+        "lag_bytes": source.lag_bytes,
+        "lag_seconds": source.lag_seconds,
+        "wal_retained_bytes": source.wal_retained_bytes,
+        "waiting_bytes": flushed.map_or(0, |flushed| flushed.0.saturating_sub(through.0)),
+        "log_bytes": log.map_or(0, |log| log.bytes),
+        "log_bytes_max": desk.project.log.bytes_max,
+        "rows_applied": apply.changes + apply.rows_loaded,
+        "transactions_applied": apply.transactions,
+        "error": stage.error.as_ref().map(failure_json),
+    })
+}
+
+/// The file's size, and that of its write-ahead log, which holds what came since the last checkpoint.
 fn file_bytes(path: &std::path::Path) -> u64 {
-    // A file that is not there yet has no size.
-    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+    let mut wal = path.as_os_str().to_owned();
+    wal.push(".wal");
+    // A file that is not there has no size.
+    let of = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    of(path) + of(wal.as_ref())
 }
 
 /// The table's phase and its reason, as apply wrote them down.

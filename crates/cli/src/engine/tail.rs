@@ -1,15 +1,22 @@
 //! `tail`: a table's changes as the log holds them: in Debezium's envelope, or a line each for a person.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
+use millstream_api::host::Changes;
 use millstream_core::{
-    log::EventLog, Change, ChangeKind, Lsn, OldTuple, TableSchema, Timestamp, TransactionHeader, Tuple, Value,
+    log::{EventLog, LogReader},
+    Change, ChangeKind, Lsn, OldTuple, TableSchema, Timestamp, TransactionHeader, TransactionPart, Tuple,
+    Value,
 };
 use millstream_log::envelope::{EnvelopeSource, Envelopes};
-use serde_json::value::to_raw_value;
+use serde_json::{value::to_raw_value, Value as Json};
 
-use super::{desk::Desk, open};
+use super::{desk::Desk, front::Reported, open};
 use crate::{
+    config::Selection,
     error::ProgramError,
     failure::{Doing, Failure},
     instance::{Cancellation, Emit, Event, TailLine},
@@ -17,6 +24,12 @@ use crate::{
 
 /// How long a following reader waits for more before it looks whether it is still wanted.
 const FOLLOW_WAIT: Duration = Duration::from_millis(200);
+
+/// A search of the log for a page ends after so long with what was found.
+const SCAN_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// How far back the newest changes are looked for, in bytes of the source's WAL: a page's worth, a minute's, a large transaction.
+const NEWEST_BACK: [u64; 3] = [1 << 20, 16 << 20, 256 << 20];
 
 /// What to show.
 pub(super) struct Wanted<'a> {
@@ -32,6 +45,108 @@ pub(super) struct Wanted<'a> {
     pub(super) text: bool,
 }
 
+/// A table's changes in the log, or all tables'.
+pub(super) struct Tail {
+    reader: Box<dyn LogReader>,
+    envelopes: Envelopes,
+    /// `schema.table` at the source; `None`: all tables of the project.
+    table: Option<String>,
+    /// A publication can hold others.
+    selection: Selection,
+}
+
+impl Tail {
+    /// From the transaction with this commit LSN on.
+    fn open(desk: &Desk, table: Option<&str>, from: Lsn) -> Result<Self, Failure> {
+        let log = desk.log.get().ok_or(ProgramError::NoLog)?;
+        if let (Some(table), Some(_)) = (table, desk.warehouse.get()) {
+            // Whether there is such a table; which events are its is said by its name in them.
+            desk.named_tables(&[table.to_owned()])?;
+        }
+        let database = open::source_config(&desk.project)?.connection.database;
+        let source = EnvelopeSource { name: desk.project.name.clone(), database };
+        let reader = log.reader(Lsn(from.0.saturating_sub(1))).doing("reading the log")?;
+        Ok(Tail {
+            reader,
+            envelopes: Envelopes::new(source),
+            table: table.map(str::to_owned),
+            selection: desk.project.source.tables.clone(),
+        })
+    }
+
+    fn part(&mut self, wait: Duration) -> Result<Option<TransactionPart>, Failure> {
+        self.reader.next(wait).doing("reading the log")
+    }
+
+    /// What is wanted of a part, in Debezium's envelope. All parts must be given, as events are counted.
+    fn events(&mut self, part: &TransactionPart) -> Vec<Json> {
+        let mut found = Vec::new();
+        for change in &part.changes {
+            for event in self.envelopes.events(&part.header, change, now()) {
+                let is_wanted = match (&self.table, &event.table) {
+                    (Some(wanted), Some(table)) => table.name.to_string() == *wanted,
+                    (None, Some(table)) => self.selection.selects(&table.name),
+                    (_, None) => false,
+                };
+                if is_wanted {
+                    found.push(event.envelope);
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Changes for Tail {
+    fn next(&mut self, wait: Duration) -> millstream_core::log::Result<Vec<String>> {
+        let until = Instant::now() + wait.max(SCAN_WAIT_MAX);
+        loop {
+            let Some(part) = self.part(wait).map_err(Reported)? else { return Ok(Vec::new()) };
+            let events = self.events(&part);
+            if !events.is_empty() || Instant::now() > until {
+                return Ok(events.iter().map(Json::to_string).collect());
+            }
+        }
+    }
+}
+
+/// Changes from a position on, or those to come.
+pub(super) fn changes(desk: &Desk, table: Option<&str>, from: Option<Lsn>) -> Result<Tail, Failure> {
+    let newest = || desk.log.get().and_then(|log| log.stats().last_position);
+    let from = from.unwrap_or_else(|| newest().map_or(Lsn(1), |last| Lsn(last.0.saturating_add(1))));
+    Tail::open(desk, table, from)
+}
+
+/// The newest changes, the oldest of them first. The log is read forwards only, so it is begun ever further back until there are enough.
+pub(super) fn newest(desk: &Desk, table: Option<&str>, count: usize) -> Result<Vec<String>, Failure> {
+    let stats = desk.log.get().ok_or(ProgramError::NoLog)?.stats();
+    let (Some(first), Some(last)) = (stats.first_position, stats.last_position) else {
+        // Nothing has changed since the first copy; a table that is not there is an error all the same.
+        changes(desk, table, None)?;
+        return Ok(Vec::new());
+    };
+    let until = Instant::now() + SCAN_WAIT_MAX;
+    let mut kept = VecDeque::new();
+    for back in NEWEST_BACK {
+        let from = Lsn(last.0.saturating_sub(back)).max(first);
+        let mut tail = Tail::open(desk, table, from)?;
+        kept.clear();
+        let mut late = false;
+        while let Some(part) = tail.part(Duration::ZERO)? {
+            kept.extend(tail.events(&part));
+            kept.drain(..kept.len().saturating_sub(count));
+            late = Instant::now() > until;
+            if late || part.header.commit_lsn > last {
+                break;
+            }
+        }
+        if late || from == first || kept.len() >= count {
+            break;
+        }
+    }
+    Ok(kept.iter().map(Json::to_string).collect())
+}
+
 /// Hands on the events.
 pub(super) fn run(
     desk: &Desk,
@@ -40,41 +155,35 @@ pub(super) fn run(
     cancellation: &Cancellation,
 ) -> Result<Event, Failure> {
     let log = desk.log.get().ok_or(ProgramError::NoLog)?;
-    if desk.warehouse.get().is_some() {
-        // Whether there is such a table; which events are its is said by its name in them.
-        desk.named_tables(&[wanted.table.to_owned()])?;
-    }
     let from = match wanted.from {
         Some(text) => text.parse::<Lsn>().map_err(|_| ProgramError::From { text: text.to_owned() })?,
         None => log.stats().first_position.unwrap_or(Lsn(1)),
     };
-    let database = open::source_config(&desk.project)?.connection.database;
-    let mut envelopes = Envelopes::new(EnvelopeSource { name: desk.project.name.clone(), database });
-    let mut reader = log.reader(Lsn(from.0.saturating_sub(1))).doing("reading the log")?;
+    let mut tail = Tail::open(desk, Some(wanted.table), from)?;
     let mut left = wanted.limit.unwrap_or(u64::MAX);
     while left > 0 {
         cancellation.check()?;
         let wait = if wanted.follow { FOLLOW_WAIT } else { Duration::ZERO };
-        let Some(part) = reader.next(wait).doing("reading the log")? else {
+        let Some(part) = tail.part(wait)? else {
             if wanted.follow {
                 continue;
             }
             break;
         };
-        for change in &part.changes {
-            if wanted.text {
-                if let Some(line) = line(&part.header, change, wanted.table).filter(|_| left > 0) {
+        if wanted.text {
+            let lines = part.changes.iter().filter_map(|change| line(&part.header, change, wanted.table));
+            for line in lines {
+                if left > 0 {
                     left -= 1;
                     emit_line(emit, &line)?;
                 }
-                continue;
             }
-            for event in envelopes.events(&part.header, change, now()) {
-                let is_wanted = event.table.is_some_and(|table| table.name.to_string() == wanted.table);
-                if is_wanted && left > 0 {
-                    left -= 1;
-                    emit_line(emit, &event.envelope)?;
-                }
+            continue;
+        }
+        for event in tail.events(&part) {
+            if left > 0 {
+                left -= 1;
+                emit_line(emit, &event)?;
             }
         }
     }

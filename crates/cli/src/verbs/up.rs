@@ -18,7 +18,7 @@ use super::ask;
 use crate::{
     args::Global,
     config::Project,
-    engine::{self, Desk, Front, Rebuild, Session, Tending, Told},
+    engine::{self, Desk, Front, Rebuild, Samples, Sampling, Session, Tending, Told},
     error::ProgramError,
     failure::{Failure, Outcome},
     instance::{reach, serve, Lock, Reached, Request, Server},
@@ -53,7 +53,14 @@ pub(super) fn run(global: &Global, output: &Output, until_caught_up: bool) -> Ou
             return Err(ProgramError::OwnedByAnother { data, pid }.into());
         }
     };
-    let up = Up { output, signals, until_caught_up, http: OnceCell::new(), postgres: OnceCell::new() };
+    let up = Up {
+        output,
+        signals,
+        until_caught_up,
+        http: OnceCell::new(),
+        postgres: OnceCell::new(),
+        samples: Arc::default(),
+    };
     let ended = up.run(project);
     drop(lock);
     match (ended, up.signals.exit()) {
@@ -70,6 +77,8 @@ struct Up<'a> {
     /// Where is served: the same again where the warehouse has to be opened again.
     http: OnceCell<SocketAddr>,
     postgres: OnceCell<SocketAddr>,
+    /// Of all attempts: what went wrong before the last one is what somebody looks for.
+    samples: Arc<Samples>,
 }
 
 impl Up<'_> {
@@ -101,7 +110,12 @@ impl Up<'_> {
         let data = project.data_dir();
         let desk = Arc::new(Desk::of_instance(project));
         let server = serve(&data, desk.clone())?;
-        let front = Front::new(desk.clone())?;
+        let front = Front::new(desk.clone(), self.samples.clone())?;
+        let _sampling = desk
+            .http_address()
+            .filter(|_| !self.until_caught_up)
+            .map(|_| Sampling::start(self.samples.clone(), desk.clone()).map_err(ProgramError::Signals))
+            .transpose()?;
         let http = self.serve_http(&desk, &front)?;
         let postgres = self.serve_postgres(&desk, &front)?;
         self.output.note(&format!("{} starting", self.output.paint(Style::Bold, &name)));
@@ -187,8 +201,9 @@ impl Up<'_> {
             self.output.paint(Style::Good, "streaming")
         ));
         if let Some(address) = self.http.get() {
-            self.output
-                .note(&format!("http://{address}/docs: the API; /metrics, /live and /ready beside it"));
+            self.output.note(&format!(
+                "http://{address}/ui: everything, live; /docs: the API; /metrics, /live and /ready beside it"
+            ));
         }
         if let Some(address) = self.postgres.get() {
             let name = desk.project_name();
@@ -308,15 +323,21 @@ struct Models {
 }
 
 impl Models {
-    /// Makes the views again and reads the endpoints again if a file has changed.
+    /// Makes the views again and reads endpoints, dashboards and saved queries again if a file has changed.
     fn keep(&mut self, desk: &Desk, front: &Front, output: &Output) {
         self.keep_views(desk, front, output);
         // Behind the views, which they read.
-        if let Some((served, failures)) = desk.http_address().and_then(|_| front.keep_endpoints()) {
-            if served > 0 {
-                output.note(&format!("endpoints: {served}"));
+        if let Some(kept) = desk.http_address().and_then(|_| front.keep_files()) {
+            for (what, count) in [
+                ("endpoints", kept.endpoints),
+                ("dashboards", kept.dashboards),
+                ("saved queries", kept.queries),
+            ] {
+                if count > 0 {
+                    output.note(&format!("{what}: {count}"));
+                }
             }
-            failures.iter().for_each(|failure| output.failure(failure));
+            kept.failures.iter().for_each(|failure| output.failure(failure));
         }
     }
 

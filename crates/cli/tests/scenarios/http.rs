@@ -68,6 +68,16 @@ pub(crate) fn get(address: &str, path: &str) -> Reply {
     get_with(address, path, "")
 }
 
+/// POST of a body in JSON, with headers besides those that it needs.
+#[track_caller]
+pub(crate) fn post(address: &str, path: &str, headers: &str, body: &str) -> Reply {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    );
+    send(address, format!("{head}{body}").as_bytes())
+}
+
 fn connect(address: &str) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(READ_WAIT_MAX)).unwrap();
@@ -122,6 +132,19 @@ impl Events {
                 Ok(0) => return true,
                 Ok(_) if !line.starts_with("data: ") => {}
                 _ => return false,
+            }
+        }
+    }
+
+    /// The data of the next event of this name.
+    #[track_caller]
+    pub(crate) fn next_of(&mut self, name: &str) -> Value {
+        let wanted = format!("event: {name}");
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.reader.read_line(&mut line).unwrap(), 0, "the stream has ended");
+            if line.trim_end() == wanted {
+                return self.next();
             }
         }
     }

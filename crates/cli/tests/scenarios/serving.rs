@@ -10,21 +10,21 @@ use crate::http::{get, get_with, send, Events};
 use crate::project::{stop, Project};
 
 /// A change is seen in milliseconds; a busy machine takes longer.
-const SEEN_WAIT_MAX: Duration = Duration::from_secs(30);
+pub(crate) const SEEN_WAIT_MAX: Duration = Duration::from_secs(30);
 
 const ORDERS: &str = "/*---\ndescription: Orders by status\nparams:\n  status: {type: string, default: all, enum: [OPEN, DONE, all]}\n  \
      least: {type: integer, default: 0, min: 0, max: 1000}\nlive: true\n---*/\n\
      SELECT id, status, total FROM shop.orders WHERE ($status = 'all' OR status = $status) AND id >= $least ORDER BY id";
 
-struct Served {
-    cluster: PgCluster,
-    project: Project,
-    process: Process,
-    address: String,
+pub(crate) struct Served {
+    pub(crate) cluster: PgCluster,
+    pub(crate) project: Project,
+    pub(crate) process: Process,
+    pub(crate) address: String,
 }
 
 impl Served {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let cluster = PgCluster::start_default().unwrap();
         cluster
             .execute(
@@ -60,18 +60,18 @@ impl Served {
         Served { cluster, project, process, address }
     }
 
-    fn get(&self, path: &str) -> crate::http::Reply {
+    pub(crate) fn get(&self, path: &str) -> crate::http::Reply {
         get(&self.address, path)
     }
 
-    fn rows(&self, path: &str) -> serde_json::Value {
+    pub(crate) fn rows(&self, path: &str) -> serde_json::Value {
         let reply = self.get(path);
         assert_eq!(reply.status, 200, "{path}: {reply:?}");
         reply.json()
     }
 
     /// Commits at the source, and waits until it can be read.
-    fn change(&self, sql: &str) {
+    pub(crate) fn change(&self, sql: &str) {
         self.cluster.execute(sql).unwrap();
         self.project.catch_up();
     }
@@ -328,6 +328,6 @@ fn health_metrics_and_the_description_are_there() {
         assert!(page.body.contains(part) && served.get(part).status == 200, "{part}");
     }
     assert!(!page.body.contains("https://"), "nothing is loaded from elsewhere");
-    assert_eq!(served.get("/").header("location"), Some("/docs"));
+    assert_eq!(served.get("/").header("location"), Some("/ui"));
     stop(served.process);
 }

@@ -1,8 +1,8 @@
 // One dashboard: its charts, asked again when the warehouse has moved on.
 
 import { useEffect, useRef, useState } from 'react';
-import { postJson, withQuery } from '../../api/client';
-import type { Answer, Cell, ChartSpec, Column, Dashboard } from '../../api/contract';
+import { problemOfFile, withQuery } from '../../api/client';
+import type { Cell, ChartSpec, Column, Dashboard } from '../../api/contract';
 import { useLastSample } from '../../api/live';
 import { useJson, useResource } from '../../api/resource';
 import { endpointAddress, sqlAddress } from '../../app/addresses';
@@ -16,7 +16,6 @@ import { send } from '../endpoints/request';
 
 /** Often enough to be live, rarely enough that a dashboard on a wall costs little. */
 const REFRESH_MS = 2000;
-const ROWS_MAX = 2000;
 const HEIGHT = 240;
 
 interface ChartData {
@@ -24,9 +23,10 @@ interface ChartData {
   rows: Cell[][];
 }
 
-async function read(chart: ChartSpec, asOf: string | null, signal: AbortSignal): Promise<ChartData> {
-  if (chart.endpoint) return send(withQuery(chart.endpoint, [['as_of', asOf]]), signal);
-  return postJson<Answer>('/api/sql', { sql: chart.sql, rows_max: ROWS_MAX, ...(asOf ? { as_of: asOf } : {}) }, signal);
+/** Where a chart's rows are. Its SQL is the project's own: the server is told which chart, and not what to ask. */
+function pathOf(dashboard: string, at: number, chart: ChartSpec, asOf: string | null): string {
+  const path = chart.endpoint ?? `/api/dashboards/${encodeURIComponent(dashboard)}/${at}`;
+  return withQuery(path, [['as_of', asOf]]);
 }
 
 /** Counts up when the warehouse has moved on, at most so often, and not while nobody looks. */
@@ -48,9 +48,8 @@ function useTide(fixed: boolean): number {
   return tide;
 }
 
-function ChartCard({ chart, asOf, tide }: { chart: ChartSpec; asOf: string | null; tide: number }) {
-  const key = `chart ${chart.sql ?? ''} ${chart.endpoint ?? ''} ${asOf ?? ''}`;
-  const data = useResource<ChartData>(key, (signal) => read(chart, asOf, signal));
+function ChartCard({ chart, path, tide }: { chart: ChartSpec; path: string; tide: number }) {
+  const data = useResource<ChartData>(`chart ${path}`, (signal) => send(path, signal));
   const { reload } = data;
   const first = useRef(true);
   // biome-ignore lint/correctness/useExhaustiveDependencies: each tide asks again, but for the first, which was asked already
@@ -58,7 +57,7 @@ function ChartCard({ chart, asOf, tide }: { chart: ChartSpec; asOf: string | nul
     if (!first.current) reload();
     first.current = false;
   }, [tide]);
-  const to = chart.sql ? sqlAddress(chart.sql) : endpointAddress(chart.endpoint ?? '');
+  const to = chart.sql ? sqlAddress(chart.sql) : endpointAddress(chart.endpoint?.split('?')[0] ?? '');
   return (
     <section className={`card chart-card chart-card-${chart.kind}`}>
       <div className="row chart-card-head">
@@ -88,12 +87,12 @@ function ChartCard({ chart, asOf, tide }: { chart: ChartSpec; asOf: string | nul
 }
 
 /** Numbers that follow each other share a row of their own: beside a chart they would leave a hole. */
-function rowsOf(charts: ChartSpec[]): ChartSpec[][] {
-  const rows: ChartSpec[][] = [];
-  for (const chart of charts) {
+function rowsOf(charts: ChartSpec[]): { chart: ChartSpec; at: number }[][] {
+  const rows: { chart: ChartSpec; at: number }[][] = [];
+  for (const [at, chart] of charts.entries()) {
     const last = rows.at(-1);
-    if (last && (last[0]?.kind === 'number') === (chart.kind === 'number')) last.push(chart);
-    else rows.push([chart]);
+    if (last && (last[0]?.chart.kind === 'number') === (chart.kind === 'number')) last.push({ chart, at });
+    else rows.push([{ chart, at }]);
   }
   return rows;
 }
@@ -105,7 +104,7 @@ export default function DashboardPage({ name }: { name: string }) {
   const tide = useTide(asOf !== null);
   const dashboard = dashboards.data?.find((one) => one.name === name);
   return (
-    <Page title={dashboard?.title ?? name}>
+    <Page title={dashboard?.title ?? name} lead={dashboard?.description ?? undefined}>
       {dashboards.error && !dashboards.data ? (
         <ErrorNote problem={dashboards.error} onRetry={dashboards.reload} />
       ) : null}
@@ -114,14 +113,18 @@ export default function DashboardPage({ name }: { name: string }) {
           <Link to="/dashboards">All dashboards</Link>
         </Empty>
       ) : null}
-      {dashboard ? (
+      {dashboard?.error ? <ErrorNote problem={problemOfFile(dashboard.error)} onRetry={dashboards.reload} /> : null}
+      {dashboard && !dashboard.error ? (
         <>
           <AsOf value={asOf} since={since} />
           <div className="dashboard live">
             {rowsOf(dashboard.charts).map((row) => (
-              <div key={row[0]?.title} className={row[0]?.kind === 'number' ? 'dashboard-numbers' : 'dashboard-charts'}>
-                {row.map((chart) => (
-                  <ChartCard key={chart.title} chart={chart} asOf={asOf} tide={tide} />
+              <div
+                key={row[0]?.at}
+                className={row[0]?.chart.kind === 'number' ? 'dashboard-numbers' : 'dashboard-charts'}
+              >
+                {row.map(({ chart, at }) => (
+                  <ChartCard key={at} chart={chart} path={pathOf(name, at, chart, asOf)} tide={tide} />
                 ))}
               </div>
             ))}

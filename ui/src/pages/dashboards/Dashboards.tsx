@@ -34,13 +34,19 @@ export default function Dashboards() {
         </Empty>
       ) : null}
       <ul className="dashboard-list">
-        {dashboards.data?.map(({ name, title, charts }) => (
+        {dashboards.data?.map(({ name, title, description, charts, error }) => (
           <li key={name} className="card">
             <h2>
               <Link to={dashboardAddress(name)}>{title}</Link>
             </h2>
-            <p className="quiet">{plural(charts.length, 'chart')}</p>
-            <p className="faint">{charts.map((chart) => chart.title).join(', ')}</p>
+            {error ? (
+              <p className="state red">{error.split('\n')[0]}</p>
+            ) : (
+              <>
+                <p className="quiet">{description ?? plural(charts.length, 'chart')}</p>
+                <p className="faint">{charts.map((chart) => chart.title).join(', ')}</p>
+              </>
+            )}
           </li>
         ))}
       </ul>

@@ -1,7 +1,7 @@
 // Trying an endpoint: parameters in, the answer out, with the command that does the same in a terminal.
 
 import { type FormEvent, useEffect, useRef, useState } from 'react';
-import { Problem, problemOf, problemOfBody } from '../../api/client';
+import { type Problem, problemOf, problemOfBody, problemOfFile } from '../../api/client';
 import type { Endpoint, EndpointParameter } from '../../api/contract';
 import { Command, CopyButton, ErrorNote } from '../../app/Notes';
 import { setQuery, usePlace } from '../../app/router';
@@ -58,11 +58,6 @@ function Parameter({
   );
 }
 
-function failure(error: Endpoint['error']): Problem | null {
-  if (!error) return null;
-  return typeof error === 'string' ? new Problem({ title: error }) : new Problem({ ...error, title: error.message });
-}
-
 export function Trial({ endpoint }: { endpoint: Endpoint }) {
   const { query } = usePlace();
   const initial = Object.fromEntries(
@@ -76,7 +71,7 @@ export function Trial({ endpoint }: { endpoint: Endpoint }) {
   const [asJson, setAsJson] = useState(false);
   const turn = useRef(0);
   const path = requestPath(endpoint, given);
-  const broken = failure(endpoint.error);
+  const broken = endpoint.error ? problemOfFile(endpoint.error) : null;
   const origin = window.location.origin;
 
   const ask = async () => {

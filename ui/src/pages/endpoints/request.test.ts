@@ -11,6 +11,7 @@ const endpoint = {
   cache_seconds: null,
   live: false,
   file: 'api/orders.sql',
+  error: null,
   params: [{ name: 'status', type: 'string', default: 'open' }, limit],
 };
 
@@ -46,5 +47,14 @@ describe('an answer', () => {
       ['9007199254740993', null, null],
       ['1', null, '{"x": [1]}'],
     ]);
+  });
+
+  it('knows times by their form', () => {
+    const { columns } = tableOf(
+      parseLossless(
+        '[{"d": "2026-01-31", "t": "2026-01-31T10:00:00+00:00", "x": "2026-01-31"}, {"d": null, "x": "no"}]',
+      ),
+    );
+    expect(columns.map(({ type }) => type)).toEqual(['date', 'timestamptz', 'text']);
   });
 });

@@ -3,6 +3,7 @@
 import { ask } from '../../api/client';
 import type { Cell, Column, Endpoint, EndpointParameter } from '../../api/contract';
 import { Exact, isObject, type Json, parseLossless, printFlat, printLossless } from '../../data/lossless';
+import { parseInstant } from '../../format/time';
 
 export type Given = Record<string, string>;
 
@@ -41,10 +42,16 @@ export interface Reply {
   text: string;
 }
 
+const DATE = /^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?)?$/;
+
+/** JSON says of numbers and truth values what they are, and times can be told by their form. */
 function typeOf(values: Json[]): string {
   const some = values.filter((value) => value !== null);
   if (some.length > 0 && some.every((value) => value instanceof Exact)) return 'number';
   if (some.length > 0 && some.every((value) => typeof value === 'boolean')) return 'boolean';
+  if (some.length > 0 && some.every((value) => typeof value === 'string' && DATE.test(value))) return 'date';
+  if (some.length > 0 && some.every((value) => typeof value === 'string' && parseInstant(value) !== null))
+    return 'timestamptz';
   return 'text';
 }
 

@@ -50,9 +50,10 @@ function TroubleNote({ trouble }: { trouble: Trouble }) {
 }
 
 interface Served {
-  models: Table[];
-  endpoints: Endpoint[];
-  dashboards: Dashboard[];
+  /** Undefined while they are not known. */
+  models: Table[] | undefined;
+  endpoints: Endpoint[] | undefined;
+  dashboards: Dashboard[] | undefined;
 }
 
 function Stations({
@@ -120,14 +121,16 @@ function Stations({
         <h2>Served</h2>
         <dl>
           <Fact name="models">
-            <Link to="/lineage">{printCount(served.models.length)}</Link>
+            <Link to="/lineage">{printCount(served.models?.length)}</Link>
           </Fact>
           <Fact name="endpoints">
-            <Link to="/endpoints">{printCount(served.endpoints.length)}</Link>
-            {served.endpoints.some((endpoint) => endpoint.error) ? <span className="state red"> some fail</span> : null}
+            <Link to="/endpoints">{printCount(served.endpoints?.length)}</Link>
+            {served.endpoints?.some((endpoint) => endpoint.error) ? (
+              <span className="state red"> some fail</span>
+            ) : null}
           </Fact>
           <Fact name="dashboards">
-            <Link to="/dashboards">{printCount(served.dashboards.length)}</Link>
+            <Link to="/dashboards">{printCount(served.dashboards?.length)}</Link>
           </Fact>
         </dl>
       </section>
@@ -265,14 +268,14 @@ function TablesBrief({ status, tables }: { status: Status; tables: Table[] }) {
 export function Overview() {
   const status = useStatus();
   const { samples, connection } = useLive();
-  const tables = useJson<Table[]>('/api/tables').data ?? [];
-  const endpoints = useJson<Endpoint[]>('/api/endpoints').data ?? [];
-  const dashboards = useJson<Dashboard[]>('/api/dashboards').data ?? [];
-  const served = { models: tables.filter(({ kind }) => kind === 'view'), endpoints, dashboards };
+  const tables = useJson<Table[]>('/api/tables').data;
+  const endpoints = useJson<Endpoint[]>('/api/endpoints').data;
+  const dashboards = useJson<Dashboard[]>('/api/dashboards').data;
+  const served = { models: tables?.filter(({ kind }) => kind === 'view'), endpoints, dashboards };
   const sample = samples.at(-1);
   const flow = flowOf(samples);
   const troubles = troublesOf(status.data, sample);
-  const counts = { models: served.models.length, endpoints: endpoints.length, dashboards: dashboards.length };
+  const counts = { models: served.models?.length, endpoints: endpoints?.length, dashboards: dashboards?.length };
   const wrong =
     connection === 'lost'
       ? 'As it was when the connection was lost'
@@ -303,7 +306,7 @@ export function Overview() {
         <Stations status={status.data} sample={sample} flow={flow} served={served} />
       </section>
       <Multiples samples={samples} troubles={troubles} />
-      {status.data && status.data.tables.length > 0 ? <TablesBrief status={status.data} tables={tables} /> : null}
+      {status.data && status.data.tables.length > 0 ? <TablesBrief status={status.data} tables={tables ?? []} /> : null}
       {status.data && status.data.tables.length === 0 ? (
         <Empty title="No table is replicated yet.">
           source.postgres.tables in millstream.yml chooses them; <Command text="millstream plan" /> says what it

@@ -13,7 +13,7 @@ interface PictureProps {
   logBytes: number;
   logBytesMax: number;
   troubles: Trouble[];
-  served: { models: number; endpoints: number; dashboards: number };
+  served: { models: number | undefined; endpoints: number | undefined; dashboards: number | undefined };
   /** Nothing is known to move. */
   still: boolean;
 }
@@ -207,7 +207,7 @@ export function Picture({ flow, logBytes, logBytesMax, troubles, served, still }
               </text>
               {gates.map((gate) => (
                 <text key={gate.name} className="picture-small" x={gate.x} y={tail - of(52)} textAnchor="middle">
-                  {column > 228 ? `${gate.count} ${gate.name}` : gate.count}
+                  {column > 228 ? `${gate.count ?? '–'} ${gate.name}` : (gate.count ?? '–')}
                 </text>
               ))}
             </g>

@@ -42,7 +42,7 @@ export function flowOf(samples: readonly Sample[]): Flow {
     applyBytes: rise(0, bytesBetween(first.applied_lsn, last.applied_lsn) ?? 0, over),
     rows: rise(first.rows_applied, last.rows_applied, over),
     transactions: rise(first.transactions_applied, last.transactions_applied, over),
-    waitingBytes: Math.max(0, bytesBetween(last.applied_lsn, last.flushed_lsn) ?? 0),
+    waitingBytes: last.waiting_bytes,
   };
 }
 

@@ -15,6 +15,7 @@ function sample(second: number, change: Partial<Sample> = {}): Sample {
     lag_bytes: 0,
     lag_seconds: 0,
     wal_retained_bytes: 0,
+    waiting_bytes: 0,
     log_bytes: 1e6,
     log_bytes_max: 50e9,
     rows_applied: 0,
@@ -68,6 +69,7 @@ describe('the flow', () => {
         rows_applied: second * 200,
         flushed_lsn: `0/${(0x1000000 + second * 1000).toString(16)}`,
         applied_lsn: '0/1000000',
+        waiting_bytes: second * 1000,
       }),
     );
     expect(flowOf(samples)).toEqual({

@@ -193,6 +193,7 @@ export default function RowPage({ schema, name }: { schema: string; name: string
               {often.length > 0
                 ? `; most often changed: ${often.map(([column, times]) => `${column} (${times})`).join(', ')}`
                 : ''}
+              {history.data.truncated ? '. There are older ones, which are not shown.' : ''}
             </p>
             <ol className="timeline">
               {shown.map((step) => (

@@ -2,7 +2,7 @@
 
 import { type FormEvent, useEffect, useRef, useState } from 'react';
 import { type Problem, postJson, problemOf } from '../../api/client';
-import type { Answer, ChartKind, Table } from '../../api/contract';
+import type { Answer, ChartKind, ProjectQuery, Table } from '../../api/contract';
 import { useJson } from '../../api/resource';
 import { recall, remember } from '../../app/memory';
 import { CopyButton, Empty, ErrorNote, Skeleton } from '../../app/Notes';
@@ -12,6 +12,7 @@ import { useHistorySince } from '../../app/status';
 import { Chart } from '../../charts/Chart';
 import { guessAxes, kindsFor } from '../../charts/shape';
 import { AsOf } from '../../data/AsOf';
+import { quoteName } from '../../data/copying';
 import { Export } from '../../data/Export';
 import { Grid } from '../../data/Grid';
 import { kindOf } from '../../data/types';
@@ -23,6 +24,8 @@ import './sql.css';
 /** What a grid in a browser is good for; more is a matter for an export or another program. */
 const ROWS_MAX = 10_000;
 const DRAFT = 'draft';
+/** Enough to begin with. */
+const EXAMPLES_MAX = 3;
 
 function ChartTab({ answer }: { answer: Answer }) {
   const kinds = kindsFor(answer.columns, answer.rows);
@@ -94,6 +97,32 @@ function ChartTab({ answer }: { answer: Answer }) {
   );
 }
 
+/** The project's own: files in queries/, the same for everybody. */
+function OfProject({ onOpen }: { onOpen: (sql: string) => void }) {
+  const queries = useJson<ProjectQuery[]>('/api/queries').data ?? [];
+  if (queries.length === 0) return null;
+  return (
+    <>
+      <h2>The project’s</h2>
+      <ul className="saved-project">
+        {queries.map(({ name, title, description, file, sql, error }) => (
+          <li key={name} className="saved-query">
+            {sql === null ? (
+              <span className="state red" title={error ?? undefined}>
+                {file}: {error?.split('\n')[0]}
+              </span>
+            ) : (
+              <button type="button" className="saved-open" title={description ?? sql} onClick={() => onOpen(sql)}>
+                {title}
+              </button>
+            )}
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
 function Saved({ sql, onOpen }: { sql: string; onOpen: (sql: string) => void }) {
   const [queries, setQueries] = useState(savedQueries);
   const [name, setName] = useState('');
@@ -105,7 +134,8 @@ function Saved({ sql, onOpen }: { sql: string; onOpen: (sql: string) => void }) 
   };
   return (
     <aside className="saved" aria-label="Saved queries">
-      <h2>Saved</h2>
+      <OfProject onOpen={onOpen} />
+      <h2>Yours</h2>
       <form className="row" onSubmit={save}>
         <input
           className="field grow"
@@ -193,7 +223,7 @@ export default function SqlPage() {
 
   const answer = run?.answer;
   return (
-    <Page title="SQL" lead="Read-only, over everything in the warehouse. Names complete as you type.">
+    <Page title="SQL" lead="Read-only, over all tables and models. Names complete as you type.">
       <div className="sql-layout">
         <div className="sql-main">
           <div className="card editor-card">
@@ -232,10 +262,17 @@ export default function SqlPage() {
           <AsOf value={asOf} since={since} />
           {run === null && !running ? (
             <Empty title="Ask something.">
-              <button type="button" className="saved-open data" onClick={() => ask('SHOW ALL TABLES')}>
-                SHOW ALL TABLES
-              </button>{' '}
-              lists what is there.
+              {tables.slice(0, EXAMPLES_MAX).map(({ warehouse: { schema, name } }) => {
+                const example = `SELECT * FROM ${quoteName(schema)}.${quoteName(name)} LIMIT 100`;
+                return (
+                  <p key={`${schema}.${name}`}>
+                    <button type="button" className="saved-open data" onClick={() => ask(example)}>
+                      {example}
+                    </button>
+                  </p>
+                );
+              })}
+              {tables.length === 0 ? 'SELECT 1 works while there are no tables.' : null}
             </Empty>
           ) : null}
           {run === null && running ? <Skeleton lines={8} /> : null}

@@ -1,4 +1,4 @@
-// Saved queries. They live in this browser until the server keeps them; what uses them knows only this interface.
+// Queries that a person keeps in this browser, beside those of the project.
 
 import { recall, remember } from '../../app/memory';
 

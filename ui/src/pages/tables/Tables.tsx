@@ -14,6 +14,7 @@ import { StateMark } from '../../app/StateMark';
 import { useStatus } from '../../app/status';
 import { plural, printCount } from '../../format/quantity';
 import { printAge, printInstantShort, printUtc, zoneName } from '../../format/time';
+import { Resync } from './Resync';
 
 interface Line {
   table: Table;
@@ -77,7 +78,14 @@ const HEADS: [SortBy, string, string][] = [
   ['since', 'history since', ''],
 ];
 
-function TableList({ lines, now, sort }: { lines: Line[]; now: number; sort: { by: SortBy; descending: boolean } }) {
+interface TableListProps {
+  lines: Line[];
+  now: number;
+  sort: { by: SortBy; descending: boolean };
+  onResynced: () => void;
+}
+
+function TableList({ lines, now, sort, onResynced }: TableListProps) {
   const choose = (by: SortBy) =>
     setQuery({ sort: by === sort.by && !sort.descending ? `${by}.desc` : by }, { replace: true });
   return (
@@ -99,6 +107,9 @@ function TableList({ lines, now, sort }: { lines: Line[]; now: number; sort: { b
             ))}
             <th>applied</th>
             <th className="number">columns</th>
+            <th>
+              <span className="hidden">actions</span>
+            </th>
           </tr>
         </thead>
         <tbody>
@@ -120,6 +131,9 @@ function TableList({ lines, now, sort }: { lines: Line[]; now: number; sort: { b
               </td>
               <td className="live">{printAge(status?.applied_at, now)}</td>
               <td className="number">{table.columns.length}</td>
+              <td>
+                <Resync table={table.name} onDone={onResynced} />
+              </td>
             </tr>
           ))}
         </tbody>
@@ -220,7 +234,11 @@ export default function Tables() {
         return (
           <section key={kind}>
             <h2 className="section-name">{name}</h2>
-            {kind === 'view' ? <ModelList lines={sorted} /> : <TableList lines={sorted} now={now} sort={sort} />}
+            {kind === 'view' ? (
+              <ModelList lines={sorted} />
+            ) : (
+              <TableList lines={sorted} now={now} sort={sort} onResynced={status.reload} />
+            )}
           </section>
         );
       })}

@@ -5,7 +5,8 @@ use std::{net::SocketAddr, process::Command, sync::Arc, time::Duration};
 use arrow_array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
 use millstream_api::{
     access::Access,
-    host::{Applied, Endpoints, Host, Model},
+    answer::Interrupt,
+    host::{Applied, Changes, Dashboards, Endpoints, Host, Model, Samples, SavedQueries},
     postgres::{self, catalog::Contents, Config, Server},
 };
 use millstream_core::{
@@ -198,6 +199,30 @@ impl Host for FixtureHost {
 
     fn status(&self) -> Result<serde_json::Value> {
         Ok(serde_json::Value::Null)
+    }
+
+    fn dashboards(&self) -> Arc<Dashboards> {
+        Arc::default()
+    }
+
+    fn queries(&self) -> Arc<SavedQueries> {
+        Arc::default()
+    }
+
+    fn samples(&self, _behind: u64) -> Samples {
+        Samples::default()
+    }
+
+    fn changes(&self, _table: Option<&str>, _from: Option<Lsn>) -> Result<Box<dyn Changes>> {
+        unreachable!("PostgreSQL's clients are served no log")
+    }
+
+    fn newest_changes(&self, _table: Option<&str>, _count: usize) -> Result<Vec<String>> {
+        unreachable!("PostgreSQL's clients are served no log")
+    }
+
+    fn resync(&self, _tables: &[String], _interrupt: &Interrupt) -> Result<serde_json::Value> {
+        unreachable!("PostgreSQL's clients have nothing done")
     }
 }
 

@@ -1,0 +1,185 @@
+//! Documents: the state of the whole, the tables, and what the project's files define.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{http::request::Parts, response::Response};
+use millstream_core::warehouse::TableState;
+use serde_json::{json, Value};
+
+use super::{super::route::Site, document, parameters, survey};
+use crate::{
+    dashboard::{Chart, ChartOf},
+    endpoint::{Endpoint, Kind, Param},
+    problem::Problem,
+    relation::Relation,
+};
+
+/// The document of `millstream status --json`.
+pub(super) async fn status(site: &Site, parts: &Parts) -> Result<Response, Problem> {
+    const DOING: &str = "reading the status";
+    parameters(parts, &[])?;
+    let host = site.host().clone();
+    let read = move |_: &_| host.status().map_err(|error| Problem::of(&error, DOING, false));
+    Ok(document(parts, &site.answers.reading().with_turn(DOING, read).await?))
+}
+
+/// Every table and model, with its columns here and at the source.
+pub(super) async fn tables(site: &Site, parts: &Parts) -> Result<Response, Problem> {
+    const DOING: &str = "looking at the tables";
+    parameters(parts, &[])?;
+    let relations = site.relations().await?;
+    let host = site.host().clone();
+    let read = move |_: &_| host.tables().map_err(|error| Problem::of(&error, DOING, false));
+    let states = site.answers.reading().with_turn(DOING, read).await?;
+    let states: HashMap<(&str, &str), &TableState> = states
+        .iter()
+        .map(|state| ((state.layout.target.schema.as_str(), state.layout.target.name.as_str()), state))
+        .collect();
+    let listed = relations.iter().filter_map(|(relation, kind)| match *kind {
+        "table" => states
+            .get(&(relation.schema.as_str(), relation.name.as_str()))
+            .map(|state| table(relation, state)),
+        "model" => Some(model(relation)),
+        _ => None,
+    });
+    Ok(document(parts, &listed.collect()))
+}
+
+fn table(relation: &Relation, state: &TableState) -> Value {
+    // As apply keeps it: the source's schema, whose columns say whether they may be NULL.
+    let schema: Value = serde_json::from_str(&state.schema_json).unwrap_or_default();
+    let not_null = |attnum: i16| {
+        let columns = schema["columns"].as_array().into_iter().flatten();
+        columns.filter(|column| column["attnum"] == attnum).find_map(|column| column["not_null"].as_bool())
+    };
+    let of = |name: &str| state.layout.live_columns().find(|column| column.name == name);
+    let columns = relation.columns.iter().map(|(name, warehouse_type)| {
+        let column = of(name);
+        json!({
+            "name": name,
+            "type": warehouse_type,
+            "source_type": column.map(|column| &column.source_type),
+            "key": relation.key.contains(name),
+            "nullable": column.and_then(|column| not_null(column.attnum)).map(|not_null| !not_null),
+        })
+    });
+    json!({
+        "name": state.layout.source.to_string(),
+        "warehouse": {"schema": relation.schema, "name": relation.name},
+        "kind": "table",
+        "columns": columns.collect::<Value>(),
+        "history": state.layout.history,
+    })
+}
+
+fn model(relation: &Relation) -> Value {
+    let columns = relation.columns.iter().map(|(name, of)| json!({"name": name, "type": of, "key": false}));
+    json!({
+        "name": format!("{}.{}", relation.schema, relation.name),
+        "warehouse": {"schema": relation.schema, "name": relation.name},
+        "kind": "view",
+        "columns": columns.collect::<Value>(),
+        "history": false,
+    })
+}
+
+/// The endpoints; one that can't be served says why.
+pub(super) async fn endpoints(site: &Site, parts: &Parts) -> Result<Response, Problem> {
+    parameters(parts, &[])?;
+    let survey = survey::of(site).await?;
+    let served = survey.endpoints.served.iter().map(|of| endpoint(of, survey.endpoint_error(&of.path)));
+    let broken = survey.endpoints.broken.iter().map(|(file, error)| {
+        json!({
+            "path": file, "description": null, "params": [], "cache_seconds": null, "live": false, "file": file,
+            "error": error,
+        })
+    });
+    Ok(document(parts, &served.chain(broken).collect()))
+}
+
+fn endpoint(of: &Endpoint, error: Option<&str>) -> Value {
+    json!({
+        "path": of.path,
+        "description": of.description,
+        "params": of.params.iter().map(param).collect::<Value>(),
+        "cache_seconds": of.cache.map(|cache| cache.as_secs_f64()),
+        "live": of.live,
+        "file": of.file,
+        "error": error,
+    })
+}
+
+fn param(of: &Param) -> Value {
+    let value = |text: &String| match of.kind {
+        Kind::Integer | Kind::Number => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
+        Kind::Boolean => json!(text == "true"),
+        _ => json!(text),
+    };
+    json!({
+        "name": of.name,
+        "type": of.kind.name(),
+        "description": of.description,
+        "default": of.default.as_ref().map(value),
+        "enum": if of.choices.is_empty() { Value::Null } else { of.choices.iter().map(value).collect() },
+        "min": of.min,
+        "max": of.max,
+        "required": of.required,
+    })
+}
+
+/// The dashboards; one whose file is wrong says why.
+pub(super) async fn dashboards(site: &Site, parts: &Parts) -> Result<Response, Problem> {
+    parameters(parts, &[])?;
+    let dashboards = site.host().dashboards();
+    let served = dashboards.served.iter().map(|of| {
+        json!({
+            "name": of.name,
+            "title": of.title,
+            "description": of.description,
+            "file": of.file,
+            "charts": of.charts.iter().map(chart).collect::<Value>(),
+            "error": null,
+        })
+    });
+    let broken = dashboards.broken.iter().map(|(file, error)| {
+        json!({"name": file, "title": file, "description": null, "file": file, "charts": [], "error": error})
+    });
+    Ok(document(parts, &served.chain(broken).collect()))
+}
+
+fn chart(of: &Chart) -> Value {
+    let (sql, endpoint) = match &of.of {
+        ChartOf::Sql(sql) => (Some(sql), None),
+        ChartOf::Endpoint(path) => (None, Some(path)),
+    };
+    json!({
+        "title": of.title,
+        "kind": of.kind.name(),
+        "sql": sql,
+        "endpoint": endpoint,
+        "x": of.x,
+        "y": of.y,
+        "color": of.color,
+    })
+}
+
+/// The saved queries; one whose file is wrong says why.
+pub(super) async fn queries(site: &Site, parts: &Parts) -> Result<Response, Problem> {
+    parameters(parts, &[])?;
+    let queries = site.host().queries();
+    let served = queries.served.iter().map(|of| {
+        json!({
+            "name": of.name, "title": of.title, "description": of.description, "file": of.file, "sql": of.sql,
+            "error": null,
+        })
+    });
+    let broken = queries.broken.iter().map(|(file, error)| {
+        json!({"name": file, "title": file, "description": null, "file": file, "sql": null, "error": error})
+    });
+    Ok(document(parts, &served.chain(broken).collect()))
+}
+
+/// The name of a table or model, as it is compared.
+pub(super) fn folded(schema: &str, name: &str) -> Arc<str> {
+    Arc::from(format!("{}.{}", schema.to_lowercase(), name.to_lowercase()))
+}

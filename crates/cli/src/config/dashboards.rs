@@ -1,0 +1,194 @@
+//! `dashboards/*.yml`: pages of charts.
+
+use std::{fs, io, path::PathBuf};
+
+use millstream_api::{
+    dashboard::{Chart, ChartKind, ChartOf, Dashboard},
+    host::{Dashboards, Endpoints},
+};
+
+use super::{
+    check::{check_dashboard, nearest},
+    error::{ConfigError, Problem, ProblemKind},
+    files::{self, unreadable},
+    text_at,
+    tree::{self, Kind as NodeKind, Node},
+    Project,
+};
+
+/// The dashboards' files by path. A project without any has no directory.
+pub(crate) fn dashboard_files(project: &Project) -> io::Result<Vec<PathBuf>> {
+    files::below(&project.dashboards, &["yml", "yaml"])
+}
+
+/// Reads them. What is wrong with one does not keep others from being shown.
+pub(crate) fn read_dashboards(
+    project: &Project,
+    endpoints: &Endpoints,
+) -> Result<(Dashboards, Vec<ConfigError>), ConfigError> {
+    let mut dashboards = Dashboards::default();
+    let mut errors = Vec::new();
+    for path in dashboard_files(project).map_err(unreadable(&project.dashboards))? {
+        let file = path.strip_prefix(&project.dir).unwrap_or(&path).display().to_string();
+        let below = path.strip_prefix(&project.dashboards).unwrap_or(&path).with_extension("");
+        let name = below.display().to_string();
+        let text = fs::read_to_string(&path).map_err(unreadable(&path));
+        let read = text.and_then(|text| {
+            let dashboard = parse(&file, &name, &text, endpoints).map_err(ConfigError::Wrong)?;
+            match dashboards.served.iter().find(|other| other.name == name) {
+                Some(other) => {
+                    let message = format!("{file} is called like {}", other.file);
+                    let problem = Problem::new(ProblemKind::BadValue, message, None);
+                    Err(problem.hint("rename one of them: a dashboard's address ends with its name").into())
+                }
+                None => Ok(dashboard),
+            }
+        });
+        match read {
+            Ok(dashboard) => dashboards.served.push(dashboard),
+            Err(error) => {
+                dashboards.broken.push((file, files::told(&error)));
+                errors.push(error);
+            }
+        }
+    }
+    Ok((dashboards, errors))
+}
+
+fn parse(file: &str, name: &str, text: &str, endpoints: &Endpoints) -> Result<Dashboard, Vec<Problem>> {
+    let root = tree::parse(file, text).map_err(|problem| vec![problem])?;
+    let mut problems = check_dashboard(&root);
+    let mut charts = Vec::new();
+    match root.get("charts").map(|node| &node.kind) {
+        Some(NodeKind::List(items)) if problems.is_empty() => {
+            for item in items {
+                match chart(item, endpoints) {
+                    Ok(chart) => charts.push(chart),
+                    Err(problem) => problems.push(problem),
+                }
+            }
+        }
+        _ => {}
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(Dashboard {
+        name: name.to_owned(),
+        file: file.to_owned(),
+        title: text_at(&root, &["title"]).unwrap_or(name).to_owned(),
+        description: text_at(&root, &["description"]).map(str::to_owned),
+        charts,
+    })
+}
+
+fn chart(node: &Node, endpoints: &Endpoints) -> Result<Chart, Problem> {
+    let text = |key: &str| text_at(node, &[key]).map(str::to_owned);
+    let title = text("title").unwrap_or_default();
+    let wrong = |message: String, key: &str, hint: String| {
+        let place = node.get(key).unwrap_or(node).place.clone();
+        Problem::new(ProblemKind::BadValue, message, Some(place)).hint(hint)
+    };
+    let of = match (text("sql"), text("endpoint")) {
+        (Some(sql), None) => ChartOf::Sql(sql.trim().trim_end_matches(';').to_owned()),
+        (None, Some(endpoint)) => {
+            let path = endpoint.split('?').next().unwrap_or_default();
+            let paths = || endpoints.served.iter().map(|endpoint| endpoint.path.as_str());
+            // Where a file of an endpoint is wrong, its path is not known.
+            if endpoints.broken.is_empty() && !paths().any(|known| known == path) {
+                let hint = match nearest(path, paths()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("there are: {}", paths().collect::<Vec<_>>().join(", ")),
+                };
+                return Err(wrong(format!("there is no endpoint `{path}`"), "endpoint", hint));
+            }
+            ChartOf::Endpoint(endpoint)
+        }
+        (Some(_), Some(_)) => {
+            let hint = "leave one of them out".to_owned();
+            return Err(wrong(
+                format!("the chart `{title}` has both `sql` and `endpoint`"),
+                "endpoint",
+                hint,
+            ));
+        }
+        (None, None) => {
+            let hint = "write `sql: SELECT …`, or `endpoint:` and its path".to_owned();
+            return Err(wrong(format!("the chart `{title}` draws nothing"), "title", hint));
+        }
+    };
+    let kind = text("kind");
+    let kind = ChartKind::ALL.into_iter().find(|(name, _)| Some(*name) == kind.as_deref());
+    Ok(Chart {
+        title,
+        // What is no kind was refused with the shape.
+        kind: kind.map_or(ChartKind::Table, |(_, kind)| kind),
+        of,
+        x: text("x"),
+        y: text("y"),
+        color: text("color"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_api::endpoint::Endpoint;
+
+    use super::*;
+
+    fn endpoints() -> Endpoints {
+        let orders = Endpoint {
+            path: "/orders".into(),
+            file: "api/orders.sql".into(),
+            description: None,
+            params: Vec::new(),
+            cache: None,
+            live: false,
+            roles: None,
+            sql: "SELECT 1".into(),
+        };
+        Endpoints { served: vec![orders], broken: Vec::new() }
+    }
+
+    fn read(text: &str) -> Result<Dashboard, String> {
+        parse("dashboards/orders.yml", "orders", text, &endpoints())
+            .map_err(|problems| files::told(&ConfigError::Wrong(problems)))
+    }
+
+    #[test]
+    fn charts_are_of_statements_and_endpoints() {
+        let dashboard = read(
+            "title: Orders\ncharts:\n  - {title: Open, sql: \"select count(*) from orders;\", kind: number}\n  \
+             - {title: By day, endpoint: /orders?status=all, kind: bar, x: day, y: orders, color: status}\n",
+        )
+        .unwrap();
+        assert_eq!((dashboard.name.as_str(), dashboard.title.as_str()), ("orders", "Orders"));
+        let [open, by_day] = &dashboard.charts[..] else { panic!("{dashboard:?}") };
+        assert_eq!(
+            (open.kind, &open.of),
+            (ChartKind::Number, &ChartOf::Sql("select count(*) from orders".into()))
+        );
+        assert_eq!(by_day.of, ChartOf::Endpoint("/orders?status=all".into()));
+        assert_eq!((by_day.x.as_deref(), by_day.color.as_deref()), (Some("day"), Some("status")));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        for (text, said) in [
+            ("charts: []\ntitle: x", "`charts` is empty"),
+            ("title: x", "the key `charts` is missing"),
+            ("title: x\ncharts:\n  - {title: a, kind: bar}", "dashboards/orders.yml:3:"),
+            ("title: x\ncharts:\n  - {title: a, kind: bars, sql: SELECT 1}", "did you mean `bar`?"),
+            ("title: x\ncharts:\n  - {titel: a, kind: bar, sql: SELECT 1}", "did you mean `title`?"),
+            ("title: x\ncharts:\n  - {title: a, kind: bar, endpoint: /order}", "did you mean `/orders`?"),
+            (
+                "title: x\ncharts:\n  - {title: a, kind: bar, endpoint: /orders, sql: SELECT 1}",
+                "both `sql` and `endpoint`",
+            ),
+            ("title: [x", "dashboards/orders.yml:1:"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(said), "{text}\n{error}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `queries/*.sql`: saved queries, each a SELECT under a head that says what it is called.
+
+use std::{fs, io, path::PathBuf};
+
+use millstream_api::host::{SavedQueries, SavedQuery};
+
+use super::{
+    check::check_query,
+    error::{ConfigError, Problem, ProblemKind},
+    files::{self, unreadable},
+    text_at, tree, Project,
+};
+
+/// The saved queries' files by path. A project without any has no directory.
+pub(crate) fn query_files(project: &Project) -> io::Result<Vec<PathBuf>> {
+    files::below(&project.queries, &["sql"])
+}
+
+/// Reads them. What is wrong with one does not keep others from being shown.
+pub(crate) fn read_queries(project: &Project) -> Result<(SavedQueries, Vec<ConfigError>), ConfigError> {
+    let mut queries = SavedQueries::default();
+    let mut errors = Vec::new();
+    for path in query_files(project).map_err(unreadable(&project.queries))? {
+        let file = path.strip_prefix(&project.dir).unwrap_or(&path).display().to_string();
+        let name =
+            path.strip_prefix(&project.queries).unwrap_or(&path).with_extension("").display().to_string();
+        let text = fs::read_to_string(&path).map_err(unreadable(&path));
+        match text.and_then(|text| parse(&file, &name, &text).map_err(ConfigError::Wrong)) {
+            Ok(query) => queries.served.push(query),
+            Err(error) => {
+                queries.broken.push((file, files::told(&error)));
+                errors.push(error);
+            }
+        }
+    }
+    Ok((queries, errors))
+}
+
+fn parse(file: &str, name: &str, text: &str) -> Result<SavedQuery, Vec<Problem>> {
+    let (head, sql) = files::split(file, text).map_err(|problem| vec![problem])?;
+    let root = tree::parse(file, &head).map_err(|problem| vec![problem])?;
+    let mut problems = check_query(&root);
+    if sql.trim().is_empty() {
+        let problem = Problem::new(ProblemKind::MissingKey, format!("{file} has no SELECT"), None);
+        problems.push(problem.hint("write one below the head"));
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(SavedQuery {
+        name: name.to_owned(),
+        title: text_at(&root, &["title"]).unwrap_or(name).to_owned(),
+        description: text_at(&root, &["description"]).map(str::to_owned),
+        file: file.to_owned(),
+        sql: sql.trim().trim_end_matches(';').to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_says_what_a_query_is_called_and_its_file_does_otherwise() {
+        let read = |text: &str| parse("queries/top.sql", "top", text);
+        let query = read("/*---\ntitle: Top customers\ndescription: By orders\n---*/\nSELECT 1;\n").unwrap();
+        assert_eq!((query.title.as_str(), query.sql.as_str()), ("Top customers", "SELECT 1"));
+        assert_eq!(query.description.as_deref(), Some("By orders"));
+        assert_eq!(read("SELECT 1").unwrap().title, "top");
+        for (text, said) in [
+            ("/*---\ntitel: x\n---*/\nSELECT 1", "unknown key `titel`"),
+            ("/*---\ntitle: x\n---*/\n", "has no SELECT"),
+            ("/*---\ntitle: x\n", "does not end"),
+        ] {
+            let problems = read(text).unwrap_err();
+            assert!(problems[0].to_string().contains(said), "{text}: {problems:?}");
+        }
+    }
+}
