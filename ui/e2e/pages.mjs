@@ -9,6 +9,7 @@ export const PAGES = [
   { name: 'overview-error', path: '/', scene: 'error' },
   { name: 'overview-resync', path: '/', scene: 'resync' },
   { name: 'overview-empty', path: '/', scene: 'empty' },
+  { name: 'login', path: '/', scene: 'locked' },
   { name: 'tables', path: '/tables', scene: 'resync' },
   {
     name: 'table',

@@ -156,6 +156,30 @@ test('SQL runs by keys, completes names, and is kept under a name', () =>
     await page.getByRole('option', { name: /first customers/ }).waitFor();
   }));
 
+test('a key is asked for once, and again when the session has ended', async () => {
+  const server = await start({ port: 0, scene: 'locked' });
+  try {
+    const act = async (page) => {
+      await page.getByLabel('Key').fill('wrong');
+      await page.getByRole('button', { name: 'Log in' }).click();
+      await page.getByRole('alert').getByText('MS7113').waitFor();
+      await page.getByLabel('Key').fill('ms_key');
+      await page.keyboard.press('Enter');
+      await page.locator('.sparkline').first().waitFor();
+      server.project.locked = true;
+      await page.getByRole('link', { name: 'Endpoints', exact: true }).click();
+      await page.getByLabel('Key').waitFor();
+      await page.getByLabel('Key').fill('ms_key');
+      await page.keyboard.press('Enter');
+      await page.getByRole('button', { name: 'Log out' }).click();
+      await page.getByLabel('Key').waitFor();
+    };
+    await at('/', act, { server });
+  } finally {
+    await server.stop();
+  }
+});
+
 test('a query of the project is a click away', () =>
   at('/sql', async (page) => {
     await page.getByRole('button', { name: 'Orders by status' }).click();

@@ -89,8 +89,11 @@ pageTest('overview', '/', async (page) => {
     .getByText(/Streaming/i)
     .first()
     .waitFor();
-  // The wheel turns with what is applied.
-  await page.waitForFunction(() => !document.querySelector('[role=alert]'));
+  await page
+    .getByText(/\d endpoints/)
+    .first()
+    .waitFor();
+  assert.equal(await page.getByRole('alert').count(), 0);
 });
 
 pageTest('tables', '/tables', async (page) => {

@@ -96,6 +96,22 @@ async function answer(project, request, response, url) {
   const { store } = project;
   const { pathname: path, searchParams: query } = url;
   const parts = path.split('/').map(decodeURIComponent);
+  if (path === '/api/login' && request.method === 'POST') {
+    project.locked = (await body(request)).key !== 'ms_key';
+    if (project.locked) throw new Refused(401, 'MS7113', 'not authenticated', 'the key is not one of this project');
+    return json(response, {});
+  }
+  if (path === '/api/logout' && request.method === 'POST') {
+    project.locked = true;
+    return response.writeHead(204).end();
+  }
+  if (project.locked && path.startsWith('/api')) {
+    throw new Refused(401, 'MS7113', 'not authenticated', 'this needs a key');
+  }
+  if (path === '/api/me') {
+    const authentication = project.scene === 'locked';
+    return json(response, { authentication, role: 'admin', key: 'a1', admin: true, sql: true });
+  }
   if (path === '/api/status') return json(response, project.status());
   if (path === '/api/tables') {
     const tables = [...store.tables.values()].map((table) => ({

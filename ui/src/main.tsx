@@ -12,9 +12,16 @@ import './style/charts.css';
 import './style/pages.css';
 import { createRoot } from 'react-dom/client';
 import { App } from './app/App';
+import { Gate } from './app/Gate';
 import { applyTheme } from './app/theme';
 
 applyTheme();
 
 const root = document.getElementById('root');
-if (root !== null) createRoot(root).render(<App />);
+if (root !== null) {
+  createRoot(root).render(
+    <Gate>
+      <App />
+    </Gate>,
+  );
+}

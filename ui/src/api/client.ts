@@ -55,6 +55,9 @@ export function problemOfBody(status: number, statusText: string, body: string):
   });
 }
 
+/** Said where a session has ended, so that a key is asked for again. */
+export const LOCKED = 'millstream:locked';
+
 export async function ask(path: string, init?: RequestInit): Promise<Response> {
   let response: Response;
   try {
@@ -67,6 +70,7 @@ export async function ask(path: string, init?: RequestInit): Promise<Response> {
       hint: 'is it running? millstream status, in the project’s directory, tells',
     });
   }
+  if (response.status === 401 && path !== '/api/me' && path !== '/api/login') window.dispatchEvent(new Event(LOCKED));
   if (!response.ok) throw problemOfBody(response.status, response.statusText, await response.text());
   return response;
 }

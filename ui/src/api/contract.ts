@@ -9,6 +9,16 @@ export interface Failure {
   hint: string | null;
 }
 
+/** Who looks. */
+export interface Me {
+  /** Whether anybody has to show who they are. */
+  authentication: boolean;
+  role: string | null;
+  key: string | null;
+  admin: boolean;
+  sql: boolean;
+}
+
 export interface Uncertain {
   from: string;
   to: string | null;

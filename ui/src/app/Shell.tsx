@@ -3,6 +3,7 @@
 import { type ReactNode, useCallback, useEffect, useState } from 'react';
 import { useLastSample, useLive } from '../api/live';
 import { printClock } from '../format/time';
+import { LogOut, useMe } from './Gate';
 import { Help } from './Help';
 import { useKey } from './keys';
 import { isIn, PAGES } from './navigation';
@@ -49,6 +50,7 @@ export function Shell({ children }: { children: ReactNode }) {
   const [help, setHelp] = useState(false);
   const [menu, setMenu] = useState(false);
   const sample = useLastSample();
+  const me = useMe();
   const status = useStatus().data;
   const { connection } = useLive();
   const openHelp = useCallback(() => setHelp(true), []);
@@ -112,6 +114,7 @@ export function Shell({ children }: { children: ReactNode }) {
           <button type="button" className="button bare small" onClick={openHelp}>
             Keys <kbd>?</kbd>
           </button>
+          {me?.authentication ? <LogOut /> : null}
         </div>
       </header>
       <main id="page" className="shell-page" tabIndex={-1}>
