@@ -14,9 +14,7 @@ use axum::{
 };
 use millstream_core::{Lsn, Trust};
 
-use super::{
-    assets, console, cors::Cors, endpoints, identity, live::Live, negotiate, shield, tables, ui,
-};
+use super::{assets, console, cors::Cors, endpoints, identity, live::Live, negotiate, shield, tables, ui};
 use crate::{
     access::Caller,
     answer::{Answers, Asked, Format},
