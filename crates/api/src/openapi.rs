@@ -6,7 +6,7 @@ use crate::{
     answer::{Format, ROWS_MAX},
     endpoint::{Endpoint, Kind, Param},
     problem,
-    relation::Relation,
+    relation::{pattern, Relation},
 };
 
 /// The document of what somebody may call and read. `authenticated`: clients must show who they are; `admin`: this one may see how the program is.
@@ -77,7 +77,7 @@ fn components() -> Value {
             "limit": parameter("limit", "At most so many rows.", json!({"type": "integer", "minimum": 0, "maximum": ROWS_MAX, "default": ROWS_MAX})),
             "offset": parameter("offset", "Rows to leave out first.", json!({"type": "integer", "minimum": 0, "maximum": 10_000_000, "default": 0})),
             "cursor": parameter("cursor", "The next page, as the Link header of a page says.", json!({"type": "string", "pattern": CURSOR_PATTERN})),
-            "as_of": parameter("as_of", "Read everything as it was: a time with zone, or a position such as 0/16B3748.", json!({"type": "string"})),
+            "as_of": parameter("as_of", "Read everything as it was: a time with zone, or a position such as 0/16B3748.", json!({"type": "string", "pattern": pattern::as_of()})),
         },
         "schemas": {
             "Problem": {
@@ -120,6 +120,8 @@ fn row_responses(live: bool) -> Value {
         let schema = match format {
             Format::Json => json!({"type": "array", "items": {"type": "object"}}),
             Format::Csv | Format::Ndjson => json!({"type": "string"}),
+            // Bytes: 3.1 says no more of them.
+            Format::Parquet | Format::Arrow => json!({}),
         };
         content.insert(format.essence().into(), json!({"schema": schema}));
     }
@@ -139,6 +141,7 @@ fn row_responses(live: bool) -> Value {
         },
         "304": {"description": "The client has this answer."},
         "400": {"$ref": "#/components/responses/Problem"},
+        "404": {"$ref": "#/components/responses/Problem"},
         "406": {"$ref": "#/components/responses/Problem"},
         "503": {"$ref": "#/components/responses/Problem"},
         "default": {"$ref": "#/components/responses/Problem"},
@@ -237,12 +240,18 @@ fn tables_operation() -> Value {
 }
 
 fn relation_operation(relation: &Relation, kind: &str) -> Value {
-    let text = |name: &str, description: String| json!({"name": name, "in": "query", "required": false, "description": description, "schema": {"type": "string"}});
+    let text = |name: &str, description: String, pattern: String| json!({"name": name, "in": "query", "required": false, "description": description, "schema": {"type": "string", "pattern": pattern}});
+    let group = pattern::group(relation);
     let mut parameters = vec![
-        text("select", "Columns, such as id,shown:status.".into()),
-        text("order", "Columns, such as id.desc,status.asc.nullslast.".into()),
-        text("and", "Conditions that all hold, such as (status.eq.OPEN,id.gt.10).".into()),
-        text("or", "Conditions of which one holds.".into()),
+        text("select", "Columns, such as id,shown:status.".into(), pattern::select(relation)),
+        text("order", "Columns, such as id.desc,status.asc.nullslast.".into(), pattern::order(relation)),
+        text(
+            "and",
+            "Conditions that all hold, such as (status.eq.OPEN,id.gt.10). A group may stand in a group."
+                .into(),
+            group.clone(),
+        ),
+        text("or", "Conditions of which one holds.".into(), group),
     ];
     parameters.extend(["limit", "offset", "cursor", "as_of"].map(reference));
     let columns = relation
@@ -255,6 +264,7 @@ fn relation_operation(relation: &Relation, kind: &str) -> Value {
             format!(
                 "A condition on the column ({of}), such as eq.…, gte.…, in.(…), like.…*, is.null, not.eq.…"
             ),
+            pattern::condition(of),
         )
     }));
     json!({

@@ -88,13 +88,15 @@ impl Problem {
     }
 
     /// The path has other methods.
-    pub fn method_not_allowed(allowed: &str) -> Self {
-        Self::new(
+    pub fn method_not_allowed(allowed: &[&str]) -> Self {
+        let mut problem = Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "MS7106",
             "method not allowed",
-            format!("this path answers {allowed}"),
-        )
+            format!("this path answers {}", allowed.join(" and ")),
+        );
+        problem.members.insert(ALLOW.into(), json!(allowed.join(", ")));
+        problem
     }
 
     /// No form of the answer is one that the client takes.
@@ -188,8 +190,10 @@ impl Problem {
     /// Of a failed read. `own`: the client wrote the SQL itself, so it is told what is wrong with it.
     pub fn of(error: &BoxedDiagnostic, doing: &str, own: bool) -> Self {
         let status = match (error.code(), error.exit()) {
-            // The parts of a statement that a client chooses besides its SQL: the point, and values.
-            ("MS5303" | "MS5307", _) => StatusCode::BAD_REQUEST,
+            // The parts of a statement that a client chooses besides its SQL: the point, and values. Nothing is known of a point before
+            // the history: the question is right, and what it asks for is not there.
+            ("MS5303", _) => StatusCode::NOT_FOUND,
+            ("MS5307", _) => StatusCode::BAD_REQUEST,
             ("MS5308" | "MS5309", _) => StatusCode::FORBIDDEN,
             ("MS5304", _) => return Self::busy(),
             (_, Exit::Usage) if own => StatusCode::BAD_REQUEST,
@@ -235,6 +239,9 @@ impl Problem {
     }
 }
 
+/// The member, and the header, that says which methods a path answers.
+const ALLOW: &str = "allow";
+
 /// What a client sent is repeated up to here: enough to recognise it.
 const GIVEN_CHARS_MAX: usize = 100;
 
@@ -246,6 +253,10 @@ impl IntoResponse for Problem {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"millstream\""));
+        }
+        let allowed = self.members.get(ALLOW).and_then(Value::as_str);
+        if let Some(allowed) = allowed.and_then(|allowed| HeaderValue::from_str(allowed).ok()) {
+            headers.insert(header::ALLOW, allowed);
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -3,6 +3,7 @@
 //! Names are looked up among the table's columns and values are parameters: nothing that a client sent gets into the statement's text.
 
 mod grid;
+pub mod pattern;
 
 use millstream_core::Parameter;
 

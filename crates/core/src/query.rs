@@ -63,7 +63,7 @@ impl<'a> Query<'a> {
 pub enum Piece<'a> {
     /// First: names of the columns, and the warehouse's names of their types.
     Columns(&'a [(String, String)]),
-    /// Rows, in their order.
+    /// Rows, in their order. Where there are none, one batch without rows, which knows the columns' types.
     Rows(RecordBatch),
 }
 

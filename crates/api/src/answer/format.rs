@@ -1,8 +1,36 @@
 //! The formats of answers.
 
-use arrow_schema::Field;
+use arrow_schema::{ArrowError, Field};
+use bytes::Bytes;
 use millstream_core::{warehouse::QueryResult, Diagnostic};
 use millstream_pgoutput::render::{self, RenderError};
+
+use super::columnar;
+
+/// Why a result can't be given in a format.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// A value has no text.
+    #[error(transparent)]
+    Text(#[from] RenderError),
+    /// A column can't be written as Arrow.
+    #[error("the result can't be written as Arrow")]
+    Arrow(#[from] ArrowError),
+    /// A column can't be written as Parquet.
+    #[error("the result can't be written as Parquet")]
+    Parquet(#[from] parquet::errors::ParquetError),
+}
+
+impl FormatError {
+    /// What a client can do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            FormatError::Text(error) => error.hint(),
+            FormatError::Arrow(error) => Some(format!("{error}. Ask for JSON, or cast the column.")),
+            FormatError::Parquet(error) => Some(format!("{error}. Ask for JSON, or cast the column.")),
+        }
+    }
+}
 
 /// A format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,11 +41,15 @@ pub enum Format {
     Csv,
     /// An object a line.
     Ndjson,
+    /// A Parquet file of one row group, compressed with Snappy.
+    Parquet,
+    /// Arrow's stream of record batches.
+    Arrow,
 }
 
 impl Format {
     /// All, the default first.
-    pub const ALL: [Format; 3] = [Format::Json, Format::Csv, Format::Ndjson];
+    pub const ALL: [Format; 5] = [Format::Json, Format::Csv, Format::Ndjson, Format::Parquet, Format::Arrow];
 
     /// Behind a path.
     pub fn suffix(self) -> &'static str {
@@ -25,6 +57,8 @@ impl Format {
             Format::Json => ".json",
             Format::Csv => ".csv",
             Format::Ndjson => ".ndjson",
+            Format::Parquet => ".parquet",
+            Format::Arrow => ".arrow",
         }
     }
 
@@ -34,6 +68,8 @@ impl Format {
             Format::Json => "application/json",
             Format::Csv => "text/csv; charset=utf-8; header=present",
             Format::Ndjson => "application/x-ndjson",
+            Format::Parquet => "application/vnd.apache.parquet",
+            Format::Arrow => "application/vnd.apache.arrow.stream",
         }
     }
 
@@ -42,65 +78,86 @@ impl Format {
         self.media_type().split(';').next().unwrap_or_default()
     }
 
+    /// Whether it is text, which gets much smaller when compressed.
+    pub fn is_text(self) -> bool {
+        matches!(self, Format::Json | Format::Csv | Format::Ndjson)
+    }
+
     /// A result in it.
-    pub fn print(self, result: &QueryResult) -> Result<String, RenderError> {
-        let fields = |batch: &arrow_array::RecordBatch| render::result_fields(batch, &result.columns);
-        let names: Vec<&str> = result.columns.iter().map(|(name, _)| name.as_str()).collect();
-        let mut out = String::new();
-        match self {
-            Format::Json | Format::Ndjson => {
-                let keys = keys(&names);
-                let (open, between, close) =
-                    if self == Format::Json { ("[", ",", "]") } else { ("", "\n", "\n") };
-                out.push_str(open);
-                let mut first = true;
-                for batch in &result.batches {
-                    let fields = fields(batch);
-                    for row in 0..batch.num_rows() {
-                        if !std::mem::take(&mut first) {
-                            out.push_str(between);
-                        }
-                        object(&mut out, &keys, &fields, batch, row)?;
-                    }
-                }
-                if self == Format::Json || !first {
-                    out.push_str(close);
-                }
-            }
-            Format::Csv => {
-                line(&mut out, names.iter().map(|name| Some(*name)));
-                for batch in &result.batches {
-                    for row in 0..batch.num_rows() {
-                        let cells = (0..batch.num_columns())
-                            .map(|column| cell(batch.column(column).as_ref(), row))
-                            .collect::<Result<Vec<_>, _>>()?;
-                        line(&mut out, cells.iter().map(Option::as_deref));
-                    }
-                }
-            }
-        }
-        Ok(out)
+    pub fn print(self, result: &QueryResult) -> Result<Bytes, FormatError> {
+        Ok(match self {
+            Format::Json => objects(result, "[", ",", "]")?.into(),
+            Format::Ndjson => match objects(result, "", "\n", "\n")? {
+                // No rows are no line.
+                text if text == "\n" => Bytes::new(),
+                text => text.into(),
+            },
+            Format::Csv => csv(result)?.into(),
+            Format::Parquet => columnar::parquet(result)?.into(),
+            Format::Arrow => columnar::arrow(result)?.into(),
+        })
     }
 }
 
-/// `"name":` of each column; of equal names the later ones get a number, as no object may have one twice.
-fn keys(names: &[&str]) -> Vec<String> {
+/// Rows as objects.
+fn objects(result: &QueryResult, open: &str, between: &str, close: &str) -> Result<String, RenderError> {
+    let keys = keys(result);
+    let mut out = String::from(open);
+    let mut first = true;
+    for batch in &result.batches {
+        let fields = render::result_fields(batch, &result.columns);
+        for row in 0..batch.num_rows() {
+            if !std::mem::take(&mut first) {
+                out.push_str(between);
+            }
+            object(&mut out, &keys, &fields, batch, row)?;
+        }
+    }
+    out.push_str(close);
+    Ok(out)
+}
+
+fn csv(result: &QueryResult) -> Result<String, RenderError> {
+    let mut out = String::new();
+    line(&mut out, result.columns.iter().map(|(name, _)| Some(name.as_str())));
+    for batch in &result.batches {
+        for row in 0..batch.num_rows() {
+            let cells = (0..batch.num_columns())
+                .map(|column| cell(batch.column(column).as_ref(), row))
+                .collect::<Result<Vec<_>, _>>()?;
+            line(&mut out, cells.iter().map(Option::as_deref));
+        }
+    }
+    Ok(out)
+}
+
+/// The columns' names; of equal ones the later ones get a number, as nothing may have one twice.
+pub(super) fn unique_names(result: &QueryResult) -> Vec<String> {
     let mut taken = std::collections::HashSet::new();
-    names
+    result
+        .columns
         .iter()
-        .map(|name| {
-            let mut free = (*name).to_owned();
+        .map(|(name, _)| {
+            let mut free = name.clone();
             let mut number = 1;
             while !taken.insert(free.clone()) {
                 number += 1;
                 free = format!("{name}_{number}");
             }
-            let mut key = String::new();
-            render::write_json_string(&free, &mut key);
-            key.push(':');
-            key
+            free
         })
         .collect()
+}
+
+/// `"name":` of each column.
+fn keys(result: &QueryResult) -> Vec<String> {
+    let print = |name: String| {
+        let mut key = String::new();
+        render::write_json_string(&name, &mut key);
+        key.push(':');
+        key
+    };
+    unique_names(result).into_iter().map(print).collect()
 }
 
 fn object(
@@ -163,20 +220,15 @@ fn line<'a>(out: &mut String, cells: impl Iterator<Item = Option<&'a str>>) {
     out.push_str("\r\n");
 }
 
-/// What of an error of printing a client is told.
-pub(crate) fn hint(error: &RenderError) -> Option<String> {
-    error.hint()
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
     use super::*;
 
-    fn result() -> QueryResult {
+    pub(in crate::answer) fn result() -> QueryResult {
         let columns: [(&str, &str, ArrayRef); 3] = [
             ("n", "BIGINT", Arc::new(Int64Array::from(vec![Some(9_007_199_254_740_993), None]))),
             ("t", "VARCHAR", Arc::new(StringArray::from(vec![Some("a \"b\", c\n"), Some("")]))),
@@ -202,7 +254,7 @@ mod tests {
             text,
             r#"[{"n":9007199254740993,"t":"a \"b\", c\n","t_2":{"x":  1}},{"n":null,"t":"","t_2":"no json"}]"#
         );
-        assert_eq!(Format::Ndjson.print(&result()).unwrap().lines().count(), 2);
+        assert_eq!(Format::Ndjson.print(&result()).unwrap().iter().filter(|byte| **byte == b'\n').count(), 2);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use flate2::{write::GzEncoder, Compression};
 use lru::LruCache;
 use millstream_core::{Lsn, Role, TableName, Trust};
 
-use super::{format, Asked, Format, Reading};
+use super::{Asked, Format, Reading};
 use crate::{host::Applied, host::Host, problem::Problem};
 
 /// How old an answer may be where its endpoint does not say: with what the way from the source takes, less than a quarter of a second.
@@ -59,7 +59,7 @@ pub struct Answer {
 impl Answer {
     /// The body compressed with gzip, where that is worth it.
     pub fn gzip(&self) -> Option<Bytes> {
-        self.compressed.get_or_init(|| gzip(&self.body)).clone()
+        self.compressed.get_or_init(|| self.format.is_text().then(|| gzip(&self.body)).flatten()).clone()
     }
 
     fn is_good(&self, applied: &Applied, age_max: Duration) -> bool {
@@ -225,7 +225,7 @@ impl Answers {
         let read = self.reading.read(asked, doing).await?;
         let body = format.print(&read.result).map_err(|error| {
             let problem = Problem::malformed(error.to_string());
-            match format::hint(&error) {
+            match error.hint() {
                 Some(hint) => problem.hint(hint),
                 None => problem,
             }
@@ -238,7 +238,7 @@ impl Answers {
             format!("W/\"{:x}-{:x}\"", key.hash(), hasher.finish())
         };
         let answer = Arc::new(Answer {
-            body: Bytes::from(body),
+            body,
             format,
             position: read.position,
             more: read.more,

@@ -1,5 +1,6 @@
 //! From a question to the bytes of its answer: read at one position, printed in one format, kept while it stays true.
 
+mod columnar;
 pub mod format;
 mod keep;
 mod read;

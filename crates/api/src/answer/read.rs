@@ -152,7 +152,8 @@ fn cut(result: QueryResult, page: Page) -> (QueryResult, bool) {
         let taken = there.min(left);
         left -= taken;
         more |= taken < there;
-        if taken > 0 {
+        // Of nothing one batch is left: it knows the columns' types.
+        if taken > 0 || batches.is_empty() {
             batches.push(batch.slice(skipped, taken));
         }
     }

@@ -146,7 +146,7 @@ async fn dispatch(site: &Site, parts: &Parts, caller: &Caller) -> (&'static str,
     let path = parts.uri.path();
     let reads = parts.method == Method::GET || parts.method == Method::HEAD;
     if !reads {
-        return ("other", Err(Problem::method_not_allowed("GET and HEAD")));
+        return ("other", Err(Problem::method_not_allowed(&["GET", "HEAD"])));
     }
     match path {
         "/" => ("/", Ok(redirect("/ui"))),

@@ -53,6 +53,10 @@ pub(super) fn run(global: &Global, output: &Output, until_caught_up: bool) -> Ou
             return Err(ProgramError::OwnedByAnother { data, pid }.into());
         }
     };
+    // A client is a descriptor, and thousands of them may listen; what the system allows at most it gives when asked.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(event = "descriptors_limited", error = %error);
+    }
     let up = Up {
         output,
         signals,

@@ -15,6 +15,7 @@ mod columns;
 mod console;
 mod control;
 mod faults;
+mod finance;
 mod http;
 mod kills;
 mod live;

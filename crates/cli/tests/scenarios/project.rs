@@ -1,7 +1,7 @@
 //! A project in a directory of its own, and the program run in it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ const CATCH_UP_WAIT_MAX: Duration = Duration::from_secs(180);
 pub(crate) struct Project {
     directory: TempDir,
     url: String,
+    /// What of its configuration stands in the environment.
+    variables: &'static [(&'static str, &'static str)],
 }
 
 impl Project {
@@ -29,7 +31,17 @@ impl Project {
             source.replace('\n', "\n    ")
         );
         fs::write(directory.path().join("millstream.yml"), text).unwrap();
-        Self { directory, url: url.to_owned() }
+        Self { directory, url: url.to_owned(), variables: &[] }
+    }
+
+    /// An example as it stands, served at any free ports.
+    pub(crate) fn of_example(name: &str, url: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        copy(&example(name), directory.path());
+        // Other tests run beside this one.
+        let variables =
+            &[("MILLSTREAM__SERVE__HTTP", "127.0.0.1:0"), ("MILLSTREAM__SERVE__POSTGRES", "127.0.0.1:0")];
+        Self { directory, url: url.to_owned(), variables }
     }
 
     /// Where its files are.
@@ -60,6 +72,10 @@ impl Project {
             .args(["--no-input", "--no-color"])
             .args(arguments);
         command.env("DATABASE_URL", &self.url).env_remove("FAILPOINTS");
+        // Whatever a project says: other tests run beside this one.
+        command
+            .env("MILLSTREAM__SERVE__HTTP", "127.0.0.1:0")
+            .env("MILLSTREAM__SERVE__POSTGRES", "127.0.0.1:0");
         command
     }
 
@@ -153,6 +169,24 @@ impl Project {
         let report: Value = serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("{error}: {text}\n{}", String::from_utf8_lossy(&output.stderr)));
         assert_eq!((output.status.code(), &report["equal"]), (Some(0), &Value::Bool(true)), "{report:#}");
+    }
+}
+
+/// Where an example lies.
+pub(crate) fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name)
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            fs::create_dir_all(&to).unwrap();
+            copy(&path, &to);
+        } else {
+            fs::copy(path, to).unwrap();
+        }
     }
 }
 

@@ -248,11 +248,16 @@ fn give_rows(statement: &Prepared, query: &Query<'_>, take: &mut Take<'_>) -> Ou
     let mut rows = statement.stream().map_err(querying)?;
     let mut more = take(Piece::Columns(&rows.columns()));
     let mut left = query.rows_max.unwrap_or(usize::MAX);
+    let mut given = false;
     while more && left > 0 {
         let Some(batch) = rows.next_batch().map_err(querying)? else { break };
+        given = true;
         let taken = batch.num_rows().min(left);
         left -= taken;
         more = take(Piece::Rows(batch.slice(0, taken)));
+    }
+    if more && !given {
+        take(Piece::Rows(rows.no_rows()));
     }
     Ok(())
 }

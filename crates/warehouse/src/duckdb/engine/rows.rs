@@ -68,6 +68,11 @@ impl Rows {
             .collect()
     }
 
+    /// A batch of its columns without rows.
+    pub(crate) fn no_rows(&self) -> RecordBatch {
+        RecordBatch::new_empty(self.schema.clone())
+    }
+
     /// The next rows; `None` at the end.
     pub(crate) fn next_batch(&mut self) -> EngineResult<Option<RecordBatch>> {
         // SAFETY: the result is live; the chunk is destroyed by its owner; the Arrow array is taken over by `from_ffi`, which releases it.
