@@ -153,10 +153,16 @@ impl Child {
         }
     }
 
+    /// The memory that it has now.
+    pub(crate) fn rss_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        bytes_of(&status, "VmRSS:").unwrap_or(0)
+    }
+
     fn read_memory(&mut self) {
         self.memory_read = Instant::now();
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
-        self.rss_peak_bytes = self.rss_peak_bytes.max(high_water_bytes(&status).unwrap_or(0));
+        self.rss_peak_bytes = self.rss_peak_bytes.max(bytes_of(&status, "VmHWM:").unwrap_or(0));
     }
 
     fn signal(&self, signal: i32) {
@@ -176,7 +182,9 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if !self.ended {
-            self.signal(libc::SIGKILL);
+            // Its group: what it has started itself would outlive it.
+            // SAFETY: the group is the child's own, and the child has not been waited for, so the id is still its.
+            unsafe { libc::kill(-self.pid, libc::SIGKILL) };
             let _ = self.reap(0);
         }
     }
@@ -186,9 +194,9 @@ fn seconds(time: libc::timeval) -> f64 {
     time.tv_sec as f64 + time.tv_usec as f64 / 1e6
 }
 
-/// `VmHWM` of a `/proc/PID/status`.
-fn high_water_bytes(status: &str) -> Option<u64> {
-    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// A line of a `/proc/PID/status`.
+fn bytes_of(status: &str, name: &str) -> Option<u64> {
+    let kibibytes = status.lines().find_map(|line| line.strip_prefix(name))?;
     Some(kibibytes.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
 }
 
@@ -215,7 +223,9 @@ mod tests {
 
     #[test]
     fn the_high_water_mark_is_read_in_bytes() {
-        assert_eq!(high_water_bytes("Name:\tcat\nVmHWM:\t    2048 kB\nVmRSS:\t 1024 kB\n"), Some(2 << 20));
-        assert_eq!(high_water_bytes("Name:\tcat\nState:\tZ (zombie)\n"), None);
+        let status = "Name:\tcat\nVmHWM:\t    2048 kB\nVmRSS:\t 1024 kB\n";
+        assert_eq!(bytes_of(status, "VmHWM:"), Some(2 << 20));
+        assert_eq!(bytes_of(status, "VmRSS:"), Some(1 << 20));
+        assert_eq!(bytes_of("Name:\tcat\nState:\tZ (zombie)\n", "VmHWM:"), None);
     }
 }

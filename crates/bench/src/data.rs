@@ -123,3 +123,23 @@ pub(crate) fn application(keys: &str) -> String {
          UPDATE accounts SET amount = amount + 1, updated_at = now() WHERE id = :id;\n\\endif\n"
     )
 }
+
+/// pgbench's script for the finance example: one transaction in five takes an order of three items, the others move an order that is in
+/// flight, one of the last twentieth, to another status.
+pub(crate) fn finance_load(orders: u64) -> String {
+    format!(
+        "\\set order_id random({}, {orders})\n\\set customer_id random(1, {})\n\\set product_id random(1, 997)\n\
+         \\set days random(1, 14)\n\\set status random(1, 6)\n\\set dice random(1, 5)\n\
+         \\if :dice = 1\n\
+         WITH taken AS (INSERT INTO operations.orders (order_date, delivery_date, customer_id, status) \
+         VALUES (date '2026-01-31', date '2026-01-31' + :days::int, :customer_id, 'OPEN') RETURNING order_id) \
+         INSERT INTO operations.order_items (order_id, product_id, quantity) \
+         SELECT order_id, :product_id + n, 1 + n FROM taken, generate_series(1, 3) AS n;\n\
+         \\else\n\
+         UPDATE operations.orders SET updated_at = now(), updated_by = 'load', status = (ARRAY['OPEN', 'OPEN', 'PENDING', 'PENDING', \
+         'PROCESSING', 'COMPLETED'])[:status] WHERE order_id = :order_id;\n\
+         \\endif\n",
+        orders - orders / 20 + 1,
+        (orders / 10).max(10),
+    )
+}

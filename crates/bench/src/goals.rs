@@ -17,6 +17,18 @@ const RSS_BYTES_MAX: u64 = 400 << 20;
 /// At 1,000 transactions a second.
 const P50_MS_MAX: f64 = 50.0;
 const P99_MS_MAX: f64 = 250.0;
+/// The endpoints: so many times the service over the source's tables.
+const REQUESTS_TIMES_MIN: f64 = 10.0;
+/// At half of what it reaches.
+const REQUEST_P99_MS_MAX: f64 = 50.0;
+/// No answer may be older.
+const ANSWER_AGE_MS_MAX: f64 = 250.0;
+/// From a commit to the message.
+const MESSAGE_P50_MS_MAX: f64 = 100.0;
+/// Of all idle listeners together.
+const IDLE_BYTES_MAX: u64 = 300_000_000;
+/// Workloads that the program also answers clients in; their memory has a limit of its own.
+const SERVING: [&str; 2] = ["serve", "live"];
 /// On the largest table.
 const SCATTERED_RATE_MIN: f64 = 20_000.0;
 const SINGLE_MS_MAX: f64 = 100.0;
@@ -64,7 +76,8 @@ pub(crate) fn goals(workloads: &[Workload]) -> Vec<Goal> {
     for workload in workloads {
         of_workload(workload, &mut goals);
     }
-    let memory = workloads.iter().flat_map(|workload| {
+    let memory = workloads.iter().filter(|workload| !SERVING.contains(&workload.name.as_str()));
+    let memory = memory.flat_map(|workload| {
         let lines = workload.lines.iter().filter(|line| line.consumer.starts_with(MILLSTREAM));
         let lines = lines.map(|line| (line.rss_peak_bytes, &workload.name));
         lines.chain(workload.latencies.iter().map(|latency| (latency.rss_peak_bytes, &workload.name)))
@@ -99,7 +112,9 @@ fn of_workload(workload: &Workload, goals: &mut Vec<Goal>) {
         let times = ours.rows_per_second / theirs.rows_per_second;
         goals.push(Goal::share(format!("{name}: rate, of the Debezium engine's"), DEBEZIUM_TIMES_MIN, times));
     }
-    if name.starts_with(GROWTH) {
+    if SERVING.contains(&name.as_str()) {
+        serving(workload, goals);
+    } else if name.starts_with(GROWTH) {
         if let Some(line) = workload.lines.iter().find(|line| line.consumer == SCATTERED_UPDATES) {
             goals.push(Goal {
                 what: format!("{name}: scattered updates"),
@@ -120,6 +135,35 @@ fn of_workload(workload: &Workload, goals: &mut Vec<Goal>) {
             goals.push(Goal::time(format!("{name}, {}: p50", latency.what), P50_MS_MAX, latency.p50_ms));
             goals.push(Goal::time(format!("{name}, {}: p99", latency.what), P99_MS_MAX, latency.p99_ms));
         }
+    }
+}
+
+fn serving(workload: &Workload, goals: &mut Vec<Goal>) {
+    let name = &workload.name;
+    for ours in workload.requests.iter().filter(|requests| requests.consumer == MILLSTREAM) {
+        if let Some(ratio) = ours.ratio {
+            goals.push(Goal::share(
+                format!("{name}: requests a second, of FastAPI's"),
+                REQUESTS_TIMES_MIN,
+                ratio,
+            ));
+        }
+        goals.push(Goal::time(format!("{name}: p99 at half of the most"), REQUEST_P99_MS_MAX, ours.p99_ms));
+        if let Some([_, _, paced, most]) = ours.age_ms {
+            goals.push(Goal::time(format!("{name}: the oldest answer"), ANSWER_AGE_MS_MAX, paced.max(most)));
+        }
+    }
+    for latency in &workload.latencies {
+        goals.push(Goal::time(format!("{name}, {}: p50", latency.what), MESSAGE_P50_MS_MAX, latency.p50_ms));
+    }
+    if let Some(idle) = &workload.idle {
+        let grown = idle.rss_bytes.saturating_sub(idle.rss_before_bytes);
+        goals.push(Goal {
+            what: format!("{name}: {} idle listeners", thousands(idle.connections as f64)),
+            target: format!("under {:.0} MB", IDLE_BYTES_MAX as f64 / 1e6),
+            measured: format!("{:.0} MB", grown as f64 / 1e6),
+            reached: grown < IDLE_BYTES_MAX,
+        });
     }
 }
 

@@ -22,16 +22,15 @@ const ASK_EVERY: Duration = Duration::from_millis(2);
 /// Longer than this is no latency any more but a failure.
 const SEEN_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// A session at the source that commits numbers.
-pub(crate) struct Probe {
+/// A session at the source: one line in, one line out.
+pub(crate) struct Session {
     psql: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    number: u64,
 }
 
-impl Probe {
-    pub(crate) fn new(server: &Server) -> Result<Self> {
+impl Session {
+    pub(crate) fn open(server: &Server) -> Result<Self> {
         let mut command = server.program("psql");
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &server.url()]);
         let mut psql = command
@@ -42,27 +41,52 @@ impl Probe {
         let missing = || Error::new("psql without pipes");
         let input = psql.stdin.take().ok_or_else(missing)?;
         let output = BufReader::new(psql.stdout.take().ok_or_else(missing)?);
-        Ok(Self { psql, input, output, number: 0 })
+        Ok(Self { psql, input, output })
+    }
+
+    /// Runs statements of which the last one gives one value, and returns that.
+    pub(crate) fn ask(&mut self, sql: &str) -> Result<String> {
+        let during = || Error::during("a session at the source");
+        writeln!(self.input, "{sql}").map_err(during())?;
+        self.input.flush().map_err(during())?;
+        let mut line = String::new();
+        self.output.read_line(&mut line).map_err(during())?;
+        Ok(line.trim().to_owned())
+    }
+
+    /// Runs statements as one transaction, and returns when it is committed.
+    pub(crate) fn commit(&mut self, sql: &str) -> Result<()> {
+        // One line, one transaction: the answer to the last statement comes when it is committed.
+        match self.ask(&format!("BEGIN; {sql} COMMIT; SELECT 'committed';"))? {
+            said if said == "committed" => Ok(()),
+            said => Err(Error::new(format!("a session at the source said `{said}`"))),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.psql.kill();
+        let _ = self.psql.wait();
+    }
+}
+
+/// A session that commits numbers, and what is asked for them.
+pub(crate) struct Probe {
+    session: Session,
+    number: u64,
+}
+
+impl Probe {
+    pub(crate) fn new(server: &Server) -> Result<Self> {
+        Ok(Self { session: Session::open(server)?, number: 0 })
     }
 
     /// Commits the next number together with `change`, and returns the time until it was seen, in milliseconds.
     pub(crate) fn measure(&mut self, up: &mut Up, change: &str) -> Result<f64> {
-        let during = || Error::during("the probe's session");
         self.number += 1;
-        // One line, one transaction: the answer to the last statement comes when it is committed.
-        writeln!(
-            self.input,
-            "BEGIN; {change} UPDATE probe SET n = {} WHERE id = 1; COMMIT; SELECT 'committed';",
-            self.number
-        )
-        .map_err(during())?;
-        self.input.flush().map_err(during())?;
-        let mut line = String::new();
-        self.output.read_line(&mut line).map_err(during())?;
+        self.session.commit(&format!("{change} UPDATE probe SET n = {} WHERE id = 1;", self.number))?;
         let committed = Instant::now();
-        if line.trim() != "committed" {
-            return Err(Error::new(format!("the probe's session said `{}`", line.trim())));
-        }
         loop {
             let rows = up.query("SELECT n FROM public.probe")?;
             let elapsed = committed.elapsed();
@@ -77,12 +101,5 @@ impl Probe {
             }
             sleep(ASK_EVERY);
         }
-    }
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        let _ = self.psql.kill();
-        let _ = self.psql.wait();
     }
 }

@@ -14,6 +14,7 @@ use serde_json::{json, Value};
 
 use crate::child::{Child, Taken};
 use crate::error::{Error, Result};
+use crate::fastapi::free_port;
 use crate::interrupt;
 use crate::report::{Line, CAPTURE};
 use crate::server::{Server, PUBLICATION};
@@ -79,20 +80,63 @@ impl Product {
         );
         let path = directory.join("millstream.yml");
         fs::write(&path, text).map_err(Error::during(path.display()))?;
-        Ok(Project { product: self.clone(), directory })
+        Ok(Project { product: self.clone(), directory, variables: Vec::new(), http: None })
+    }
+
+    /// The finance example as it stands, served over HTTP.
+    pub(crate) fn finance(&self, directory: &Path, server: &Server) -> Result<Project> {
+        let directory = directory.join("project");
+        for part in ["", "models", "api", "api/orders"] {
+            let (from, to) = (Path::new(FINANCE).join(part), directory.join(part));
+            fs::create_dir_all(&to).map_err(Error::during(to.display()))?;
+            for entry in fs::read_dir(&from).map_err(Error::during(from.display()))? {
+                let entry = entry.map_err(Error::during(from.display()))?;
+                let name = entry.file_name();
+                let wanted = part.is_empty() == (name == "millstream.yml");
+                if wanted && entry.path().is_file() {
+                    fs::copy(entry.path(), to.join(&name)).map_err(Error::during(to.display()))?;
+                }
+            }
+        }
+        let http = format!("127.0.0.1:{}", free_port()?);
+        let variables = vec![
+            ("DATABASE_URL", server.url()),
+            ("MILLSTREAM__SERVE__HTTP", http.clone()),
+            ("MILLSTREAM__SERVE__POSTGRES", "127.0.0.1:0".to_owned()),
+        ];
+        Ok(Project { product: self.clone(), directory, variables, http: Some(http) })
     }
 }
 
 /// The slot that Millstream makes for itself.
 const SLOT: &str = "millstream";
 
+const FINANCE: &str = "examples/finance";
+
 /// A project, and how it is run.
 pub(crate) struct Project {
     product: Product,
     directory: PathBuf,
+    /// What of its configuration stands in the environment.
+    variables: Vec<(&'static str, String)>,
+    http: Option<String>,
 }
 
 impl Project {
+    /// Where it answers over HTTP.
+    ///
+    /// # Errors
+    /// It is no project that is served.
+    pub(crate) fn http(&self) -> Result<&str> {
+        self.http.as_deref().ok_or_else(|| Error::new("the project is not served"))
+    }
+
+    /// Adds an endpoint.
+    pub(crate) fn add_endpoint(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.directory.join("api").join(format!("{name}.sql"));
+        fs::write(&path, text).map_err(Error::during(path.display()))
+    }
+
     /// Runs `up --until-caught-up`: from the start of the process until everything committed so far can be queried, and the process
     /// has ended.
     pub(crate) fn catch_up(&self) -> Result<Taken> {
@@ -150,6 +194,7 @@ impl Project {
     fn verb(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.product.program);
         command.arg("--project").arg(&self.directory).args(["--no-color", "--no-input"]).args(arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 }
@@ -188,6 +233,11 @@ impl Up {
     pub(crate) fn check(&mut self) -> Result<()> {
         interrupt::check()?;
         self.child.check()
+    }
+
+    /// The memory that it has now.
+    pub(crate) fn rss_bytes(&self) -> u64 {
+        self.child.rss_bytes()
     }
 
     /// Stops it as a service manager does.

@@ -92,9 +92,51 @@ impl Latency {
 }
 
 /// A share of the sorted samples lies at or below the returned one (nearest rank).
-fn percentile(sorted: &[f64], share: f64) -> f64 {
+pub(crate) fn percentile(sorted: &[f64], share: f64) -> f64 {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).copied().unwrap_or(f64::NAN)
+}
+
+/// The peer of the endpoints.
+pub(crate) const FASTAPI: &str = "FastAPI, asyncpg, 2 workers";
+
+/// Requests over HTTP under a load at the source.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Requests {
+    pub(crate) consumer: String,
+    /// Whether ratios of the workload are to this one.
+    pub(crate) reference: bool,
+    /// What a closed loop reached.
+    pub(crate) per_second: f64,
+    /// Of it, to the workload's reference.
+    pub(crate) ratio: Option<f64>,
+    pub(crate) p99_ms_at_most: f64,
+    /// The rate of the paced loop, and its times from when a request was due.
+    pub(crate) paced_per_second: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    /// Age of the answers: of the paced loop p50, p99 and the largest; the largest beside the closed loop.
+    pub(crate) age_ms: Option<[f64; 4]>,
+    /// What was no answer.
+    pub(crate) failed: u64,
+    /// What the source's load reached meanwhile.
+    pub(crate) transactions_per_second: f64,
+    pub(crate) rss_peak_bytes: Option<u64>,
+}
+
+impl Requests {
+    pub(crate) fn reference(mut self) -> Self {
+        self.reference = true;
+        self
+    }
+}
+
+/// What connections cost that wait for events.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Idle {
+    pub(crate) connections: u64,
+    pub(crate) rss_before_bytes: u64,
+    pub(crate) rss_bytes: u64,
 }
 
 /// What one workload gave.
@@ -104,6 +146,10 @@ pub(crate) struct Workload {
     pub(crate) title: String,
     pub(crate) lines: Vec<Line>,
     pub(crate) latencies: Vec<Latency>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) requests: Vec<Requests>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) idle: Option<Idle>,
     pub(crate) notes: Vec<String>,
     pub(crate) error: Option<String>,
 }
@@ -116,9 +162,15 @@ impl Workload {
     /// Gives every line its ratio to the reference.
     pub(crate) fn compare(&mut self) {
         let references = self.lines.iter().filter(|line| line.reference).map(|line| line.rows_per_second);
-        let Some(reference) = references.max_by(f64::total_cmp) else { return };
-        for line in &mut self.lines {
-            line.ratio = Some(line.rows_per_second / reference);
+        if let Some(reference) = references.max_by(f64::total_cmp) {
+            for line in &mut self.lines {
+                line.ratio = Some(line.rows_per_second / reference);
+            }
+        }
+        let reference =
+            self.requests.iter().find(|requests| requests.reference).map(|requests| requests.per_second);
+        for requests in &mut self.requests {
+            requests.ratio = reference.map(|reference| requests.per_second / reference);
         }
     }
 
@@ -266,7 +318,7 @@ impl Workload {
             table(
                 out,
                 &[
-                    "commit to queryable",
+                    "from the commit on",
                     "p50 ms",
                     "p90 ms",
                     "p99 ms",
@@ -280,6 +332,18 @@ impl Workload {
                 rows.collect(),
             )?;
         }
+        self.write_requests(out)?;
+        if let Some(idle) = &self.idle {
+            let grown = idle.rss_bytes.saturating_sub(idle.rss_before_bytes);
+            writeln!(
+                out,
+                "{} idle listeners: {} MiB resident before them, {} MiB with them, {:.1} kB each.\n",
+                thousands(idle.connections as f64),
+                mebibytes(idle.rss_before_bytes),
+                mebibytes(idle.rss_bytes),
+                grown as f64 / 1e3 / idle.connections as f64,
+            )?;
+        }
         for note in &self.notes {
             writeln!(out, "{note}\n")?;
         }
@@ -287,6 +351,50 @@ impl Workload {
             writeln!(out, "This workload failed:\n\n```\n{error}\n```\n")?;
         }
         Ok(())
+    }
+}
+
+impl Workload {
+    fn write_requests(&self, out: &mut String) -> std::fmt::Result {
+        if self.requests.is_empty() {
+            return Ok(());
+        }
+        let rows = self.requests.iter().map(|requests| {
+            let age = |at: usize| requests.age_ms.map_or(String::new(), |ages| format!("{:.0}", ages[at]));
+            vec![
+                requests.consumer.clone(),
+                thousands(requests.per_second),
+                requests.ratio.map_or(String::new(), |ratio| format!("{ratio:.1}")),
+                format!("{:.0}", requests.p99_ms_at_most),
+                thousands(requests.paced_per_second),
+                format!("{:.1}", requests.p50_ms),
+                format!("{:.1}", requests.p99_ms),
+                age(0),
+                age(1),
+                age(2),
+                age(3),
+                requests.failed.to_string(),
+                thousands(requests.transactions_per_second),
+                requests.rss_peak_bytes.map_or(String::new(), mebibytes),
+            ]
+        });
+        let head = [
+            "consumer",
+            "at most req/s",
+            "ratio",
+            "p99 ms",
+            "paced req/s",
+            "p50 ms",
+            "p99 ms",
+            "age p50 ms",
+            "age p99 ms",
+            "age max ms",
+            "age max ms, at most",
+            "failed",
+            "tx/s",
+            "peak RSS MiB",
+        ];
+        table(out, &head, "lrrrrrrrrrrrrr", rows.collect())
     }
 }
 

@@ -22,6 +22,14 @@ pub(crate) struct Scale {
     pub(crate) latency_rows: u64,
     /// How long latency is watched.
     pub(crate) latency_seconds: u64,
+    /// Orders behind the endpoints; thirteen items each.
+    pub(crate) serve_orders: u64,
+    /// How long the endpoints are asked, at most and paced.
+    pub(crate) serve_seconds: u64,
+    /// How long messages are watched.
+    pub(crate) live_seconds: u64,
+    /// Clients who listen and hear nothing.
+    pub(crate) idle_listeners: usize,
     /// Disk space that the largest workload needs, cluster, log and warehouse together.
     pub(crate) disk_bytes: u64,
 }
@@ -39,6 +47,10 @@ impl Scale {
         growth_changes: 200_000,
         latency_rows: 10_000_000,
         latency_seconds: 600,
+        serve_orders: 1_000_000,
+        serve_seconds: 30,
+        live_seconds: 30,
+        idle_listeners: 10_000,
         disk_bytes: 40 << 30,
     };
 
@@ -54,6 +66,10 @@ impl Scale {
         growth_changes: 50_000,
         latency_rows: 2_000_000,
         latency_seconds: 30,
+        serve_orders: 200_000,
+        serve_seconds: 10,
+        live_seconds: 10,
+        idle_listeners: 10_000,
         disk_bytes: 10 << 30,
     };
 
@@ -69,6 +85,10 @@ impl Scale {
         growth_changes: 2_000,
         latency_rows: 100_000,
         latency_seconds: 3,
+        serve_orders: 10_000,
+        serve_seconds: 2,
+        live_seconds: 2,
+        idle_listeners: 500,
         disk_bytes: 2 << 30,
     };
 

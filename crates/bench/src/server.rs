@@ -10,6 +10,14 @@ use crate::error::{Error, Result};
 /// The publication that all consumers of a workload share, so that all are sent the same.
 pub(crate) const PUBLICATION: &str = "bench";
 
+/// Models of the finance example.
+const FINANCE_VIEWS: [&str; 4] = [
+    "open_orders_by_delivery_date_status",
+    "open_pending_items_by_product",
+    "top_customers_with_pending_orders",
+    "top_delivery_dates_open_orders",
+];
+
 /// A running server.
 pub(crate) struct Server {
     cluster: PgCluster,
@@ -40,6 +48,22 @@ impl Server {
     /// Runs SQL whose commits don't wait for the disk: filling is not what is measured.
     pub(crate) fn fill(&self, sql: &str) -> Result<()> {
         self.execute(&format!("SET synchronous_commit = off;\n{sql}")).map(drop)
+    }
+
+    /// The finance example's database: so many orders, and the four views over the source's own tables.
+    pub(crate) fn fill_finance(&self, orders: u64) -> Result<()> {
+        let read = |path: &str| std::fs::read_to_string(path).map_err(Error::during(path.to_owned()));
+        self.fill(&read("examples/finance/sql/schema.sql")?)?;
+        self.fill(&read("examples/finance/sql/generator.sql")?)?;
+        self.fill(&format!("CALL generator.fill(orders => {orders}, today => date '2026-01-31')"))?;
+        for view in FINANCE_VIEWS {
+            let select =
+                read(&format!("examples/finance/models/{view}.sql"))?.replace("analytics.", "operations.");
+            self.execute(&format!("CREATE VIEW operations.{view} AS {select}"))?;
+        }
+        // Whoever plans a query knows the tables.
+        self.execute("VACUUM ANALYZE")?;
+        self.settle().map(drop)
     }
 
     /// One value as a number.

@@ -12,15 +12,15 @@ use crate::product::Project;
 use crate::report::{thousands, Latency, Workload};
 use crate::server::Server;
 
-const TRANSACTIONS_PER_SECOND: u64 = 1_000;
+pub(super) const TRANSACTIONS_PER_SECOND: u64 = 1_000;
 /// As many as an application's pool would have; a commit waits for the disk.
 const CLIENTS: &str = "8";
 /// Time for both sides to settle into the load; not counted.
-const WARM_UP: Duration = Duration::from_secs(2);
+pub(super) const WARM_UP: Duration = Duration::from_secs(2);
 /// The share of the time that the second load, on recent keys, gets.
 const RECENT_SHARE: u64 = 5;
 /// pgbench ends by itself after its time; this much later something is wrong.
-const LOAD_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+pub(super) const LOAD_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 /// A load that the server itself can't carry says nothing about us.
 const LOAD_SHARE_MIN: f64 = 0.9;
 
@@ -104,7 +104,7 @@ impl Load<'_> {
 }
 
 /// What pgbench says that it reached: `tps = 999.1 (without initial connection time)`.
-fn rate(said: &str) -> Result<f64> {
+pub(super) fn rate(said: &str) -> Result<f64> {
     let text = said.lines().find_map(|line| line.strip_prefix("tps = "));
     let text = text.and_then(|text| text.split(' ').next()).unwrap_or_default();
     text.parse().map_err(|_| Error::new(format!("pgbench gives no rate: {said}")))

@@ -2,6 +2,8 @@
 
 mod growth;
 mod latency;
+mod live;
+mod serve;
 mod snapshot;
 mod stream;
 
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::debezium::Debezium;
 use crate::error::{Error, Result};
+use crate::fastapi::FastApi;
 use crate::machine::free_bytes;
 use crate::product::Product;
 use crate::report::{thousands, Workload, GROWTH};
@@ -24,6 +27,8 @@ pub(crate) struct Bench {
     pub(crate) product: Product,
     /// The engine, or why it can't be had.
     pub(crate) debezium: Result<Debezium>,
+    /// The service, or why it can't be had.
+    pub(crate) fastapi: Result<FastApi>,
 }
 
 /// A workload by name.
@@ -41,6 +46,8 @@ enum Kind {
     Large,
     Growth(u64),
     Latency,
+    Serve,
+    Live,
 }
 
 /// All of them, in the order in which they are run.
@@ -51,6 +58,8 @@ pub(crate) fn all(scale: &Scale) -> Vec<Planned> {
         ("tpcb", Kind::Tpcb),
         ("large", Kind::Large),
         ("latency", Kind::Latency),
+        ("serve", Kind::Serve),
+        ("live", Kind::Live),
     ];
     let fixed = fixed.into_iter().map(|(name, kind)| Planned { name: name.to_owned(), kind });
     let growth = scale.growth_rows.iter().map(|&rows| Planned {
@@ -74,6 +83,8 @@ impl Planned {
             Kind::Large => stream::large(bench, &directory.0, &mut workload),
             Kind::Growth(rows) => growth::run(bench, &directory.0, rows, &mut workload),
             Kind::Latency => latency::run(bench, &directory.0, &mut workload),
+            Kind::Serve => serve::run(bench, &directory.0, &mut workload),
+            Kind::Live => live::run(bench, &directory.0, &mut workload),
         });
         workload.compare();
         workload.error = outcome.err().map(|error| error.to_string());
