@@ -4,8 +4,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate};
 use millstream_core::Parameter;
+use sqlparser::{
+    dialect::DuckDbDialect,
+    tokenizer::{Token, Tokenizer},
+};
 
-use crate::problem::Problem;
+use crate::{
+    answer::{Prefix, ROWS_MAX},
+    problem::Problem,
+};
 
 /// Paths that are the program's own, with everything below them.
 pub const RESERVED: [&str; 9] =
@@ -33,6 +40,20 @@ pub struct Endpoint {
     pub roles: Option<Vec<String>>,
     /// The SELECT.
     pub sql: String,
+    /// The parameter of its outermost LIMIT: see [`limit_parameter`].
+    pub limited_by: Option<String>,
+}
+
+/// The parameter of a statement's outermost LIMIT, where the statement ends in one and names the parameter nowhere else. Its result with a smaller
+/// limit is the beginning of its result with a larger one.
+pub fn limit_parameter(sql: &str) -> Option<String> {
+    let tokens = Tokenizer::new(&DuckDbDialect {}, sql).tokenize().ok()?;
+    let mut tokens = tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_))).rev();
+    let Some(Token::Placeholder(name)) = tokens.next() else { return None };
+    let Some(Token::Word(word)) = tokens.next() else { return None };
+    let elsewhere = tokens.any(|token| matches!(token, Token::Placeholder(other) if other == name));
+    let limit = word.quote_style.is_none() && word.value.eq_ignore_ascii_case("limit");
+    (limit && !elsewhere).then(|| name.trim_start_matches('$').to_owned())
 }
 
 /// A parameter of an endpoint.
@@ -187,6 +208,19 @@ impl Endpoint {
         self.params.iter().map(|param| Ok((param.name.clone(), value(param)?))).collect()
     }
 
+    /// That the answer is the beginning of another one, where the only difference between them is a limit: what is asked then is the largest, once
+    /// for all of them. `values` are the parameters as bound; the limit among them is raised.
+    pub fn raise_limit(&self, values: &mut [(String, Parameter)]) -> Option<Prefix> {
+        let name = self.limited_by.as_deref()?;
+        let param = self.params.iter().find(|param| param.name == name)?;
+        let most = param.max.filter(|max| (0.0..=ROWS_MAX as f64).contains(max))? as usize;
+        let (_, value) = values.iter_mut().find(|(bound, _)| bound == name)?;
+        let Parameter::Integer(number) = *value else { return None };
+        let rows = usize::try_from(number).ok()?;
+        *value = Parameter::Integer(i64::try_from(most).ok()?);
+        Some(Prefix { rows, of: most })
+    }
+
     /// Whether it declares the parameter itself.
     pub fn declares(&self, name: &str) -> bool {
         self.params.iter().any(|param| param.name == name)
@@ -256,6 +290,44 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_at_the_end_is_raised_to_the_most_that_it_may_be() {
+        let limited = |sql: &str| limit_parameter(sql);
+        assert_eq!(limited("SELECT 1 LIMIT $n -- so many\n"), Some("n".into()));
+        for sql in [
+            "SELECT 1",
+            "SELECT * FROM (SELECT 1 LIMIT $n)",
+            "SELECT $n LIMIT $n",
+            "SELECT 1 LIMIT $n OFFSET $m",
+            "SELECT 1 LIMIT 3",
+            "SELECT 1 AS \"limit\" -- LIMIT $n",
+            "SELECT 'LIMIT $n",
+        ] {
+            assert_eq!(limited(sql), None, "{sql}");
+        }
+        let endpoint = |max| Endpoint {
+            path: "/x".into(),
+            file: "api/x.sql".into(),
+            description: None,
+            params: vec![Param { name: "n".into(), max, ..param(Kind::Integer) }],
+            cache: None,
+            live: false,
+            roles: None,
+            sql: "SELECT 1 LIMIT $n".into(),
+            limited_by: Some("n".into()),
+        };
+        let raised = |max, value| {
+            let mut values = vec![("n".to_owned(), value)];
+            let prefix = endpoint(max).raise_limit(&mut values);
+            (prefix, values.remove(0).1)
+        };
+        let three = || Parameter::Integer(3);
+        assert_eq!(raised(Some(50.0), three()), (Some(Prefix { rows: 3, of: 50 }), Parameter::Integer(50)));
+        assert_eq!(raised(None, three()), (None, three()), "without a bound there is no largest");
+        assert_eq!(raised(Some(1e9), three()), (None, three()), "nobody asked for as many");
+        assert_eq!(raised(Some(50.0), Parameter::Null), (None, Parameter::Null));
+    }
+
+    #[test]
     fn defaults_fill_in_and_what_is_required_must_be_there() {
         let optional = Param { name: "o".into(), required: false, ..param(Kind::Integer) };
         let defaulted = Param { name: "d".into(), default: Some("3".into()), ..optional.clone() };
@@ -268,6 +340,7 @@ mod tests {
             live: false,
             roles: None,
             sql: "SELECT 1".into(),
+            limited_by: None,
         };
         let bound = endpoint(vec![optional, defaulted]).bind(&[]).unwrap();
         assert_eq!(bound, [("o".into(), Parameter::Null), ("d".into(), Parameter::Integer(3))]);

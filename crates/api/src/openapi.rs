@@ -307,6 +307,7 @@ mod tests {
             live: true,
             roles: None,
             sql: "SELECT 1".into(),
+            limited_by: None,
         };
         let relation = Relation {
             schema: "a b".into(),

@@ -121,6 +121,18 @@ impl Problem {
         problem
     }
 
+    /// The project's files have not been read yet.
+    pub fn starting() -> Self {
+        let mut problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "MS6106",
+            "still starting",
+            "the project is starting, and what it serves is not known yet",
+        );
+        problem.hint = Some("Ask /ready, or try again in a second.".into());
+        problem
+    }
+
     /// The answer took longer than it may.
     pub fn too_slow(seconds_max: u64) -> Self {
         let mut problem = Self::new(

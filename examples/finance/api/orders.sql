@@ -11,6 +11,6 @@ live: true
 ---*/
 SELECT delivery_date, status, count(*) AS orders
 FROM analytics.orders
-WHERE $status = 'all' OR lower(status) = $status
+WHERE $status = 'all' OR status = upper($status)
 GROUP BY delivery_date, status
 ORDER BY delivery_date, status

@@ -214,6 +214,7 @@ mod tests {
             live: false,
             roles: roles.map(|roles| roles.iter().map(|role| (*role).to_owned()).collect()),
             sql: String::new(),
+            limited_by: None,
         }
     }
 

@@ -13,12 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arrow_array::RecordBatch;
 use bytes::Bytes;
 use flate2::{write::GzEncoder, Compression};
 use lru::LruCache;
 use millstream_core::{Lsn, Role, TableName, Trust};
 
-use super::{Asked, Format, Reading};
+use super::{Asked, Format, Read, Reading};
 use crate::{host::Applied, host::Host, problem::Problem};
 
 /// How old an answer may be where its endpoint does not say: with what the way from the source takes, less than a quarter of a second.
@@ -29,6 +30,10 @@ const ANSWERS_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
 /// A larger answer is given once and not kept; with the number of them this bounds their memory, and few are as large.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
+
+/// Results kept of which answers are the beginning, and how large one may be: together 64 MiB at most.
+const ROWS_KEPT_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
+const ROWS_BYTES_MAX: usize = 256 * 1024;
 
 /// Statements whose tables are remembered.
 const STATEMENTS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
@@ -49,10 +54,7 @@ pub struct Answer {
     pub more: bool,
     /// Its name for `ETag`: another one where the answer could be another.
     pub etag: String,
-    made: Instant,
-    source: Source,
-    /// The tables' last change, and the generation, as known before it was read.
-    changed: (Lsn, u64),
+    made: Made,
     compressed: OnceLock<Option<Bytes>>,
 }
 
@@ -61,10 +63,27 @@ impl Answer {
     pub fn gzip(&self) -> Option<Bytes> {
         self.compressed.get_or_init(|| self.format.is_text().then(|| gzip(&self.body)).flatten()).clone()
     }
+}
 
+/// Rows as they were read.
+struct Rows {
+    read: Read,
+    made: Made,
+}
+
+/// When something was read, and of what.
+#[derive(Debug, Clone)]
+struct Made {
+    at: Instant,
+    source: Source,
+    /// The tables' last change, and the generation, as known before it was read.
+    changed: (Lsn, u64),
+}
+
+impl Made {
     fn is_good(&self, applied: &Applied, age_max: Duration) -> bool {
         self.changed.1 == applied.generation
-            && (self.made.elapsed() < age_max
+            && (self.at.elapsed() < age_max
                 || (self.source.steady && self.source.changed(applied) == self.changed))
     }
 }
@@ -118,6 +137,7 @@ struct Key {
     parameters: String,
     as_of: String,
     page: super::Page,
+    prefix: Option<super::Prefix>,
     format: Format,
 }
 
@@ -131,13 +151,16 @@ impl Key {
 
 type Sources = LruCache<(Arc<str>, Trust, Option<Arc<Role>>), Source>;
 
-type Place = Arc<tokio::sync::Mutex<Option<Arc<Answer>>>>;
+/// Whoever asks the same meanwhile waits here for what the first one reads.
+type Place<T> = Arc<tokio::sync::Mutex<Option<Arc<T>>>>;
 
 /// The kept answers.
 pub struct Answers {
     host: Arc<dyn Host>,
     reading: Reading,
-    places: Mutex<LruCache<Key, Place>>,
+    places: Mutex<LruCache<Key, Place<Answer>>>,
+    /// Rows that several answers are the beginning of.
+    rows: Mutex<LruCache<Key, Place<Rows>>>,
     /// What statements read, as of a generation.
     statements: Mutex<(u64, Sources)>,
 }
@@ -153,6 +176,7 @@ impl Answers {
             reading: Reading::new(host.clone()),
             host,
             places: Mutex::new(LruCache::new(ANSWERS_MAX)),
+            rows: Mutex::new(LruCache::new(ROWS_KEPT_MAX)),
             statements: Mutex::new((0, LruCache::new(STATEMENTS_MAX))),
         }
     }
@@ -213,16 +237,17 @@ impl Answers {
     ) -> Result<Arc<Answer>, Problem> {
         let key = key(&asked, format);
         let place = lock(&self.places).get_or_insert(key.clone(), Place::default).clone();
-        // Whoever asks the same meanwhile waits here for the answer of the first.
         let mut kept = place.lock().await;
-        if let Some(answer) = kept.as_ref().filter(|answer| answer.is_good(&self.host.applied(), age_max)) {
+        if let Some(answer) = kept.as_ref().filter(|kept| kept.made.is_good(&self.host.applied(), age_max)) {
             return Ok(answer.clone());
         }
-        let source = self.source(&asked).await?;
-        // Before the read: what changes meanwhile makes the answer old, never another answer young.
-        let changed = source.changed(&self.host.applied());
-        let made = Instant::now();
-        let read = self.reading.read(asked, doing).await?;
+        let Rows { read, made } = match asked.whole() {
+            Some(whole) => {
+                let rows = self.rows(whole, age_max, doing).await?;
+                Rows { read: asked.of_whole(&rows.read), made: rows.made.clone() }
+            }
+            None => self.read(asked, doing).await?,
+        };
         let body = format.print(&read.result).map_err(|error| {
             let problem = Problem::malformed(error.to_string());
             match error.hint() {
@@ -230,8 +255,8 @@ impl Answers {
                 None => problem,
             }
         })?;
-        let etag = if source.steady {
-            etag(&key, changed)
+        let etag = if made.source.steady {
+            etag(&key, made.changed)
         } else {
             let mut hasher = DefaultHasher::new();
             body.hash(&mut hasher);
@@ -244,12 +269,32 @@ impl Answers {
             more: read.more,
             etag,
             made,
-            source,
-            changed,
             compressed: OnceLock::new(),
         });
         *kept = (answer.body.len() <= ANSWER_BYTES_MAX).then(|| answer.clone());
         Ok(answer)
+    }
+
+    /// The rows that several answers are the beginning of, read once for all of them.
+    async fn rows(&self, asked: Asked, age_max: Duration, doing: &'static str) -> Result<Arc<Rows>, Problem> {
+        // Rows are in no format yet; any will do for the key.
+        let place = lock(&self.rows).get_or_insert(key(&asked, Format::ALL[0]), Place::default).clone();
+        let mut kept = place.lock().await;
+        if let Some(rows) = kept.as_ref().filter(|kept| kept.made.is_good(&self.host.applied(), age_max)) {
+            return Ok(rows.clone());
+        }
+        let rows = Arc::new(self.read(asked, doing).await?);
+        let bytes: usize = rows.read.result.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        *kept = (bytes <= ROWS_BYTES_MAX).then(|| rows.clone());
+        Ok(rows)
+    }
+
+    async fn read(&self, asked: Asked, doing: &'static str) -> Result<Rows, Problem> {
+        let source = self.source(&asked).await?;
+        // Before the read: what changes meanwhile makes the answer old, never another answer young.
+        let changed = source.changed(&self.host.applied());
+        let made = Made { at: Instant::now(), source, changed };
+        Ok(Rows { read: self.reading.read(asked, doing).await?, made })
     }
 }
 
@@ -261,6 +306,7 @@ fn key(asked: &Asked, format: Format) -> Key {
         parameters: format!("{:?}", asked.parameters),
         as_of: format!("{:?}", asked.as_of),
         page: asked.page,
+        prefix: asked.prefix,
         format,
     }
 }
@@ -300,16 +346,10 @@ mod tests {
     #[test]
     fn an_answer_is_good_while_its_tables_rest_or_while_it_is_young() {
         let source = Source { tables: [TableName::new("shop", "items")].into(), steady: true, fixed: false };
-        let answer = |steady: bool| Answer {
-            body: Bytes::new(),
-            format: Format::Json,
-            position: Lsn(9),
-            more: false,
-            etag: String::new(),
-            made: Instant::now().checked_sub(Duration::from_secs(1)).unwrap(),
+        let answer = |steady: bool| Made {
+            at: Instant::now().checked_sub(Duration::from_secs(1)).unwrap(),
             source: Source { steady, ..source.clone() },
             changed: (Lsn(9), 1),
-            compressed: OnceLock::new(),
         };
         let none = Duration::ZERO;
         assert!(answer(true).is_good(&applied(70, 9, 1), none));

@@ -7,4 +7,4 @@ mod read;
 
 pub use format::Format;
 pub use keep::{gzip, Answer, Answers, FRESH_FOR};
-pub use read::{Asked, Interrupt, Page, Read, Reading, READ_SECONDS_MAX, ROWS_MAX};
+pub use read::{Asked, Interrupt, Page, Prefix, Read, Reading, READ_SECONDS_MAX, ROWS_MAX};

@@ -36,6 +36,15 @@ impl Page {
     pub const WHOLE: Page = Page { offset: 0, limit: ROWS_MAX };
 }
 
+/// The beginning of a result: questions that differ only in how much they want of it are answered from one read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Prefix {
+    /// So many rows are wanted.
+    pub rows: usize,
+    /// So many the statement gives.
+    pub of: usize,
+}
+
 /// A question of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
@@ -47,6 +56,8 @@ pub struct Asked {
     pub as_of: Option<AsOf>,
     /// Which rows.
     pub page: Page,
+    /// Of how many, where that is less than the statement gives.
+    pub prefix: Option<Prefix>,
     /// Whether the client wrote the SQL.
     pub trust: Trust,
     /// The client's role.
@@ -140,6 +151,22 @@ impl Reading {
     }
 }
 
+impl Asked {
+    /// The question whose answer this one's is the beginning of.
+    pub(super) fn whole(&self) -> Option<Asked> {
+        let prefix = self.prefix?;
+        Some(Asked { page: Page { offset: 0, limit: prefix.of }, prefix: None, ..self.clone() })
+    }
+
+    /// This question's answer, from that to the whole one.
+    pub(super) fn of_whole(&self, whole: &Read) -> Read {
+        let rows = self.prefix.map_or(usize::MAX, |prefix| prefix.rows);
+        let (beginning, _) = cut(whole.result.clone(), Page { offset: 0, limit: rows });
+        let (result, more) = cut(beginning, self.page);
+        Read { result, more, position: whole.position }
+    }
+}
+
 /// The rows of the page, and whether there are others behind them.
 fn cut(result: QueryResult, page: Page) -> (QueryResult, bool) {
     let (mut skip, mut left) = (page.offset, page.limit);
@@ -217,24 +244,51 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_page_is_cut_across_batches() {
+    /// Nine rows in three batches.
+    fn nine() -> QueryResult {
         let batch = |from: i32| {
             let values = Int32Array::from_iter_values(from..from + 3);
             RecordBatch::try_from_iter([("n", Arc::new(values) as _)]).unwrap()
         };
-        let result = QueryResult { columns: Vec::new(), batches: vec![batch(0), batch(3), batch(6)] };
+        QueryResult { columns: Vec::new(), batches: vec![batch(0), batch(3), batch(6)] }
+    }
+
+    fn numbers(result: &QueryResult) -> Vec<i32> {
+        let column = |batch: &RecordBatch| {
+            batch.column(0).as_any().downcast_ref::<Int32Array>().unwrap().values().to_vec()
+        };
+        result.batches.iter().flat_map(column).collect()
+    }
+
+    #[test]
+    fn a_smaller_limit_is_the_beginning_of_a_larger_one() {
+        let asked = |rows, offset, limit| Asked {
+            sql: "SELECT n FROM t ORDER BY n LIMIT $k".into(),
+            parameters: vec![("k".into(), Parameter::Integer(100))],
+            as_of: None,
+            page: Page { offset, limit },
+            prefix: Some(Prefix { rows, of: 100 }),
+            trust: Trust::Owner,
+            role: None,
+        };
+        assert_eq!(asked(4, 2, 5).whole(), asked(9, 0, 3).whole(), "they are read together");
+        let whole = Read { result: nine(), more: false, position: Lsn(7) };
+        let answer = |rows, offset, limit| {
+            let read = asked(rows, offset, limit).of_whole(&whole);
+            (numbers(&read.result), read.more)
+        };
+        assert_eq!(answer(4, 0, ROWS_MAX), (vec![0, 1, 2, 3], false));
+        assert_eq!(answer(4, 1, 2), (vec![1, 2], true));
+        assert_eq!(answer(0, 0, ROWS_MAX), (vec![], false));
+        assert_eq!(answer(50, 8, 5), (vec![8], false));
+    }
+
+    #[test]
+    fn a_page_is_cut_across_batches() {
+        let result = nine();
         let page = |offset, limit| {
             let (result, more) = cut(result.clone(), Page { offset, limit });
-            let rows: Vec<i32> = result
-                .batches
-                .iter()
-                .flat_map(|batch| {
-                    let column = batch.column(0).as_any().downcast_ref::<Int32Array>().unwrap();
-                    column.values().to_vec()
-                })
-                .collect();
-            (rows, more)
+            (numbers(&result), more)
         };
         assert_eq!(page(0, 2), (vec![0, 1], true));
         assert_eq!(page(2, 3), (vec![2, 3, 4], true));

@@ -43,14 +43,9 @@ pub(super) fn asked(
         }
     }
     let window = respond::window(given, |name| endpoint.declares(name))?;
-    Ok(Asked {
-        sql,
-        parameters: endpoint.bind(given)?,
-        as_of: window.as_of,
-        page: window.page,
-        trust: Trust::Owner,
-        role,
-    })
+    let mut parameters = endpoint.bind(given)?;
+    let prefix = endpoint.raise_limit(&mut parameters);
+    Ok(Asked { sql, parameters, as_of: window.as_of, page: window.page, prefix, trust: Trust::Owner, role })
 }
 
 /// How old the endpoint's answers may be.

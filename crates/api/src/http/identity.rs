@@ -125,12 +125,12 @@ pub(super) async fn answer(site: &Site, parts: &Parts, body: Body) -> Result<Res
     let access = site.host().access();
     if parts.uri.path() == ME {
         if !matches!(parts.method, Method::GET | Method::HEAD) {
-            return Err(Problem::method_not_allowed("GET and HEAD"));
+            return Err(Problem::method_not_allowed(&["GET", "HEAD"]));
         }
         return Ok(me(access.is_some(), &caller(access.as_ref(), parts)?));
     }
     if parts.method != Method::POST {
-        return Err(Problem::method_not_allowed("POST"));
+        return Err(Problem::method_not_allowed(&["POST"]));
     }
     let secure = parts.headers.get("x-forwarded-proto").is_some_and(|value| value == "https");
     if parts.uri.path() == LOGOUT {

@@ -180,6 +180,10 @@ async fn endpoint(site: &Site, path: &str, parts: &Parts, caller: &Caller) -> Re
         None => negotiate::suffix(path),
     };
     let Some(endpoint) = find(bare) else {
+        // Endpoints are read behind the models, which they read.
+        if !site.host().is_ready() {
+            return Err(Problem::starting());
+        }
         return Err(
             Problem::not_found(format!("nothing answers at {path}")).hint("GET /docs says what does.")
         );

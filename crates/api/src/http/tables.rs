@@ -137,6 +137,7 @@ pub(super) async fn rows(
         parameters,
         as_of: window.as_of,
         page: window.page,
+        prefix: None,
         trust: Trust::Guest,
         role: caller.role(),
     };

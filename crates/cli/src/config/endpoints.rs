@@ -3,7 +3,7 @@
 use std::{fs, io, path::PathBuf};
 
 use millstream_api::{
-    endpoint::{Endpoint, Kind, Param},
+    endpoint::{limit_parameter, Endpoint, Kind, Param},
     host::Endpoints,
 };
 
@@ -87,6 +87,7 @@ fn parse(
     if !problems.is_empty() {
         return Err(problems);
     }
+    let sql = sql.trim().trim_end_matches(';');
     Ok(Endpoint {
         path: text_at(&root, &["path"]).unwrap_or(default_path).to_owned(),
         file: file.to_owned(),
@@ -95,7 +96,8 @@ fn parse(
         cache: text_at(&root, &["cache"]).and_then(units::parse_duration),
         live: text_at(&root, &["live"]) == Some("true"),
         roles: roles.map(|items| items.iter().filter_map(scalar).map(str::to_owned).collect()),
-        sql: sql.trim().trim_end_matches(';').to_owned(),
+        sql: sql.to_owned(),
+        limited_by: limit_parameter(sql),
     })
 }
 

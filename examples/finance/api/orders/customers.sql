@@ -11,7 +11,7 @@ live: true
 SELECT orders.customer_id, customers.customer_name, count(*) AS orders
 FROM analytics.orders AS orders
 JOIN analytics.customers AS customers ON customers.customer_id = orders.customer_id
-WHERE lower(orders.status) = $status
+WHERE orders.status = upper($status)
 GROUP BY orders.customer_id, customers.customer_name
 ORDER BY orders DESC, orders.customer_id
 LIMIT $limit
