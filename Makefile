@@ -44,6 +44,7 @@ test: bootstrap ## every test; starts the servers it needs
 	@scripts/bootstrap faketime
 	@scripts/bootstrap browser
 	@scripts/clients
+	@scripts/promtool
 	@scripts/ui
 	@cd ui && npm run --silent check && npm run --silent e2e
 	@cargo test $(LOCKED) --workspace

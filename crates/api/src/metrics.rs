@@ -18,6 +18,9 @@ const BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0, 10
 /// Tables with series of their own: beyond that a scrape would cost more than it tells.
 const TABLES_MAX: usize = 500;
 
+/// Of /proc: what Linux shows to programs, on every machine (`getconf CLK_TCK`).
+const TICKS_PER_SECOND: f64 = 100.0;
+
 /// What the server counts itself.
 #[derive(Default)]
 pub struct Metrics {
@@ -157,6 +160,7 @@ pub fn exposition(status: &Value, applied: &Applied, metrics: &Metrics) -> Strin
         text.single(name, kind, help, value);
     }
     tables(&mut text, status);
+    process(&mut text);
     text.family("millstream_http_requests_total", "counter", "Requests answered.");
     for ((route, status), count) in lock(&metrics.requests).iter() {
         let labels = [("route", *route), ("status", &*status.to_string())];
@@ -177,6 +181,45 @@ pub fn exposition(status: &Value, applied: &Applied, metrics: &Metrics) -> Strin
         text.sample(&format!("{name}_count"), &[("route", route)], histogram.count as f64);
     }
     text.0
+}
+
+/// What every Prometheus client tells of its own process, under the names that they all use; where the system has no /proc, nothing.
+fn process(text: &mut Text) {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+    let status = read("status");
+    let kibibytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()
+    };
+    // Behind the name, which may hold blanks: state, then numbers; the 12th and 13th field are ticks in user and system mode.
+    let stat = read("stat");
+    let ticks = stat.rsplit_once(')').map(|(_, fields)| {
+        fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>()
+    });
+    let descriptors = std::fs::read_dir("/proc/self/fd").map(|entries| entries.count() as f64).ok();
+    for (name, kind, help, value) in [
+        (
+            "process_resident_memory_bytes",
+            "gauge",
+            "Resident memory.",
+            kibibytes("VmRSS:").map(|kib| kib * 1024.0),
+        ),
+        (
+            "process_virtual_memory_bytes",
+            "gauge",
+            "Virtual memory.",
+            kibibytes("VmSize:").map(|kib| kib * 1024.0),
+        ),
+        (
+            "process_cpu_seconds_total",
+            "counter",
+            "Processor time in user and system mode.",
+            ticks.map(|ticks| ticks / TICKS_PER_SECOND),
+        ),
+        ("process_open_fds", "gauge", "Open file descriptors.", descriptors),
+    ] {
+        text.single(name, kind, help, value);
+    }
 }
 
 /// Series of each table.
@@ -232,5 +275,11 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
         assert!(!text.contains("wal_retained"), "{text}");
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            line.trim().parse::<f64>().unwrap()
+        };
+        assert!(value("process_resident_memory_bytes ") > 1e6 && value("process_open_fds ") >= 3.0, "{text}");
+        assert!(value("process_cpu_seconds_total ") < 1e4, "{text}");
     }
 }

@@ -395,7 +395,7 @@ impl Applier {
         }
         if let Err(error) = self.values.remove(committed.files_gone.iter().map(String::as_str)) {
             // Nothing refers to them: they go when the warehouse is opened again.
-            tracing::warn!(error = %error, "a file of the quarantine is left behind");
+            tracing::warn!(event = "quarantine_file_left", error = %error, "a file of the quarantine is left behind");
         }
         is_changed
     }

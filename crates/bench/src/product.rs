@@ -13,6 +13,7 @@ use millstream_testkit::wait_until;
 use serde_json::{json, Value};
 
 use crate::child::{Child, Taken};
+use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::fastapi::free_port;
 use crate::interrupt;
@@ -185,7 +186,14 @@ impl Project {
             if up.child.check().is_err() || interrupt::requested() {
                 return Some(());
             }
-            up.query("SELECT 1").ok().map(drop)
+            let served = match &self.http {
+                Some(http) => {
+                    let ready = Client::connect(http).and_then(|mut client| client.get("/ready"));
+                    ready.is_ok_and(|answer| answer.status == 200)
+                }
+                None => true,
+            };
+            up.query("SELECT 1").ok().filter(|_| served).map(drop)
         })?;
         up.check()?;
         Ok(up)

@@ -9,7 +9,7 @@ use millstream_core::Exit;
 use crate::{
     error::ProgramError,
     failure::Failure,
-    output::{Format, Output},
+    output::{Format, LogFormat, Output},
 };
 
 /// What the program was asked to do.
@@ -51,6 +51,16 @@ pub struct Global {
     /// Say more of what is going on; twice: much more
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
+    /// How messages are printed
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        env = "MILLSTREAM_LOG_FORMAT"
+    )]
+    pub log_format: LogFormat,
     /// Use no colours
     #[arg(long, global = true)]
     pub no_color: bool,
@@ -63,7 +73,7 @@ impl Global {
     /// How everything is printed.
     pub fn output(&self) -> Output {
         let format = if self.json { Format::Json } else { self.format.unwrap_or_default() };
-        Output::detect(format, self.no_color, self.quiet)
+        Output::detect(format, self.log_format, self.no_color, self.quiet)
     }
 }
 
@@ -229,7 +239,7 @@ fn output_of_raw_arguments() -> Output {
     let json = arguments.iter().any(|argument| argument == "--json" || argument == "--format=json")
         || arguments.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json");
     let no_color = arguments.iter().any(|argument| argument == "--no-color");
-    Output::detect(if json { Format::Json } else { Format::Table }, no_color, false)
+    Output::detect(if json { Format::Json } else { Format::Table }, LogFormat::Text, no_color, false)
 }
 
 /// The definition, for completions.

@@ -22,7 +22,7 @@ pub fn main() -> u8 {
         Err(exit) => return exit,
     };
     let output = arguments.global.output();
-    output::log_to_stderr(arguments.global.verbose, output.stderr_color);
+    output.log(arguments.global.verbose);
     verbs::run(arguments, &output).unwrap_or_else(|failure| {
         if !output::is_unread(&failure) {
             output.failure(&failure);

@@ -237,7 +237,7 @@ impl Drop for Shared {
         );
         // What the file has is older and therefore safe: only more is kept than need be.
         if let Err(error) = self.save_consumers(&mut state) {
-            tracing::warn!(%error, "the consumers' last positions could not be saved");
+            tracing::warn!(event = "log_consumers_unsaved", %error, "the consumers' last positions could not be saved");
         }
     }
 }

@@ -79,7 +79,7 @@ pub(crate) fn recover(directory: &Directory) -> Result<Recovered> {
             break;
         }
         let path = directory.segment(name);
-        tracing::warn!(segment = %path.display(), "the last segment was torn at its head and is dropped");
+        tracing::warn!(event = "log_segment_dropped", segment = %path.display(), "the last segment was torn at its head and is dropped");
         directory::remove(&path)?;
         directory::sync_dir(directory.root())?;
         names.pop();
@@ -182,7 +182,7 @@ fn scan_tail(
                 refuse_damage(offset, what)?;
                 if head.is_some() {
                     tracing::warn!(
-                        segment = %path.display(), offset, bytes = length - offset,
+                        event = "log_tail_cut", segment = %path.display(), offset, bytes = length - offset,
                         "the log's tail was torn and is cut; the source sends it again"
                     );
                     cut(&file, &path, offset)?;

@@ -479,7 +479,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         // What can't be deleted now is deleted at the next opening.
         if let Err(error) = self.forget_open() {
-            tracing::warn!(%error, "an open transaction's spool could not be deleted");
+            tracing::warn!(event = "log_spool_left", %error, "an open transaction's spool could not be deleted");
         }
     }
 }

@@ -242,7 +242,7 @@ pub async fn execute(wire: &mut Wire, config: &SourceConfig, plan: &Plan, skip_t
             },
             _ => error,
         })?;
-        tracing::info!(statement = statement.as_str(), "changed the source");
+        tracing::info!(event = "source_changed", statement = statement.as_str(), "changed the source");
     }
     // A new slot waits by itself.
     if !plan.create_slot {

@@ -67,7 +67,7 @@ pub async fn run(
             // Nobody listens any more.
             Ok(false) => break,
             Err(error) => {
-                tracing::debug!(%error, "the catalogue could not be looked at");
+                tracing::debug!(event = "catalogue_unread", %error, "the catalogue could not be looked at");
                 connection = None;
                 PAUSE_AFTER_ERROR
             }
@@ -191,7 +191,7 @@ impl Watcher {
     }
 
     async fn tell(&self, table: TableId, name: &TableName, change: TableChange) -> bool {
-        tracing::info!(table = %name, ?change, "a table has changed at the source");
+        tracing::info!(event = "table_changed", table = %name, ?change, "a table has changed at the source");
         self.events.send(SourceEvent::TableChanged { table, name: name.clone(), change }).await.is_ok()
     }
 }

@@ -95,7 +95,7 @@ impl Connection {
         let shared = self.shared.clone();
         if let Err(error) = self.serve(&shared) {
             if !matches!(error, WireError::Broken(_)) {
-                tracing::debug!(%error, "postgres_client_let_go");
+                tracing::debug!(event = "postgres_client_let_go", %error);
                 let sent = self.wire.send(Backend::ErrorResponse(error.response()));
                 drop(sent.and_then(|()| self.wire.flush()));
             }

@@ -138,7 +138,7 @@ pub fn serve(config: Config, host: Arc<dyn Host>, open_catalog: OpenCatalog) -> 
             })
             .map_err(failed)?,
     ];
-    tracing::info!(%address, "postgres_listening");
+    tracing::info!(event = "postgres_listening", %address);
     Ok(Server { address, shared, threads })
 }
 
@@ -151,7 +151,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         match accepted {
             Ok((stream, peer)) => welcome(stream, peer, shared),
             Err(error) => {
-                tracing::warn!(%error, "postgres_accept_failed");
+                tracing::warn!(event = "postgres_accept_failed", %error);
                 thread::sleep(ACCEPT_PAUSE);
             }
         }
@@ -166,13 +166,13 @@ fn welcome(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
     let spawned = named.spawn(move || match entry {
         Some(entry) => match Connection::new(stream, thread_shared, entry) {
             Ok(connection) => connection.run(),
-            Err(error) => tracing::debug!(%peer, %error, "postgres_client_lost"),
+            Err(error) => tracing::debug!(event = "postgres_client_lost", %peer, %error),
         },
         // Said in a thread too: a client that does not listen must not hold up the others.
         None => connection::turn_away(stream, thread_shared.config.connections_max),
     });
     if let Err(error) = spawned {
-        tracing::warn!(%error, "postgres_thread_failed");
+        tracing::warn!(event = "postgres_thread_failed", %error);
     }
 }
 

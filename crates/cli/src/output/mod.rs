@@ -13,20 +13,14 @@ use crate::{error::ProgramError, failure::Failure};
 pub use progress::{group_digits, Progress, Stages};
 pub use rows::{Column, RowsWriter};
 
-/// Prints what the rooms log to standard error: nothing (warnings are told in words of their own), what they do, or all of it.
-pub fn log_to_stderr(verbose: u8, color: bool) {
-    let level = match verbose {
-        0 => return,
-        1 => tracing::Level::INFO,
-        _ => tracing::Level::DEBUG,
-    };
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(io::stderr)
-        .with_ansi(color)
-        .with_target(verbose > 1);
-    // It can only fail where another one is set already, which nobody does.
-    let _ = subscriber.try_init();
+/// How messages are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object a line, each with its event's name: docs/reference/logs.md lists them.
+    Json,
 }
 
 /// How data is printed.
@@ -84,22 +78,45 @@ pub struct Output {
     pub stderr_terminal: bool,
     /// Only errors.
     pub quiet: bool,
+    /// How messages are printed.
+    pub messages: LogFormat,
 }
 
 impl Output {
     /// From flags; `NO_COLOR` (no-color.org) and `TERM=dumb` are honoured.
-    pub fn detect(format: Format, no_color: bool, quiet: bool) -> Self {
+    pub fn detect(format: Format, messages: LogFormat, no_color: bool, quiet: bool) -> Self {
         let no_color = no_color
             || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let stderr_terminal = io::stderr().is_terminal();
+        // What a program reads is neither coloured nor drawn over.
+        let stderr_terminal = io::stderr().is_terminal() && messages == LogFormat::Text;
         Output {
             format,
             stdout_color: io::stdout().is_terminal() && !no_color,
             stderr_color: stderr_terminal && !no_color,
             stderr_terminal,
             quiet,
+            messages,
         }
+    }
+
+    /// Prints what the rooms log to standard error. As text: nothing (warnings are told in words of their own), what they do, or all of it. As
+    /// JSON: what they do, or all of it.
+    pub fn log(&self, verbose: u8) {
+        let json = self.messages == LogFormat::Json;
+        let level = match verbose {
+            0 if !json => return,
+            0 if self.quiet => tracing::Level::WARN,
+            0 | 1 => tracing::Level::INFO,
+            _ => tracing::Level::DEBUG,
+        };
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(io::stderr)
+            .with_ansi(self.stderr_color)
+            .with_target(verbose > 1);
+        // It can only fail where another one is set already, which nobody does.
+        let _ = if json { subscriber.json().flatten_event(true).try_init() } else { subscriber.try_init() };
     }
 
     /// The text in a style, for standard error.
@@ -114,15 +131,27 @@ impl Output {
 
     /// A message to the person.
     pub fn note(&self, text: &str) {
-        if !self.quiet {
+        self.tell("note", text);
+    }
+
+    /// A message to the person, with a name for whoever looks for it in a log.
+    pub fn tell(&self, event: &'static str, text: &str) {
+        match self.messages {
+            LogFormat::Json => tracing::info!(event, "{text}"),
+            LogFormat::Text if self.quiet => {}
             // Nothing can be said about a standard error that does not take messages.
-            let _ = writeln!(io::stderr(), "{text}");
+            LogFormat::Text => drop(writeln!(io::stderr(), "{text}")),
         }
     }
 
     /// A message that the person should see even when quiet.
     pub fn warn(&self, text: &str) {
-        let _ = writeln!(io::stderr(), "{} {text}", self.paint(Style::Warning, "warning:"));
+        match self.messages {
+            LogFormat::Json => tracing::warn!(event = "warning", "{text}"),
+            LogFormat::Text => {
+                drop(writeln!(io::stderr(), "{} {text}", self.paint(Style::Warning, "warning:")));
+            }
+        }
     }
 
     /// One line of a document. Where its reader has left (`… | head`) the rest goes nowhere, and how the verb ends stays what it found.
@@ -152,11 +181,25 @@ impl Output {
 
     /// Progress of something that takes long.
     pub fn progress(&self, label: &str) -> Progress {
-        Progress::new(label, self.stderr_terminal, self.stderr_color, self.quiet)
+        Progress::new(label, *self)
     }
 
     /// The error, in the contract's form: code, message, what was being done, detail, hint.
     pub fn failure(&self, failure: &Failure) {
+        if self.messages == LogFormat::Json {
+            let report = &**failure;
+            let (doing, detail, hint) = (&report.doing, &report.detail, &report.hint);
+            tracing::error!(
+                event = "failure",
+                code = &*report.code,
+                doing,
+                detail,
+                hint,
+                "{}",
+                report.message
+            );
+            return;
+        }
         let text = match self.format {
             Format::Json => json!({ "error": failure_json(failure) }).to_string(),
             Format::Table | Format::Csv => self.failure_text(failure),

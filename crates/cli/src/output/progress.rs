@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::Output;
+
 /// Redrawing more often than an eye can follow only costs.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -22,9 +24,7 @@ const COLUMNS_DEFAULT: usize = 80;
 #[derive(Debug)]
 pub struct Progress {
     label: String,
-    terminal: bool,
-    color: bool,
-    quiet: bool,
+    output: Output,
     started: Instant,
     printed: Option<Instant>,
     /// Rows that were done before this run.
@@ -33,12 +33,10 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(label: &str, terminal: bool, color: bool, quiet: bool) -> Self {
+    pub(super) fn new(label: &str, output: Output) -> Self {
         Progress {
             label: label.to_owned(),
-            terminal,
-            color,
-            quiet,
+            output,
             started: Instant::now(),
             printed: None,
             first_done: None,
@@ -65,12 +63,12 @@ impl Progress {
 
     /// Whether something is to be printed now.
     fn is_due(&mut self) -> bool {
-        let interval = if self.terminal { REDRAW_INTERVAL } else { LINE_INTERVAL };
-        if self.quiet || self.printed.is_some_and(|at| at.elapsed() < interval) {
+        let interval = if self.output.stderr_terminal { REDRAW_INTERVAL } else { LINE_INTERVAL };
+        if self.output.quiet || self.printed.is_some_and(|at| at.elapsed() < interval) {
             return false;
         }
         // The first line off a terminal waits too: what is done within the interval needs only its last line.
-        if !self.terminal && self.started.elapsed() < interval {
+        if !self.output.stderr_terminal && self.started.elapsed() < interval {
             return false;
         }
         self.printed = Some(Instant::now());
@@ -78,23 +76,21 @@ impl Progress {
     }
 
     fn print(&mut self, done: u64, total: u64, text: &str) {
+        if !self.output.stderr_terminal {
+            return self.output.tell("progress", text);
+        }
         let mut stderr = io::stderr().lock();
-        let _ = if self.terminal {
-            self.drawn = true;
-            // A line that wraps can't be drawn over.
-            let text = cut(text, terminal_columns().saturating_sub(BAR_WIDTH + 2));
-            write!(stderr, "\r\x1b[2K{} {text}", bar(done, total, self.color)).and_then(|()| stderr.flush())
-        } else {
-            writeln!(stderr, "{text}")
-        };
+        self.drawn = true;
+        // A line that wraps can't be drawn over.
+        let text = cut(text, terminal_columns().saturating_sub(BAR_WIDTH + 2));
+        let bar = bar(done, total, self.output.stderr_color);
+        let _ = write!(stderr, "\r\x1b[2K{bar} {text}").and_then(|()| stderr.flush());
     }
 
     /// Replaces the bar by a last line.
     pub fn finish(mut self, text: &str) {
         self.clear();
-        if !self.quiet {
-            let _ = writeln!(io::stderr(), "{text}");
-        }
+        self.output.tell("progress", text);
     }
 
     /// Takes the bar off the screen, before something else is printed.

@@ -122,7 +122,7 @@ impl Up<'_> {
             .transpose()?;
         let http = self.serve_http(&desk, &front)?;
         let postgres = self.serve_postgres(&desk, &front)?;
-        self.output.note(&format!("{} starting", self.output.paint(Style::Bold, &name)));
+        self.output.tell("starting", &format!("{} starting", self.output.paint(Style::Bold, &name)));
         let session = Session::start(&desk, Rebuild::Allowed, &mut |told| match told {
             Told::Note(text) => self.output.warn(&text),
             Told::Failed(failure) => self.output.failure(&failure),
@@ -143,7 +143,10 @@ impl Up<'_> {
         };
         if let Some(failure) = ended.as_ref().err().filter(|failure| engine::must_reopen(failure)) {
             self.output.failure(failure);
-            self.output.note(&format!("the warehouse is opened again in {:.0} s", pause.as_secs_f64()));
+            self.output.tell(
+                "warehouse_reopening",
+                &format!("the warehouse is opened again in {:.0} s", pause.as_secs_f64()),
+            );
             let until = Instant::now() + pause;
             while Instant::now() < until && !self.signals.cancellation().is_cancelled() {
                 thread::sleep(LOOK_INTERVAL);
@@ -156,7 +159,7 @@ impl Up<'_> {
         }
         close(server);
         if self.signals.exit().is_some() {
-            self.output.note("stopped");
+            self.output.tell("stopped", "stopped");
         }
         ended
     }
@@ -187,33 +190,44 @@ impl Up<'_> {
 
     fn work(&self, desk: &Arc<Desk>, session: &Session, front: &Front) -> Outcome {
         for created in &session.created {
-            self.output.note(&format!("created at the source: {created}"));
+            self.output.tell("source_created", &format!("created at the source: {created}"));
         }
         self.load(session)?;
         session.remember(desk)?;
         if self.until_caught_up {
             session.catch_up(|| self.signals.cancellation().check())?;
             engine::tend_once(desk, self.signals.cancellation())?;
-            self.output.note("caught up");
+            self.output.tell("caught_up", "caught up");
             return Ok(0);
         }
         let mut models = Models::default();
         models.keep(desk, front, self.output);
         session.live.set_ready();
-        self.output.note(&format!(
-            "{}: changes are applied as they come; `millstream status` tells more, Ctrl-C stops",
-            self.output.paint(Style::Good, "streaming")
-        ));
+        self.output.tell(
+            "streaming",
+            &format!(
+                "{}: changes are applied as they come; `millstream status` tells more, Ctrl-C stops",
+                self.output.paint(Style::Good, "streaming")
+            ),
+        );
         if let Some(address) = self.http.get() {
+<<<<<<< HEAD
             self.output.note(&format!(
                 "http://{address}/ui: everything, live; /docs: the API; /metrics, /live and /ready beside it"
             ));
+=======
+            self.output.tell(
+                "http_listening",
+                &format!("http://{address}/docs: the API; /metrics, /live and /ready beside it"),
+            );
+>>>>>>> 9bc99db (Alert rules, a Grafana dashboard, and messages as JSON with names)
         }
         if let Some(address) = self.postgres.get() {
             let name = desk.project_name();
-            self.output.note(&format!(
-                "postgres://{address}/{name}: the warehouse for PostgreSQL's clients, read-only"
-            ));
+            self.output.tell(
+                "postgres_listening",
+                &format!("postgres://{address}/{name}: the warehouse for PostgreSQL's clients, read-only"),
+            );
         }
         self.watch(desk, session, front, &mut models)
     }
@@ -331,6 +345,7 @@ impl Models {
     fn keep(&mut self, desk: &Desk, front: &Front, output: &Output) {
         self.keep_views(desk, front, output);
         // Behind the views, which they read.
+<<<<<<< HEAD
         if let Some(kept) = desk.http_address().and_then(|_| front.keep_files()) {
             for (what, count) in [
                 ("endpoints", kept.endpoints),
@@ -340,6 +355,11 @@ impl Models {
                 if count > 0 {
                     output.note(&format!("{what}: {count}"));
                 }
+=======
+        if let Some((served, failures)) = desk.http_address().and_then(|_| front.keep_endpoints()) {
+            if served > 0 {
+                output.tell("endpoints_read", &format!("endpoints: {served}"));
+>>>>>>> 9bc99db (Alert rules, a Grafana dashboard, and messages as JSON with names)
             }
             kept.failures.iter().for_each(|failure| output.failure(failure));
         }
@@ -356,7 +376,7 @@ impl Models {
         match kept {
             Ok(report) => {
                 if !report.kept.is_empty() {
-                    output.note(&format!("views: {}", report.kept.join(", ")));
+                    output.tell("views_made", &format!("views: {}", report.kept.join(", ")));
                 }
                 for failure in &report.broken {
                     output.failure(failure);

@@ -72,10 +72,7 @@ impl Project {
             .args(["--no-input", "--no-color"])
             .args(arguments);
         command.env("DATABASE_URL", &self.url).env_remove("FAILPOINTS");
-        // Whatever a project says: other tests run beside this one.
-        command
-            .env("MILLSTREAM__SERVE__HTTP", "127.0.0.1:0")
-            .env("MILLSTREAM__SERVE__POSTGRES", "127.0.0.1:0");
+        command.envs(self.variables.iter().copied());
         command
     }
 

@@ -259,7 +259,7 @@ impl Capture {
             if writer.has_failed() {
                 // What it was in the middle of comes again from the source. Where it can't begin again, this comes again, too.
                 if let Err(error) = writer.begin_again(log) {
-                    tracing::debug!(%error, "the log takes no writer yet");
+                    tracing::debug!(event = "log_busy", %error, "the log takes no writer yet");
                 }
             }
             if held {
@@ -276,7 +276,7 @@ impl Capture {
                 }
                 self.observer.set_state(CaptureState::Reconnecting, Some(error.clone()));
             }
-            tracing::warn!(error = %error, pause_ms = pause.as_millis() as u64, "waiting for the source");
+            tracing::warn!(event = "source_awaited", error = %error, pause_ms = pause.as_millis() as u64, "waiting for the source");
             self.tell(SourceEvent::Waiting { code: error.code(), reason: error.to_string(), pause });
             tokio::select! {
                 () = stop.requested() => return Ok(()),
@@ -323,7 +323,7 @@ impl Capture {
         self.connected = true;
         self.observer.flushed(flushed);
         self.observer.set_state(CaptureState::Streaming, None);
-        tracing::info!(from = %flushed, slot = name, "streaming");
+        tracing::info!(event = "capture_streaming", from = %flushed, slot = name);
         self.tell(SourceEvent::Streaming { from: flushed });
         Ok(Opened { stream, catalog, from: flushed, server_patience: Duration::from_millis(patience) })
     }
@@ -334,7 +334,9 @@ impl Capture {
             Err(mpsc::error::TrySendError::Full(event @ SourceEvent::TableChanged { .. })) => {
                 self.untold.push(event)
             }
-            Err(_) => tracing::debug!("nobody listens to the source's events"),
+            Err(_) => {
+                tracing::debug!(event = "source_event_unheard", "nobody listens to the source's events")
+            }
             Ok(()) => {}
         }
     }

@@ -283,7 +283,7 @@ impl<'a> Session<'a> {
         // One of them is reason enough to read the table again, and the same ones come with every connection until it has been.
         let told = self.capture.doubted.insert(schema.id, doubts.clone());
         if let Some(doubt) = doubts.first().filter(|_| told.as_ref() != Some(&doubts)) {
-            tracing::warn!(table = %relation.name, ?doubts, "a table's past form is unclear");
+            tracing::warn!(event = "table_form_unclear", table = %relation.name, ?doubts, "a table's past form is unclear");
             let change = TableChange::Unclear(doubt.clone());
             self.capture.tell(SourceEvent::TableChanged {
                 table: schema.id,

@@ -115,7 +115,7 @@ impl Copier {
                 match copied {
                     Ok(()) => break,
                     Err(error) if error.is_transient() && tries < TRIES_MAX => {
-                        tracing::warn!(%error, table = %job.table, chunk = job.number, "copying a chunk again");
+                        tracing::warn!(event = "chunk_repeated", %error, table = %job.table, chunk = job.number, "copying a chunk again");
                         wire = None;
                     }
                     Err(error) => return Err(error),

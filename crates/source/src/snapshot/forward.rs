@@ -104,6 +104,7 @@ impl Copier {
             self.stream(wire, &forward.newer, |_, _| {}, move |pieces| merge.run(pieces)).await?;
         let Some((writer, rows)) = merged else {
             tracing::warn!(
+                event = "chunk_refused",
                 table = %job.table,
                 chunk = job.number,
                 "a finished chunk does not hold what it should and is copied again"

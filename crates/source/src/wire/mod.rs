@@ -326,7 +326,9 @@ impl Wire {
             let body = self.input.split_to(length - 4).freeze();
             match tag {
                 b'S' => self.parameter(&body),
-                b'N' => tracing::debug!(notice = %server_message(&body), "the server notes"),
+                b'N' => {
+                    tracing::debug!(event = "server_notice", notice = %server_message(&body), "the server notes")
+                }
                 b'A' => {}
                 _ => return Ok(Frame { tag, body }),
             }

@@ -109,6 +109,42 @@ fn codes(text: &str, mark: char) -> BTreeSet<String> {
     found.map(|code| code[..6].to_owned()).collect()
 }
 
+/// The names of events in a source: what stands first in a call of `tracing`, and what a message of the program is told as.
+fn events(text: &str) -> BTreeSet<String> {
+    let quoted = |rest: &str| rest.split('"').next().map(str::to_owned);
+    let logged = text.match_indices("event = \"").filter_map(|(at, mark)| quoted(&text[at + mark.len()..]));
+    let told = text.match_indices(".tell(").filter_map(|(at, mark)| {
+        let rest = text[at + mark.len()..].trim_start();
+        quoted(rest.strip_prefix('"')?)
+    });
+    logged.chain(told).collect()
+}
+
+#[test]
+fn every_event_of_the_log_has_a_name_and_is_documented() {
+    let sources: Vec<_> = texts(".rs").into_iter().filter(|(path, _)| path.contains("/src/")).collect();
+    let calls = ["error", "warn", "info", "debug"].map(|level| format!("tracing::{level}!("));
+    let mut nameless = Vec::new();
+    for (path, text) in &sources {
+        for (at, call) in calls.iter().flat_map(|call| text.match_indices(call.as_str())) {
+            let rest = text[at + call.len()..].trim_start();
+            // The program's own messages bring their names with them.
+            let told = rest.starts_with("event,") && path.ends_with("cli/src/output/mod.rs");
+            if !told && !rest.starts_with("event = \"") {
+                nameless.push(format!("{path}: {}", rest.lines().next().unwrap_or_default()));
+            }
+        }
+    }
+    assert_none("what is logged begins with `event = \"…\"`", nameless);
+    let used: BTreeSet<String> = sources.iter().flat_map(|(_, text)| events(text)).collect();
+    assert!(used.len() > 40, "the names are found at all: {used:?}");
+    let page = std::fs::read_to_string(root().join("docs/reference/logs.md")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let documented: BTreeSet<String> = rows.map(str::to_owned).collect();
+    let found = used.symmetric_difference(&documented).cloned().collect();
+    assert_none("docs/reference/logs.md lists the events of the sources", found);
+}
+
 #[test]
 fn every_error_code_is_documented_and_no_other() {
     let sources = texts(".rs").into_iter().filter(|(path, _)| path.contains("/src/"));

@@ -94,7 +94,11 @@ impl DuckReader {
         self.failed = true;
         self.staged.clear();
         if let Err(error) = self.connection().run("ROLLBACK") {
-            tracing::debug!(error = error.message, "a failed read left no transaction to end");
+            tracing::debug!(
+                event = "read_left_open",
+                error = error.message,
+                "a failed read left no transaction to end"
+            );
         }
     }
 

@@ -203,12 +203,20 @@ impl Drop for DuckTransaction<'_> {
         if !self.ended {
             // Nothing else can be done with an error here; the next BEGIN reports a connection that is still in a transaction.
             if let Err(error) = self.connection.run("ROLLBACK") {
-                tracing::warn!(error = error.message, "the warehouse transaction could not be rolled back");
+                tracing::warn!(
+                    event = "rollback_failed",
+                    error = error.message,
+                    "the warehouse transaction could not be rolled back"
+                );
             }
         }
         if self.has_one_thread.get() {
             if let Err(error) = self.connection.run(self.reset_threads) {
-                tracing::warn!(error = error.message, "DuckDB goes on with one thread");
+                tracing::warn!(
+                    event = "one_thread_left",
+                    error = error.message,
+                    "DuckDB goes on with one thread"
+                );
             }
         }
     }

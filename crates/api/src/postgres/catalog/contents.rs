@@ -71,7 +71,7 @@ fn attributes(reader: &mut dyn WarehouseReader, name: &TableName) -> Option<Vec<
     match described {
         Ok(described) => Some(described.columns.into_iter().map(attribute).collect()),
         Err(error) => {
-            tracing::debug!(%error, relation = %name, "postgres_catalog_leaves_out");
+            tracing::debug!(event = "postgres_catalog_leaves_out", %error, relation = %name);
             None
         }
     }
