@@ -146,6 +146,7 @@ mod tests {
             live: false,
             roles: None,
             sql: "SELECT 1".into(),
+            limited_by: None,
         };
         Endpoints { served: vec![orders], broken: Vec::new() }
     }

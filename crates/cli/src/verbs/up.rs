@@ -211,16 +211,12 @@ impl Up<'_> {
             ),
         );
         if let Some(address) = self.http.get() {
-<<<<<<< HEAD
-            self.output.note(&format!(
-                "http://{address}/ui: everything, live; /docs: the API; /metrics, /live and /ready beside it"
-            ));
-=======
             self.output.tell(
                 "http_listening",
-                &format!("http://{address}/docs: the API; /metrics, /live and /ready beside it"),
+                &format!(
+                    "http://{address}/ui: everything, live; /docs: the API; /metrics, /live and /ready beside it"
+                ),
             );
->>>>>>> 9bc99db (Alert rules, a Grafana dashboard, and messages as JSON with names)
         }
         if let Some(address) = self.postgres.get() {
             let name = desk.project_name();
@@ -345,7 +341,6 @@ impl Models {
     fn keep(&mut self, desk: &Desk, front: &Front, output: &Output) {
         self.keep_views(desk, front, output);
         // Behind the views, which they read.
-<<<<<<< HEAD
         if let Some(kept) = desk.http_address().and_then(|_| front.keep_files()) {
             for (what, count) in [
                 ("endpoints", kept.endpoints),
@@ -353,13 +348,8 @@ impl Models {
                 ("saved queries", kept.queries),
             ] {
                 if count > 0 {
-                    output.note(&format!("{what}: {count}"));
+                    output.tell("files_read", &format!("{what}: {count}"));
                 }
-=======
-        if let Some((served, failures)) = desk.http_address().and_then(|_| front.keep_endpoints()) {
-            if served > 0 {
-                output.tell("endpoints_read", &format!("endpoints: {served}"));
->>>>>>> 9bc99db (Alert rules, a Grafana dashboard, and messages as JSON with names)
             }
             kept.failures.iter().for_each(|failure| output.failure(failure));
         }

@@ -70,7 +70,7 @@ pub(super) async fn answer(
     let writes = matches!(segments[..], ["sql"] | ["resync"]);
     let reads = parts.method == Method::GET || parts.method == Method::HEAD;
     if writes != (parts.method == Method::POST) || !(writes || reads) {
-        let allowed = if writes { "POST" } else { "GET and HEAD" };
+        let allowed: &[&str] = if writes { &["POST"] } else { &["GET", "HEAD"] };
         return ("/api", Err(Problem::method_not_allowed(allowed)));
     }
     match segments[..] {

@@ -55,6 +55,7 @@ pub(super) async fn rows(site: &Site, parts: &Parts, schema: &str, name: &str) -
         parameters,
         as_of: point,
         page: Page { offset: 0, limit },
+        prefix: None,
         trust: Trust::Guest,
         role: None,
     };
@@ -120,6 +121,7 @@ pub(super) async fn row(site: &Site, parts: &Parts, schema: &str, name: &str) ->
         parameters,
         as_of: None,
         page: Page { offset: 0, limit: VERSIONS_MAX },
+        prefix: None,
         trust: Trust::Guest,
         role: None,
     };
@@ -233,6 +235,7 @@ pub(super) async fn sql(
         parameters: Vec::new(),
         as_of: question.as_of.as_deref().map(as_of::parse).transpose()?,
         page: Page { offset: 0, limit },
+        prefix: None,
         trust: Trust::Guest,
         role: caller.role(),
     };
@@ -261,6 +264,7 @@ pub(super) async fn chart(site: &Site, parts: &Parts, name: &str, chart: &str) -
         parameters: Vec::new(),
         as_of: point,
         page: Page { offset: 0, limit: CHART_ROWS_MAX },
+        prefix: None,
         trust: Trust::Owner,
         role: None,
     };
