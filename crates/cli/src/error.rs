@@ -116,6 +116,12 @@ pub enum ProgramError {
         /// The nearest name, if one is near.
         nearest: Option<String>,
     },
+    /// What tokens are to be checked with.
+    #[error("the key of api.auth.jwt can't be used")]
+    TokenKey {
+        /// What is wrong with it.
+        detail: String,
+    },
     /// A role that is not configured.
     #[error("there is no role `{name}`")]
     NoSuchRole {
@@ -205,6 +211,7 @@ impl Diagnostic for ProgramError {
             ProgramError::NoSuchTable { .. } => "MS6203",
             ProgramError::NoLog => "MS6207",
             ProgramError::NoSuchRole { .. } => "MS6212",
+            ProgramError::TokenKey { .. } => "MS6213",
             ProgramError::NotQuarantined { .. } => "MS6210",
             ProgramError::Unasked { .. } => "MS6211",
             ProgramError::From { .. } => "MS6208",
@@ -224,6 +231,7 @@ impl Diagnostic for ProgramError {
             | ProgramError::Stdout(source) => Some(source.to_string()),
             ProgramError::InstanceLost { detail }
             | ProgramError::UnknownRequest { detail }
+            | ProgramError::TokenKey { detail }
             | ProgramError::State { detail, .. } => Some(detail.clone()),
             ProgramError::OwnedByAnother { data, .. } => {
                 Some(format!("it holds {}", data.join("lock").display()))
@@ -264,6 +272,9 @@ impl Diagnostic for ProgramError {
                 "make room: the log and the warehouse are kept there, and nothing is begun below {}",
                 print_size(*needed)
             ),
+            ProgramError::TokenKey { .. } => {
+                "name the issuer's public key in PEM, of the kind that the algorithms take".into()
+            }
             ProgramError::NoSuchRole { roles, .. } if roles.is_empty() => {
                 "the project has none: add `api.auth` and `api.roles` to millstream.yml".into()
             }
@@ -316,6 +327,7 @@ impl Diagnostic for ProgramError {
             | ProgramError::Unasked { .. }
             | ProgramError::NoSuchTable { .. }
             | ProgramError::NoSuchRole { .. }
+            | ProgramError::TokenKey { .. }
             | ProgramError::Socket { .. } => Exit::Usage,
             ProgramError::OwnedByAnother { .. }
             | ProgramError::State { .. }

@@ -4,6 +4,7 @@
 //! which role their questions carry. What that role then sees of tables is the warehouse's part.
 
 mod session;
+mod token;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,10 +14,13 @@ use millstream_store::{Key, Store, Verifier};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use self::session::Seal;
+use self::{session::Seal, token::Told};
 use crate::{endpoint::Endpoint, problem::Problem};
 
-pub use self::session::SESSION_SECONDS;
+pub use self::{
+    session::SESSION_SECONDS,
+    token::{TokenConfig, TokenError, Tokens, ALGORITHMS, SECRET_BYTES_MIN},
+};
 
 /// What a role may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,7 @@ pub struct Access {
     store: Arc<Store>,
     roles: BTreeMap<String, Arc<Rights>>,
     seal: Seal,
+    tokens: Option<Tokens>,
 }
 
 /// Bytes of a nonce, as many as PostgreSQL takes.
@@ -45,11 +50,26 @@ const NONCE_BYTES: usize = 18;
 const SEAL: &str = "sessions";
 
 impl Access {
-    /// By the keys of a store, and the roles that there are.
-    pub fn new(store: Arc<Store>, roles: Vec<Rights>) -> Result<Self, millstream_store::StoreError> {
+    /// By the keys of a store, tokens where they are taken, and the roles that there are.
+    pub fn new(
+        store: Arc<Store>,
+        roles: Vec<Rights>,
+        tokens: Option<Tokens>,
+    ) -> Result<Self, millstream_store::StoreError> {
         let seal = Seal::new(&store.secret(SEAL)?);
         let roles = roles.into_iter().map(|rights| (rights.role.name.clone(), Arc::new(rights))).collect();
-        Ok(Access { store, roles, seal })
+        Ok(Access { store, roles, seal, tokens })
+    }
+
+    /// Who has the key or the token of this text.
+    pub fn bearer(&self, text: &str) -> Option<Caller> {
+        self.key(text).or_else(|| self.token(text))
+    }
+
+    fn token(&self, text: &str) -> Option<Caller> {
+        let told = self.tokens.as_ref()?.check(text)?;
+        let rights = self.roles.get(&told.role)?.clone();
+        Some(Caller { who: Who::Token { told, rights } })
     }
 
     /// Who has the key of this text.
@@ -85,6 +105,7 @@ impl Access {
         match &caller.who {
             Who::Anybody | Who::Nobody => true,
             Who::Key { id, .. } => self.store.good_key(id).is_some(),
+            Who::Token { told, .. } => told.is_good(),
         }
     }
 
@@ -118,6 +139,8 @@ enum Who {
     Nobody,
     /// Whoever has a key.
     Key { id: String, rights: Arc<Rights> },
+    /// Whoever has a token.
+    Token { told: Told, rights: Arc<Rights> },
 }
 
 impl Caller {
@@ -130,7 +153,7 @@ impl Caller {
     fn rights(&self) -> Option<&Arc<Rights>> {
         match &self.who {
             Who::Anybody | Who::Nobody => None,
-            Who::Key { rights, .. } => Some(rights),
+            Who::Key { rights, .. } | Who::Token { rights, .. } => Some(rights),
         }
     }
 
@@ -142,7 +165,9 @@ impl Caller {
             Who::Nobody => {
                 Some(Arc::new(Role { name: "(nobody)".into(), tables: Grants::default(), fingerprint: 0 }))
             }
-            Who::Key { rights, .. } => (!rights.admin).then(|| rights.role.clone()),
+            Who::Key { rights, .. } | Who::Token { rights, .. } => {
+                (!rights.admin).then(|| rights.role.clone())
+            }
         }
     }
 
@@ -151,11 +176,12 @@ impl Caller {
         self.rights().map(|rights| rights.role.name.as_str())
     }
 
-    /// The id of their key, which is no secret.
+    /// The id of their key, or whose token it is: no secret.
     pub fn key_id(&self) -> Option<&str> {
         match &self.who {
             Who::Anybody | Who::Nobody => None,
             Who::Key { id, .. } => Some(id),
+            Who::Token { told, .. } => told.subject.as_deref(),
         }
     }
 
@@ -164,7 +190,7 @@ impl Caller {
         match &self.who {
             Who::Anybody => true,
             Who::Nobody => false,
-            Who::Key { rights, .. } => rights.admin,
+            Who::Key { rights, .. } | Who::Token { rights, .. } => rights.admin,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Who a request is from: a key in a header, or a browser's session.
+//! Who a request is from: a key or a token in a header, or a browser's session.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ fn is_console(path: &str) -> bool {
 pub(super) fn caller(access: Option<&Arc<Access>>, parts: &Parts) -> Result<Caller, Problem> {
     let Some(access) = access else { return Ok(Caller::ANYBODY) };
     let shown = match shown(&parts.headers)? {
-        Some(text) => Some(access.key(&text)),
+        Some(text) => Some(access.bearer(&text)),
         None => match cookie(&parts.headers) {
             Some(session) => {
                 // A page elsewhere can make a browser send the cookie along with what changes something, however little.
@@ -68,9 +68,9 @@ pub(super) fn caller(access: Option<&Arc<Access>>, parts: &Parts) -> Result<Call
         }
         // Pages and health are there for whoever is about to log in again.
         _ if is_open(parts.uri.path()) => Ok(Caller::NOBODY),
-        Some(None) => {
-            Err(Problem::unauthenticated("the key is not one of this project, was revoked, or has expired"))
-        }
+        Some(None) => Err(Problem::unauthenticated(
+            "the key or token is not one of this project, was revoked, or has expired",
+        )),
         None => Err(Problem::unauthenticated("this needs a key")),
     }
 }

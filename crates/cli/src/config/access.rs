@@ -3,14 +3,19 @@
 use std::{
     collections::hash_map::DefaultHasher,
     hash::{Hash, Hasher},
+    path::{Path, PathBuf},
 };
 
 use millstream_core::{Grants, Mask, Restriction, Role, TableName};
 
+use millstream_api::access::SECRET_BYTES_MIN;
+
 use super::{
     error::{Problem, ProblemKind},
     place::Place,
-    scalar, text_at,
+    scalar,
+    secret::Secret,
+    text_at,
     tree::{Key, Kind, Node},
 };
 
@@ -22,6 +27,32 @@ pub enum AuthSettings {
     None,
     /// By API keys.
     Keys,
+    /// By tokens, or by API keys.
+    Tokens(TokenSettings),
+}
+
+/// `api.auth.jwt`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// Whom tokens must be for.
+    pub audience: String,
+    /// Algorithms of their signatures.
+    pub algorithms: Vec<String>,
+    /// What their signatures are checked with.
+    pub key: TokenKey,
+    /// Who must have made them.
+    pub issuer: Option<String>,
+    /// The claim that names the role.
+    pub role_claim: String,
+}
+
+/// What signatures are checked with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenKey {
+    /// The file of a public key.
+    File(PathBuf),
+    /// A secret that is shared with the issuer.
+    Secret(Secret),
 }
 
 /// One of `api.roles`.
@@ -72,9 +103,10 @@ impl RoleSettings {
 
 impl AccessSettings {
     /// Of a tree that has passed the shape.
-    pub(super) fn of(root: &Node) -> Self {
+    pub(super) fn of(dir: &Path, root: &Node) -> Self {
         let auth = match text_at(root, &["api", "auth"]) {
             Some("keys") => AuthSettings::Keys,
+            None if jwt(root).is_some() => AuthSettings::Tokens(tokens(dir, root)),
             _ => AuthSettings::None,
         };
         let cors = texts(root.get("api").and_then(|api| api.get("cors")));
@@ -136,6 +168,56 @@ fn entries(node: Option<&Node>) -> &[(Key, Node)] {
     }
 }
 
+fn jwt(root: &Node) -> Option<&Node> {
+    root.get("api")?.get("auth")?.get("jwt")
+}
+
+fn tokens(dir: &Path, root: &Node) -> TokenSettings {
+    let text = |key: &str| text_at(root, &["api", "auth", "jwt", key]).map(str::to_owned);
+    TokenSettings {
+        audience: text("audience").unwrap_or_default(),
+        algorithms: texts(jwt(root).and_then(|jwt| jwt.get("algorithms"))),
+        key: match text("secret") {
+            Some(secret) => TokenKey::Secret(Secret::new(secret)),
+            None => TokenKey::File(dir.join(text("key").unwrap_or_default())),
+        },
+        issuer: text("issuer"),
+        role_claim: text("role_claim").unwrap_or_else(|| "role".to_owned()),
+    }
+}
+
+/// A public key must never be taken for a secret: which of them it is follows from the algorithms, and all of them must say the same.
+fn check_tokens(jwt: &Node) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let algorithms = texts(jwt.get("algorithms"));
+    let kind = |name: &String| name.get(..2).map(|kind| if kind == "PS" { "RS" } else { kind }.to_owned());
+    let kinds: Vec<Option<String>> = algorithms.iter().map(kind).collect();
+    let at = |key: &str| jwt.get(key).map_or_else(|| jwt.place.clone(), |node| node.place.clone());
+    if kinds.windows(2).any(|pair| pair[0] != pair[1]) {
+        let message = "the algorithms are for different kinds of keys";
+        let problem = Problem::new(ProblemKind::BadValue, message, Some(at("algorithms")));
+        problems.push(problem.hint("RS and PS go together; ES and HS each take a key of their own"));
+    }
+    let secret = kinds.first().is_some_and(|kind| kind.as_deref() == Some("HS"));
+    let (wanted, other) = if secret { ("secret", "key") } else { ("key", "secret") };
+    if jwt.get(wanted).is_none() {
+        let message = format!("`{}` takes a `{wanted}`", algorithms.join(", "));
+        problems.push(Problem::new(ProblemKind::MissingKey, message, Some(at("algorithms"))));
+    }
+    if jwt.get(other).is_some() {
+        let message = format!("`{}` does not take a `{other}`", algorithms.join(", "));
+        problems.push(Problem::new(ProblemKind::BadValue, message, Some(at(other))));
+    }
+    if jwt.get("secret").and_then(scalar).is_some_and(|secret| secret.len() < SECRET_BYTES_MIN) {
+        let message = format!("the secret has fewer than {SECRET_BYTES_MIN} bytes: it could be guessed");
+        problems.push(
+            Problem::new(ProblemKind::BadValue, message, Some(at("secret")))
+                .hint("make one with `openssl rand -hex 32`"),
+        );
+    }
+    problems
+}
+
 fn texts(node: Option<&Node>) -> Vec<String> {
     match node.map(|node| &node.kind) {
         Some(Kind::List(items)) => items.iter().filter_map(scalar).map(str::to_owned).collect(),
@@ -195,7 +277,8 @@ pub(super) fn check(root: &Node) -> Vec<Problem> {
     let mut problems = Vec::new();
     let api = root.get("api");
     let at = |key: &str| api.and_then(|api| api.get(key)).map(|node| node.place.clone());
-    let open = matches!(text_at(root, &["api", "auth"]), None | Some("none"));
+    problems.extend(jwt(root).into_iter().flat_map(check_tokens));
+    let open = jwt(root).is_none() && matches!(text_at(root, &["api", "auth"]), None | Some("none"));
     let roles = roles(root);
     if open && !roles.is_empty() {
         let message = "roles need clients that show who they are, and `api.auth` is none";

@@ -44,6 +44,10 @@ pub(super) fn check_query(root: &Node) -> Vec<Problem> {
 
 fn node(node: &Node, shape: &Shape, path: &str, problems: &mut Vec<Problem>) {
     match (shape, &node.kind) {
+        (Shape::ScalarOr(_, keys), Kind::Map(_)) => self::node(node, &Shape::Map(keys), path, problems),
+        (Shape::ScalarOr(scalar, _), Kind::Scalar { .. }) => {
+            self::node(node, &Shape::Scalar(*scalar), path, problems);
+        }
         (Shape::Map(keys), Kind::Map(entries)) => {
             for (key, value) in entries {
                 match keys.iter().find(|known| known.name == key.text) {
@@ -112,6 +116,7 @@ fn node(node: &Node, shape: &Shape, path: &str, problems: &mut Vec<Problem>) {
                 Shape::Entries { what, .. } => format!("a mapping of each {what} to its settings"),
                 Shape::List(_) => "a list".into(),
                 Shape::Scalar(scalar) => describe(*scalar),
+                Shape::ScalarOr(scalar, _) => format!("{}, or a mapping", describe(*scalar)),
             };
             let what = if path.is_empty() { "the file".to_owned() } else { format!("`{path}`") };
             let message = format!("{what} must be {wanted}, not {}", node.describe());
@@ -176,7 +181,7 @@ fn unknown_key(text: &str, keys: &[Key], path: &str) -> Problem {
 /// The paths of the mappings that have a key of this name.
 fn find_key(shape: &Shape, name: &str, path: &str, homes: &mut Vec<String>) {
     match shape {
-        Shape::Map(keys) => {
+        Shape::Map(keys) | Shape::ScalarOr(_, keys) => {
             for key in *keys {
                 if key.name == name && !path.is_empty() {
                     homes.push(path.to_owned());

@@ -42,6 +42,7 @@ fn of(shape: &Shape) -> Value {
         Shape::Entries { value, .. } => json!({"type": "object", "additionalProperties": of(value)}),
         Shape::List(item) => json!({"type": "array", "items": of(item)}),
         Shape::Scalar(scalar) => of_scalar(*scalar),
+        Shape::ScalarOr(scalar, keys) => json!({"anyOf": [of_scalar(*scalar), of(&Shape::Map(keys))]}),
     }
 }
 

@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-pub use access::{AccessSettings, AuthSettings, RoleSettings};
+pub use access::{AccessSettings, AuthSettings, RoleSettings, TokenKey, TokenSettings};
 pub(crate) use check::nearest;
 pub(crate) use dashboards::{dashboard_files, read_dashboards};
 pub(crate) use endpoints::{endpoint_files, read_endpoints};
@@ -212,7 +212,7 @@ impl Project {
             tables: TableRules { entries },
             models: path_at(&["models", "path"], ".").join("models"),
             api: path_at(&["api", "path"], "api"),
-            access: AccessSettings::of(root),
+            access: AccessSettings::of(dir, root),
             dashboards: dir.join("dashboards"),
             queries: dir.join("queries"),
             serve_http: text_at(root, &["serve", "http"]).map(str::to_owned),

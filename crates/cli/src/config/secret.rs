@@ -29,6 +29,7 @@ pub fn redact(text: &str) -> String {
     let mut chars: Vec<char> = text.chars().collect();
     cover_uri_passwords(&mut chars);
     cover_password_pairs(&mut chars);
+    cover_secrets(&mut chars);
     chars.into_iter().collect()
 }
 
@@ -83,6 +84,26 @@ fn cover_password_pairs(chars: &mut [char]) {
     }
 }
 
+/// `secret: …` of the file itself, unless it only names a variable.
+fn cover_secrets(chars: &mut [char]) {
+    const KEY: &str = "secret:";
+    let mut at = 0;
+    while let Some(found) = find(&chars[at..], KEY) {
+        let behind = at + found + KEY.len();
+        let blanks = chars[behind..].iter().take_while(|c| c.is_whitespace()).count();
+        let mut start = behind + blanks;
+        let quote = chars.get(start).copied().filter(|c| matches!(c, '"' | '\''));
+        start += usize::from(quote.is_some());
+        let ends = |c: &char| quote.map_or(matches!(c, ',' | '}') || c.is_whitespace(), |quote| *c == quote);
+        let rest = chars.get(start..).unwrap_or_default();
+        let end = start + rest.iter().position(ends).unwrap_or(rest.len());
+        if start < end && !rest.starts_with(&['$', '{']) {
+            chars[start..end].fill('*');
+        }
+        at = end.max(behind);
+    }
+}
+
 fn find(chars: &[char], text: &str) -> Option<usize> {
     let text: Vec<char> = text.chars().collect();
     chars.windows(text.len()).position(|window| window == text)
@@ -103,6 +124,10 @@ mod tests {
                 "postgres://h/d?user=u&password=***&sslmode=require",
             ),
             ("password=", "password="),
+            ("jwt: {secret: abc, key: x}", "jwt: {secret: ***, key: x}"),
+            ("  secret: \"a b\" # c", "  secret: \"***\" # c"),
+            ("secret: ${JWT_SECRET}", "secret: ${JWT_SECRET}"),
+            ("secret:", "secret:"),
             ("é://u:é@h", "é://u:*@h"),
         ] {
             assert_eq!(redact(text), expected);

@@ -3,6 +3,7 @@
 //! [`PROJECT`] is what the parser checks against, what unknown keys are compared with, and what the JSON Schema is printed
 //! from, so the three can't disagree.
 
+use millstream_api::access::ALGORITHMS;
 use millstream_apply::layout::VALUE_BYTES_LEAST;
 
 /// What may stand at a place of the file.
@@ -21,6 +22,8 @@ pub(super) enum Shape {
     List(&'static Shape),
     /// One value.
     Scalar(Scalar),
+    /// One value, or a mapping with known keys.
+    ScalarOr(Scalar, &'static [Key]),
 }
 
 /// What one value may be.
@@ -135,8 +138,8 @@ const API: Shape = Shape::Map(&[
     default(
         key(
             "auth",
-            Shape::Scalar(Scalar::Choice(&["none", "keys"])),
-            "How clients show who they are. `none`: not at all, so only this machine is listened to. `keys`: by API keys, which `millstream keys` makes.",
+            Shape::ScalarOr(Scalar::Choice(&["none", "keys"]), AUTH),
+            "How clients show who they are. `none`: not at all, so only this machine is listened to. `keys`: by API keys, which `millstream keys` makes. `{jwt: …}`: by tokens of an issuer elsewhere, or by API keys.",
         ),
         "none",
     ),
@@ -151,6 +154,23 @@ const API: Shape = Shape::Map(&[
         "Origins of pages that may ask from a browser, such as https://app.example.com, to the letter.",
     ),
 ]);
+
+const AUTH: &[Key] = &[required(key(
+    "jwt",
+    Shape::Map(&[
+        required(key("audience", Shape::Scalar(Scalar::Text), "Whom tokens must be for: their claim `aud`.")),
+        required(key(
+            "algorithms",
+            Shape::List(&Shape::Scalar(Scalar::Choice(&ALGORITHMS))),
+            "Algorithms of their signatures, all for one kind of key. No other is taken, whatever a token says.",
+        )),
+        key("key", Shape::Scalar(Scalar::Path), "The issuer's public key, in PEM, for RS, PS and ES algorithms."),
+        key("secret", Shape::Scalar(Scalar::Secret), "The secret shared with the issuer, for HS algorithms: at least 32 bytes."),
+        key("issuer", Shape::Scalar(Scalar::Text), "Who must have made them: their claim `iss`. Absent: anybody who has the key."),
+        default(key("role_claim", Shape::Scalar(Scalar::Text), "The claim that names the role."), "role"),
+    ]),
+    "Tokens: JSON Web Tokens with an end (`exp`), for this audience, signed with this key.",
+))];
 
 static ROLE: Shape = Shape::Map(&[
     default(

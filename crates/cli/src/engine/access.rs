@@ -1,8 +1,8 @@
 //! Who may read what: the configuration's roles as the warehouse and the servers take them, and the API keys.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc};
 
-use millstream_api::access::{Access, Rights};
+use millstream_api::access::{Access, Rights, TokenConfig, Tokens};
 use millstream_apply::layout::Selection;
 use millstream_core::{warehouse::TableLayout, Mask, Restriction, Restrictions, TableName, Timestamp};
 use millstream_store::{Key, NewKey, Store};
@@ -14,7 +14,7 @@ use super::{
     provision::Remembered,
 };
 use crate::{
-    config::{nearest, units::print_instant, AuthSettings, ConfigError, Project},
+    config::{nearest, units::print_instant, AuthSettings, ConfigError, Project, TokenKey, TokenSettings},
     error::ProgramError,
     failure::{Doing, Failure},
     instance::{Emit, Event},
@@ -45,7 +45,29 @@ pub(super) fn access(desk: &Desk) -> Result<Option<Arc<Access>>, Failure> {
         sql: role.sql,
         admin: role.admin,
     });
-    Ok(Some(Arc::new(Access::new(desk.store()?, rights.collect())?)))
+    let tokens = match &settings.auth {
+        AuthSettings::Tokens(settings) => Some(tokens(settings)?),
+        AuthSettings::None | AuthSettings::Keys => None,
+    };
+    Ok(Some(Arc::new(Access::new(desk.store()?, rights.collect(), tokens)?)))
+}
+
+/// What checks tokens.
+fn tokens(settings: &TokenSettings) -> Result<Tokens, ProgramError> {
+    let key = match &settings.key {
+        TokenKey::Secret(secret) => secret.expose().as_bytes().to_vec(),
+        TokenKey::File(path) => {
+            fs::read(path).map_err(|source| ProgramError::Unreadable { path: path.clone(), source })?
+        }
+    };
+    let config = TokenConfig {
+        algorithms: settings.algorithms.clone(),
+        audience: settings.audience.clone(),
+        issuer: settings.issuer.clone(),
+        role_claim: settings.role_claim.clone(),
+        key,
+    };
+    Tokens::new(&config).map_err(|error| ProgramError::TokenKey { detail: error.to_string() })
 }
 
 /// What roles do not see, as the warehouse keeps it.

@@ -46,6 +46,17 @@ const CASES: &[Case] = &[
         "version: 1\nname: a\nsource: {postgres: {url: x}}\nserve: {postgres: \"0.0.0.0:5433\"}\napi: {auth: keys, roles: {r: {sql: true}}}\n",
         &[],
     ),
+    (
+        "tokens that could be forged",
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi:\n  auth:\n    jwt:\n      audience: x\n      algorithms: [RS256, HS256]\n      key: a.pem\n      secret: short\n  roles: {r: {}}\n",
+        &[],
+    ),
+    (
+        "tokens without what is needed",
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {auth: {jwt: {algorithms: [none, RS256]}}, roles: {r: {}}}\n",
+        &[],
+    ),
+    ("authentication of another kind", "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {auth: [keys]}\n", &[]),
     ("an origin that is none", "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {cors: [\"*\"]}\n", &[]),
     ("a port alone", "version: 1\nname: a\nsource: {postgres: {url: x}}\nserve: {http: 8080}\n", &[]),
     ("missing keys", "version: 1\nsource: {postgres:}\n", &[]),

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod access_tokens;
 mod access_wire;
 mod bad_input;
 mod columns;
