@@ -4,13 +4,12 @@ use std::{
     collections::VecDeque,
     sync::{mpsc, Arc, Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use millstream_api::host::Samples as Answer;
-use millstream_core::Timestamp;
 
-use super::{desk::Desk, report};
+use super::{desk::Desk, report, tail::now};
 
 /// Between two pictures.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -81,11 +80,6 @@ impl Drop for Sampling {
             let _ = thread.join();
         }
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -260,8 +260,8 @@ fn quoted(text: &str) -> String {
     format!("'{shown}'")
 }
 
-/// When an event is printed, which is all that our own clock says.
-fn now() -> Timestamp {
+/// The time by our own clock: when an event is printed, or a picture taken.
+pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
