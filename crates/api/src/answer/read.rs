@@ -6,7 +6,7 @@ use millstream_core::{
     warehouse::{AsOf, QueryResult},
     Lsn, Parameter, Query, Role, Trust,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{host::Host, problem::Problem};
 
@@ -79,6 +79,7 @@ pub struct Read {
 pub struct Reading {
     host: Arc<dyn Host>,
     turns: Arc<Semaphore>,
+    questions: Semaphore,
 }
 
 impl Reading {
@@ -86,7 +87,20 @@ impl Reading {
     pub fn new(host: Arc<dyn Host>) -> Self {
         // Where the system does not tell, one processor is a safe guess.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Reading { host, turns: Arc::new(Semaphore::new(processors * READS_PER_PROCESSOR)) }
+        let turns = processors * READS_PER_PROCESSOR;
+        Reading {
+            host,
+            turns: Arc::new(Semaphore::new(turns)),
+            questions: Semaphore::new((turns / 2).max(1)),
+        }
+    }
+
+    /// A place among the questions in SQL of the client's own: they have half of the turns at most, for one without end would keep everybody
+    /// else waiting. Held by whoever asks, until there is an answer.
+    pub async fn question(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        let place = tokio::time::timeout(TURN_WAIT_MAX, self.questions.acquire());
+        // The semaphore is never closed.
+        place.await.map_err(|_| Problem::busy())?.map_err(|_| Problem::busy())
     }
 
     /// Reads. `doing` says what, for the log and the client.

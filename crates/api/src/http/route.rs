@@ -6,19 +6,21 @@ use std::{
 };
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     http::{header, request::Parts, HeaderValue, Method, StatusCode},
     middleware,
     response::{IntoResponse, Response},
     Router,
 };
+use bytes::Bytes;
 use millstream_core::{Lsn, Trust};
 
 use super::{assets, console, cors::Cors, endpoints, identity, live::Live, negotiate, shield, tables, ui};
 use crate::{
     access::Caller,
     answer::{Answers, Asked, Format},
-    host::Host,
+    host::{Endpoints, Host},
     metrics::{self, Metrics},
     openapi,
     problem::Problem,
@@ -41,7 +43,18 @@ pub(super) struct Site {
     pub(super) address: SocketAddr,
     pub(super) cors: Cors,
     /// The relations, as of a generation.
-    relations: Mutex<Option<(u64, Relations)>>,
+    relations: tokio::sync::Mutex<Option<(u64, Relations)>>,
+    /// The description that was asked for last.
+    description: Mutex<Option<Description>>,
+}
+
+/// The description of what one role may read. Printing it takes milliseconds for a hundred tables, and it is asked for by every page of `/docs`.
+struct Description {
+    /// The generation, the role, and whether it may do everything.
+    of: (u64, Option<String>, bool),
+    /// The endpoints that it describes.
+    endpoints: Arc<Endpoints>,
+    text: Bytes,
 }
 
 impl Site {
@@ -54,7 +67,8 @@ impl Site {
             metrics,
             address,
             cors,
-            relations: Mutex::default(),
+            relations: tokio::sync::Mutex::default(),
+            description: Mutex::default(),
         }
     }
 
@@ -64,12 +78,11 @@ impl Site {
 
     /// The tables and models now.
     pub(super) async fn relations(&self) -> Result<Relations, Problem> {
+        // Whoever asks meanwhile waits for the first one's: each look takes a turn and describes every view.
+        let mut known = self.relations.lock().await;
         let generation = self.host().applied().generation;
-        {
-            let known = self.relations.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, relations)) = known.as_ref().filter(|(of, _)| *of == generation) {
-                return Ok(relations.clone());
-            }
+        if let Some((_, relations)) = known.as_ref().filter(|(of, _)| *of == generation) {
+            return Ok(relations.clone());
         }
         let host = self.host().clone();
         let read = self
@@ -78,8 +91,7 @@ impl Site {
             .with_turn("looking at the tables", move |_| tables::relations(&*host))
             .await?;
         let relations = Arc::new(read);
-        *self.relations.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((generation, relations.clone()));
+        *known = Some((generation, relations.clone()));
         Ok(relations)
     }
 
@@ -226,12 +238,30 @@ fn ready(site: &Site) -> Response {
 }
 
 async fn description(site: &Site, caller: &Caller) -> Result<Response, Problem> {
-    let relations = tables::visible(site, caller).await?;
     let host = site.host();
-    let (endpoints, authenticated) = (host.endpoints(), host.access().is_some());
-    let served = endpoints.served.iter().filter(|endpoint| caller.may_call(endpoint));
-    let document = openapi::document(host.project(), served, &relations, authenticated, caller.is_admin());
-    let mut response = document.to_string().into_response();
+    let endpoints = host.endpoints();
+    let role = caller.role_name().map(str::to_owned);
+    let of = (host.applied().generation, role, caller.is_admin());
+    let known = |described: &Option<Description>| {
+        let described = described.as_ref()?;
+        (described.of == of && Arc::ptr_eq(&described.endpoints, &endpoints)).then(|| described.text.clone())
+    };
+    let kept = known(&site.description.lock().unwrap_or_else(PoisonError::into_inner));
+    let text = match kept {
+        Some(text) => text,
+        None => {
+            let relations = tables::visible(site, caller).await?;
+            let served = endpoints.served.iter().filter(|endpoint| caller.may_call(endpoint));
+            let authenticated = host.access().is_some();
+            let document =
+                openapi::document(host.project(), served, &relations, authenticated, caller.is_admin());
+            let text = Bytes::from(document.to_string());
+            let described = Description { of, endpoints, text: text.clone() };
+            *site.description.lock().unwrap_or_else(PoisonError::into_inner) = Some(described);
+            text
+        }
+    };
+    let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }

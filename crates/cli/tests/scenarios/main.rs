@@ -8,6 +8,7 @@
     reason = "a panic is how a test fails; clippy exempts only the test functions themselves"
 )]
 
+mod abuse;
 mod access;
 mod access_tokens;
 mod access_wire;
