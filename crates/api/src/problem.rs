@@ -192,6 +192,17 @@ impl Problem {
         )
     }
 
+    /// Somebody asks too often; how long they should wait.
+    pub fn too_many(wait: std::time::Duration) -> Self {
+        // At least a second: the header knows no less.
+        let seconds = (wait.as_secs_f64().ceil() as u64).max(1);
+        let detail = "more requests than this key may send in a second";
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "MS7115", "too many requests", detail);
+        problem.hint = Some(format!("Wait for {seconds} s."));
+        problem.members.insert(RETRY_AFTER.into(), seconds.into());
+        problem
+    }
+
     /// Adds the next step.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -254,6 +265,9 @@ impl Problem {
 /// The member, and the header, that says which methods a path answers.
 const ALLOW: &str = "allow";
 
+/// The member that says how long to wait, in seconds.
+const RETRY_AFTER: &str = "retry_after";
+
 /// What a client sent is repeated up to here: enough to recognise it.
 const GIVEN_CHARS_MAX: usize = 100;
 
@@ -263,6 +277,9 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.members.get(RETRY_AFTER).and_then(Value::as_u64) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"millstream\""));
         }

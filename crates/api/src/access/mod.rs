@@ -6,7 +6,7 @@
 mod session;
 mod token;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use base64::{engine::general_purpose::STANDARD as BASE64, Engine};
 use millstream_core::{glob, Grants, Role};
@@ -22,8 +22,32 @@ pub use self::{
     token::{TokenConfig, TokenError, Tokens, ALGORITHMS, SECRET_BYTES_MIN},
 };
 
+/// How much one request may take, and how many there may be; `None`: as much as the program allows anybody.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Limits {
+    /// Requests in a second, of one key or token; without those of everybody together.
+    pub requests_per_second: Option<f64>,
+    /// How long an answer may take to begin.
+    pub time: Option<Duration>,
+    /// Rows of an answer; others are on its next pages.
+    pub rows: Option<usize>,
+}
+
+impl Limits {
+    /// The narrower of both, each by itself.
+    #[must_use]
+    pub fn narrowed(self, by: Limits) -> Limits {
+        let least = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a.min(b)).or(a).or(b);
+        Limits {
+            requests_per_second: least(self.requests_per_second, by.requests_per_second),
+            time: [self.time, by.time].into_iter().flatten().min(),
+            rows: [self.rows, by.rows].into_iter().flatten().min(),
+        }
+    }
+}
+
 /// What a role may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rights {
     /// As its questions carry it.
     pub role: Arc<Role>,
@@ -33,6 +57,8 @@ pub struct Rights {
     pub sql: bool,
     /// Whether it may do and read everything.
     pub admin: bool,
+    /// How much its requests may take.
+    pub limits: Limits,
 }
 
 /// How clients show who they are, and what they may do then.
@@ -126,12 +152,12 @@ impl Access {
 }
 
 /// Somebody who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Caller {
     who: Who,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Who {
     /// Nobody has to show who they are.
     Anybody,
@@ -185,6 +211,11 @@ impl Caller {
         }
     }
 
+    /// How much their requests may take, where everybody's may take so much.
+    pub fn limits(&self, of_all: Limits) -> Limits {
+        self.rights().map_or(of_all, |rights| of_all.narrowed(rights.limits))
+    }
+
     /// Whether they may do everything.
     pub fn is_admin(&self) -> bool {
         match &self.who {
@@ -211,6 +242,13 @@ impl Caller {
         }
     }
 
+    /// An error unless they may ask in SQL of their own.
+    pub fn must_ask_sql(&self) -> Result<(), Problem> {
+        self.may_ask_sql()
+            .then_some(())
+            .ok_or_else(|| Problem::forbidden("this takes a role with `sql: true`"))
+    }
+
     /// An error unless they may do everything.
     pub fn must_be_admin(&self) -> Result<(), Problem> {
         self.is_admin()
@@ -226,7 +264,7 @@ mod tests {
     fn caller(endpoints: &[&str], sql: bool, admin: bool) -> Caller {
         let role = Role { name: "clerk".into(), tables: Grants::default(), fingerprint: 1 };
         let endpoints = endpoints.iter().map(|pattern| (*pattern).to_owned()).collect();
-        let rights = Rights { role: Arc::new(role), endpoints, sql, admin };
+        let rights = Rights { role: Arc::new(role), endpoints, sql, admin, limits: Limits::default() };
         Caller { who: Who::Key { id: "1".into(), rights: Arc::new(rights) } }
     }
 
@@ -242,6 +280,18 @@ mod tests {
             sql: String::new(),
             limited_by: None,
         }
+    }
+
+    #[test]
+    fn a_role_narrows_limits_and_never_widens_them() {
+        let all = Limits { requests_per_second: Some(10.0), time: None, rows: Some(100) };
+        let role =
+            Limits { requests_per_second: Some(50.0), time: Some(Duration::from_secs(1)), rows: Some(5) };
+        let both =
+            Limits { requests_per_second: Some(10.0), time: Some(Duration::from_secs(1)), rows: Some(5) };
+        assert_eq!((all.narrowed(role), role.narrowed(all)), (both, both));
+        assert_eq!(all.narrowed(Limits::default()), all);
+        assert_eq!(Caller::ANYBODY.limits(all), all);
     }
 
     #[test]

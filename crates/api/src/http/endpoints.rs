@@ -33,6 +33,7 @@ pub(super) fn asked(
     sql: Arc<str>,
     given: &[(String, String)],
     role: Option<Arc<Role>>,
+    rows_max: Option<usize>,
 ) -> Result<Asked, Problem> {
     if let Some((unknown, _)) = given.iter().find(|(name, _)| !endpoint.takes().any(|known| known == name)) {
         return Err(Problem::unknown_parameter(unknown, endpoint.takes()));
@@ -42,7 +43,7 @@ pub(super) fn asked(
             return Err(Problem::parameter(name, "given once", "several values"));
         }
     }
-    let window = respond::window(given, |name| endpoint.declares(name))?;
+    let window = respond::window(given, |name| endpoint.declares(name), rows_max)?;
     let mut parameters = endpoint.bind(given)?;
     let prefix = endpoint.raise_limit(&mut parameters);
     Ok(Asked { sql, parameters, as_of: window.as_of, page: window.page, prefix, trust: Trust::Owner, role })
@@ -63,7 +64,7 @@ pub(super) async fn answer(
     caller: &Caller,
 ) -> Result<Response, Problem> {
     let given = given(parts);
-    let asked = asked(endpoint, sql, &given, caller.role())?;
+    let asked = asked(endpoint, sql, &given, caller.role(), site.limits(caller).rows)?;
     let format = match format {
         Some(format) => format,
         None => negotiate::format(accept(parts))?,

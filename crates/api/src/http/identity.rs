@@ -26,6 +26,9 @@ const LOGIN: &str = "/api/login";
 const LOGOUT: &str = "/api/logout";
 const ME: &str = "/api/me";
 
+/// Where questions in SQL are asked.
+const SQL: &str = "/api/sql";
+
 /// The longest body of a login: a token is some hundred bytes, and some thousand at worst.
 const LOGIN_BYTES_MAX: usize = 16 * 1024;
 
@@ -37,9 +40,10 @@ fn is_open(path: &str) -> bool {
     matches!(path, "/" | "/live" | "/ready") || pages.iter().any(below)
 }
 
-/// What the UI asks for, but for who somebody is.
+/// What the UI asks for, but for who somebody is, and questions in SQL, which carry the role.
 fn is_console(path: &str) -> bool {
-    path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) && !answers(path)
+    let below = path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    below && path != SQL && !answers(path)
 }
 
 /// Who asks. What they show is wrong: an error, wherever they ask. They show nothing: an error, unless the path is open to everybody.

@@ -7,6 +7,7 @@ mod endpoints;
 mod identity;
 mod live;
 mod negotiate;
+mod rate;
 mod respond;
 mod route;
 mod shield;
@@ -30,7 +31,7 @@ use tokio::{
     sync::{oneshot, Semaphore},
 };
 
-use crate::{host::Host, metrics::Metrics};
+use crate::{access::Limits, host::Host, metrics::Metrics};
 
 /// Threads that speak with clients; what reads the warehouse has threads of its own.
 const THREADS: usize = 2;
@@ -113,6 +114,8 @@ pub struct Config {
     pub address: String,
     /// Origins whose pages may ask, such as `https://app.example.com`.
     pub cors: Vec<String>,
+    /// How much requests may take.
+    pub limits: Limits,
 }
 
 /// A server that answers. Dropped, it stops.
@@ -143,8 +146,13 @@ impl Server {
             .build()
             .map_err(ServeError::Start)?;
         let (stop, stopped) = oneshot::channel();
-        let site =
-            Arc::new(route::Site::new(host, Metrics::default(), address, cors::Cors::new(config.cors)));
+        let site = Arc::new(route::Site::new(
+            host,
+            Metrics::default(),
+            address,
+            cors::Cors::new(config.cors),
+            config.limits,
+        ));
         let thread = thread::Builder::new()
             .name("http".into())
             .spawn(move || serve(runtime, listener, site, stopped))

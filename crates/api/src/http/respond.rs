@@ -25,8 +25,12 @@ pub(super) struct Window {
     pub(super) as_of: Option<AsOf>,
 }
 
-/// Reads `limit`, `offset`, `cursor` and `as_of`, but for those that mean something else here.
-pub(super) fn window(given: &[(String, String)], own: impl Fn(&str) -> bool) -> Result<Window, Problem> {
+/// Reads `limit`, `offset`, `cursor` and `as_of`, but for those that mean something else here. `rows_max`: the client gets no more at once.
+pub(super) fn window(
+    given: &[(String, String)],
+    own: impl Fn(&str) -> bool,
+    rows_max: Option<usize>,
+) -> Result<Window, Problem> {
     let find = |name: &str| {
         let found = given.iter().find(|(given, _)| given == name && !own(name));
         found.map(|(_, text)| text.as_str())
@@ -51,7 +55,10 @@ pub(super) fn window(given: &[(String, String)], own: impl Fn(&str) -> bool) -> 
             point = Some(as_of::parse(position).map_err(|_| wrong())?);
         }
     }
-    Ok(Window { page: Page { offset, limit: limit.unwrap_or(ROWS_MAX) }, as_of: point })
+    Ok(Window {
+        page: Page { offset, limit: limit.unwrap_or(ROWS_MAX).min(rows_max.unwrap_or(ROWS_MAX)) },
+        as_of: point,
+    })
 }
 
 /// Rows behind which no page begins: each page reads all rows before it.
@@ -166,7 +173,7 @@ mod tests {
     #[test]
     fn a_cursor_holds_the_position_and_the_offset() {
         let read = |pairs: &[(&str, &str)]| {
-            window(&given(pairs), |_| false)
+            window(&given(pairs), |_| false, None)
                 .map(|window| (window.page.offset, window.page.limit, window.as_of))
         };
         assert_eq!(read(&[]), Ok((0, ROWS_MAX, None)));
@@ -185,7 +192,9 @@ mod tests {
             assert_eq!(read(&[wrong]).unwrap_err().members["parameter"], wrong.0, "{wrong:?}");
         }
         // An endpoint's own parameter of the name is none of ours.
-        let own = window(&given(&[("limit", "many")]), |name| name == "limit").unwrap();
+        let few = window(&given(&[("limit", "50")]), |_| false, Some(5)).unwrap();
+        assert_eq!(few.page.limit, 5, "the rest is on the next pages");
+        let own = window(&given(&[("limit", "many")]), |name| name == "limit", None).unwrap();
         assert_eq!(own.page.limit, ROWS_MAX);
     }
 

@@ -1,6 +1,7 @@
 //! Which path is answered by what.
 
 use std::{
+    future::Future,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -16,9 +17,11 @@ use axum::{
 use bytes::Bytes;
 use millstream_core::{Lsn, Trust};
 
-use super::{assets, console, cors::Cors, endpoints, identity, live::Live, negotiate, shield, tables, ui};
+use super::{
+    assets, console, cors::Cors, endpoints, identity, live::Live, negotiate, rate::Rates, shield, tables, ui,
+};
 use crate::{
-    access::Caller,
+    access::{Caller, Limits},
     answer::{Answers, Asked, Format},
     host::{Endpoints, Host},
     metrics::{self, Metrics},
@@ -42,6 +45,8 @@ pub(super) struct Site {
     metrics: Metrics,
     pub(super) address: SocketAddr,
     pub(super) cors: Cors,
+    limits: Limits,
+    rates: Rates,
     /// The relations, as of a generation.
     relations: tokio::sync::Mutex<Option<(u64, Relations)>>,
     /// The description that was asked for last.
@@ -58,7 +63,13 @@ struct Description {
 }
 
 impl Site {
-    pub(super) fn new(host: Arc<dyn Host>, metrics: Metrics, address: SocketAddr, cors: Cors) -> Self {
+    pub(super) fn new(
+        host: Arc<dyn Host>,
+        metrics: Metrics,
+        address: SocketAddr,
+        cors: Cors,
+        limits: Limits,
+    ) -> Self {
         let answers = Arc::new(Answers::new(host));
         Site {
             live: Live::new(answers.clone()),
@@ -67,6 +78,8 @@ impl Site {
             metrics,
             address,
             cors,
+            limits,
+            rates: Rates::default(),
             relations: tokio::sync::Mutex::default(),
             description: Mutex::default(),
         }
@@ -74,6 +87,31 @@ impl Site {
 
     pub(super) fn host(&self) -> &Arc<dyn Host> {
         self.answers.host()
+    }
+
+    /// How much somebody's requests may take.
+    pub(super) fn limits(&self, caller: &Caller) -> Limits {
+        caller.limits(self.limits)
+    }
+
+    /// Whether they may ask again so soon. Whoever looks whether the program lives may always.
+    fn allows(&self, caller: &Caller, path: &str) -> Result<(), Problem> {
+        let per_second = self.limits(caller).requests_per_second;
+        let Some(per_second) = per_second.filter(|_| !matches!(path, "/live" | "/ready")) else {
+            return Ok(());
+        };
+        self.rates.take(caller.key_id().unwrap_or_default(), per_second).map_err(Problem::too_many)
+    }
+
+    /// An outcome, if it is there within their time. What is still being read otherwise ends.
+    async fn within<T>(
+        &self,
+        caller: &Caller,
+        answered: impl Future<Output = (&'static str, Result<T, Problem>)>,
+    ) -> (&'static str, Result<T, Problem>) {
+        let Some(limit) = self.limits(caller).time else { return answered.await };
+        let outcome = tokio::time::timeout(limit, answered).await;
+        outcome.unwrap_or_else(|_| ("too slow", Err(Problem::too_slow(limit.as_secs().max(1)))))
     }
 
     /// The tables and models now.
@@ -131,12 +169,13 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
     let head = parts.method == Method::HEAD;
     let caller = identity::caller(site.host().access().as_ref(), &parts);
     let who = caller.as_ref().ok().cloned();
+    let caller = caller.and_then(|caller| site.allows(&caller, parts.uri.path()).map(|()| caller));
     let (route, outcome) = match caller {
         _ if identity::answers(parts.uri.path()) => ("session", identity::answer(&site, &parts, body).await),
         Ok(caller) if console::answers(parts.uri.path()) => {
-            console::answer(&site, &parts, body, &caller).await
+            site.within(&caller, console::answer(&site, &parts, body, &caller)).await
         }
-        Ok(caller) => dispatch(&site, &parts, &caller).await,
+        Ok(caller) => site.within(&caller, dispatch(&site, &parts, &caller)).await,
         Err(problem) => ("refused", Err(problem)),
     };
     let mut response = outcome.unwrap_or_else(Problem::into_response);
@@ -206,7 +245,13 @@ async fn endpoint(site: &Site, path: &str, parts: &Parts, caller: &Caller) -> Re
             return Err(Problem::not_acceptable(&Format::ALL.map(Format::essence).join(", "))
                 .hint("Only an endpoint with `live: true` in its head sends events."));
         }
-        let asked = endpoints::asked(endpoint, sql, &endpoints::given(parts), caller.role())?;
+        let asked = endpoints::asked(
+            endpoint,
+            sql,
+            &endpoints::given(parts),
+            caller.role(),
+            site.limits(caller).rows,
+        )?;
         return site.live.listen(asked, caller.clone()).await;
     }
     endpoints::answer(site, endpoint, sql, format, parts, caller).await

@@ -127,7 +127,7 @@ pub(super) async fn rows(
         }
     }
     let (sql, parameters) = relation.statement(&given)?;
-    let window = respond::window(&given, |_| false)?;
+    let window = respond::window(&given, |_| false, site.limits(caller).rows)?;
     let format = match format {
         Some(format) => format,
         None => negotiate::format(accept(parts))?,

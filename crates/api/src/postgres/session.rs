@@ -18,7 +18,7 @@ use super::{
     statement::Request,
     Shared,
 };
-use crate::access::Caller;
+use crate::access::{Caller, Limits};
 
 /// Prepared statements that a connection may keep: pools keep hundreds.
 const STATEMENTS_MAX: usize = 1024;
@@ -161,7 +161,9 @@ impl Session {
     }
 
     fn limit(&self) -> Duration {
-        let most = self.shared.config.statement_max;
+        let config = &self.shared.config;
+        let own = self.caller.limits(Limits::default()).time;
+        let most = own.map_or(config.statement_max, |own| own.min(config.statement_max));
         self.settings.statement_timeout().map_or(most, |limit| most.min(Duration::from_millis(limit)))
     }
 

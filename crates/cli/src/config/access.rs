@@ -8,7 +8,7 @@ use std::{
 
 use millstream_core::{Grants, Mask, Restriction, Role, TableName};
 
-use millstream_api::access::SECRET_BYTES_MIN;
+use millstream_api::access::{Limits, SECRET_BYTES_MIN};
 
 use super::{
     error::{Problem, ProblemKind},
@@ -17,6 +17,7 @@ use super::{
     secret::Secret,
     text_at,
     tree::{Key, Kind, Node},
+    units::parse_duration,
 };
 
 /// How clients show who they are.
@@ -56,7 +57,7 @@ pub enum TokenKey {
 }
 
 /// One of `api.roles`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RoleSettings {
     /// Its name.
     pub name: String,
@@ -70,10 +71,12 @@ pub struct RoleSettings {
     pub admin: bool,
     /// What it does not see of tables.
     pub restrictions: Vec<Restriction>,
+    /// How much its requests may take.
+    pub limits: Limits,
 }
 
 /// `api.auth` and `api.roles`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AccessSettings {
     /// How clients show who they are.
     pub auth: AuthSettings,
@@ -81,6 +84,8 @@ pub struct AccessSettings {
     pub roles: Vec<RoleSettings>,
     /// Origins whose pages may ask.
     pub cors: Vec<String>,
+    /// How much requests may take.
+    pub limits: Limits,
     /// Where each restriction's parts are written, in the order of the roles and their restrictions.
     places: Vec<RestrictionPlaces>,
 }
@@ -96,7 +101,7 @@ impl RoleSettings {
     /// As questions carry it.
     pub fn role(&self) -> Role {
         let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
+        format!("{self:?}").hash(&mut hasher);
         Role { name: self.name.clone(), tables: Grants::new(&self.tables), fingerprint: hasher.finish() }
     }
 }
@@ -110,7 +115,12 @@ impl AccessSettings {
             _ => AuthSettings::None,
         };
         let cors = texts(root.get("api").and_then(|api| api.get("cors")));
-        let mut settings = AccessSettings { auth, cors, ..AccessSettings::default() };
+        let mut settings = AccessSettings {
+            auth,
+            cors,
+            limits: limits(root.get("api").and_then(|api| api.get("limits"))),
+            ..AccessSettings::default()
+        };
         for (name, node) in roles(root) {
             let (role, places) = role(name, node);
             settings.roles.push(role);
@@ -166,6 +176,27 @@ fn entries(node: Option<&Node>) -> &[(Key, Node)] {
         Some(Kind::Map(entries)) => entries,
         _ => &[],
     }
+}
+
+fn limits(node: Option<&Node>) -> Limits {
+    let text = |key: &str| node.and_then(|node| text_at(node, &[key]));
+    Limits {
+        requests_per_second: text("requests_per_second").and_then(|text| text.parse().ok()),
+        time: text("time").and_then(parse_duration),
+        rows: text("rows").and_then(|text| text.parse().ok()),
+    }
+}
+
+/// A rate or a time of nothing would shut everybody out.
+fn check_limits(node: &Node) -> Vec<Problem> {
+    let found = limits(Some(node));
+    let none = |key: &str, wrong: bool| {
+        let place = node.get(key).filter(|_| wrong)?.place.clone();
+        let message = format!("`{key}` must be more than nothing");
+        Some(Problem::new(ProblemKind::BadValue, message, Some(place)))
+    };
+    let rate = none("requests_per_second", found.requests_per_second.is_some_and(|rate| rate <= 0.0));
+    rate.into_iter().chain(none("time", found.time.is_some_and(|time| time.is_zero()))).collect()
 }
 
 fn jwt(root: &Node) -> Option<&Node> {
@@ -268,6 +299,7 @@ fn role(name: &Key, node: &Node) -> (RoleSettings, Vec<RestrictionPlaces>) {
         sql: is("sql"),
         admin: is("admin"),
         restrictions,
+        limits: limits(node.get("limits")),
     };
     (role, places)
 }
@@ -277,6 +309,9 @@ pub(super) fn check(root: &Node) -> Vec<Problem> {
     let mut problems = Vec::new();
     let api = root.get("api");
     let at = |key: &str| api.and_then(|api| api.get(key)).map(|node| node.place.clone());
+    let of_roles = roles(root).iter().filter_map(|(_, role)| role.get("limits"));
+    let all = api.and_then(|api| api.get("limits")).into_iter().chain(of_roles);
+    problems.extend(all.flat_map(check_limits));
     problems.extend(jwt(root).into_iter().flat_map(check_tokens));
     let open = jwt(root).is_none() && matches!(text_at(root, &["api", "auth"]), None | Some("none"));
     let roles = roles(root);

@@ -69,6 +69,7 @@ fn of_scalar(scalar: Scalar) -> Value {
         ),
         Scalar::Address => pattern(r"([0-9.]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}"),
         Scalar::Origin => pattern(r"https?://[a-z0-9.:\[\]-]+"),
+        Scalar::Count => json!({"anyOf": [{"type": "integer", "minimum": 1}, pattern("[0-9]+")]}),
         Scalar::Number => json!({"type": ["number", "string"]}),
         Scalar::Route => pattern(r"(/[A-Za-z0-9_.~-]+)+"),
         Scalar::RoutePattern => pattern(r"/[A-Za-z0-9_.~/*?-]*|[*]"),

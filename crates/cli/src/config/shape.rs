@@ -59,6 +59,8 @@ pub(super) enum Scalar {
     Address,
     /// A number.
     Number,
+    /// A whole number of at least 1.
+    Count,
     /// A path of the API, such as `/orders/top`.
     Route,
     /// A path of the API with wildcards.
@@ -153,6 +155,34 @@ const API: Shape = Shape::Map(&[
         Shape::List(&Shape::Scalar(Scalar::Origin)),
         "Origins of pages that may ask from a browser, such as https://app.example.com, to the letter.",
     ),
+    key("limits", LIMITS, "How much requests may take, and how many there may be. A role can have narrower ones."),
+]);
+
+const LIMITS: Shape = Shape::Map(&[
+    default(
+        key(
+            "requests_per_second",
+            Shape::Scalar(Scalar::Number),
+            "HTTP requests of one key or token in a second; with `auth: none` of everybody together.",
+        ),
+        "no limit",
+    ),
+    default(
+        key(
+            "time",
+            Shape::Scalar(Scalar::Duration),
+            "How long an answer, or a statement of a PostgreSQL client, may take.",
+        ),
+        "30s over HTTP, 5m for PostgreSQL's clients",
+    ),
+    default(
+        key(
+            "rows",
+            Shape::Scalar(Scalar::Count),
+            "Rows of an answer over HTTP; others are on its next pages.",
+        ),
+        "10000",
+    ),
 ]);
 
 const AUTH: &[Key] = &[required(key(
@@ -214,6 +244,7 @@ static ROLE: Shape = Shape::Map(&[
         ),
         "false",
     ),
+    key("limits", LIMITS, "Narrower limits than `api.limits`."),
 ]);
 
 const SERVE: Shape = Shape::Map(&[
@@ -438,7 +469,8 @@ const MODELS: Shape = Shape::Map(&[default(
 
 /// What the contract names and this version lacks: refused, with these words, instead of being accepted and ignored.
 pub(super) static PLANNED: &[Planned] = &[
-    Planned { parent: "api", name: "limits" },
+    Planned { parent: "api.limits", name: "memory" },
+    Planned { parent: "api.roles.*.limits", name: "memory" },
     Planned { parent: "", name: "alerts" },
     Planned { parent: "log", name: "kafka" },
     Planned { parent: "warehouse", name: "clickhouse" },

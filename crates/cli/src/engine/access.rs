@@ -44,6 +44,7 @@ pub(super) fn access(desk: &Desk) -> Result<Option<Arc<Access>>, Failure> {
         endpoints: role.endpoints.clone(),
         sql: role.sql,
         admin: role.admin,
+        limits: role.limits,
     });
     let tokens = match &settings.auth {
         AuthSettings::Tokens(settings) => Some(tokens(settings)?),

@@ -5,7 +5,7 @@ use std::{
     sync::{atomic::Ordering, Arc, Mutex, OnceLock, PoisonError},
 };
 
-use millstream_api::postgres::Tls;
+use millstream_api::{access::Limits, postgres::Tls};
 use millstream_core::{TableId, TableName};
 use millstream_log::EmbeddedLog;
 use millstream_source::{CaptureState, TableChange};
@@ -133,6 +133,11 @@ impl Desk {
     /// Origins whose pages may ask.
     pub(crate) fn cors(&self) -> &[String] {
         &self.project.access.cors
+    }
+
+    /// How much requests may take.
+    pub(crate) fn limits(&self) -> Limits {
+        self.project.access.limits
     }
 
     /// What PostgreSQL's clients are shown when they ask for TLS.

@@ -168,7 +168,7 @@ impl Up<'_> {
     fn serve_http(&self, desk: &Desk, front: &Arc<Front>) -> Result<Option<HttpServer>, Failure> {
         let Some(address) = desk.http_address().filter(|_| !self.until_caught_up) else { return Ok(None) };
         let address = self.http.get().map_or_else(|| address.to_owned(), SocketAddr::to_string);
-        let config = http::Config { address, cors: desk.cors().to_vec() };
+        let config = http::Config { address, cors: desk.cors().to_vec(), limits: desk.limits() };
         let server = HttpServer::start(config, front.clone())?;
         // Only the first attempt chooses.
         let _ = self.http.set(server.address());
@@ -181,7 +181,9 @@ impl Up<'_> {
             return Ok(None);
         };
         let address = self.postgres.get().copied().unwrap_or(address);
-        let config = postgres::Config { tls: desk.postgres_tls()?, ..postgres::Config::new(address) };
+        let mut config = postgres::Config { tls: desk.postgres_tls()?, ..postgres::Config::new(address) };
+        config.statement_max =
+            desk.limits().time.map_or(config.statement_max, |time| time.min(config.statement_max));
         let server = postgres::serve(config, front.clone(), engine::open_catalog())?;
         // Only the first attempt chooses.
         let _ = self.postgres.set(server.address());

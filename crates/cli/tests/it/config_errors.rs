@@ -19,7 +19,7 @@ const CASES: &[Case] = &[
     ("an unknown key", "version: 1\nname: a\nsource: {postgres: {url: x}}\nlog: {colour: red}\n", &[]),
     (
         "keys that are not built yet",
-        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {limits: {rows: 5}}\nlog: {kafka: {}}\n\
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {limits: {memory: 5MB}}\nlog: {kafka: {}}\n\
          warehouse: {clickhouse: {url: x}}\ntables: {\"*\": {columns: {mask: {a: hash}}}}\n",
         &[],
     ),
@@ -57,6 +57,16 @@ const CASES: &[Case] = &[
         &[],
     ),
     ("authentication of another kind", "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {auth: [keys]}\n", &[]),
+    (
+        "limits that let nobody in",
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {limits: {requests_per_second: 0, rows: 0, time: 0s}}\n",
+        &[],
+    ),
+    (
+        "limits of nothing",
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {limits: {requests_per_second: -1, time: 0s}}\n",
+        &[],
+    ),
     ("an origin that is none", "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {cors: [\"*\"]}\n", &[]),
     ("a port alone", "version: 1\nname: a\nsource: {postgres: {url: x}}\nserve: {http: 8080}\n", &[]),
     ("missing keys", "version: 1\nsource: {postgres:}\n", &[]),

@@ -85,6 +85,8 @@ fn no_role_reads_what_it_may_not_over_the_wire() {
         "CALL pragma_version()",
         "SELECT * FROM _millstream.tables",
         "SELECT * FROM _millstream.restricted",
+        "WITH vault AS (SELECT * FROM vault) SELECT * FROM vault, orders",
+        "WITH a AS (SELECT * FROM vault), vault AS (SELECT 1) SELECT * FROM a, orders",
         "SELECT * FROM query('SELECT * FROM shop.vault')",
         "SELECT * FROM query_table('shop.vault')",
         "SELECT * FROM vault",
@@ -123,7 +125,9 @@ fn no_role_reads_what_it_may_not_over_the_wire() {
     for statement in &statements {
         seen.push_str(&guarded.asked("admin", statement));
         for role in ["clerk", "auditor"] {
-            let told = guarded.asked(role, statement);
+            let by_http = guarded.sql(role, statement, None);
+            let told = format!("{}{}", guarded.asked(role, statement), by_http.body);
+            assert!(by_http.status < 500, "{role}: {statement}: {by_http:?}");
             let more = ["vault", "Vault", "root:x:", "_millstream", "sha256", "CANCELLED", "postgres://"];
             for word in MASKED.iter().chain(&VAULT).chain(&more).filter(|word| !statement.contains(**word)) {
                 assert!(!told.contains(word), "{role}: {statement}: {told}");
@@ -142,6 +146,11 @@ fn no_role_reads_what_it_may_not_over_the_wire() {
     }
     assert_eq!(guarded.asked("clerk", "SELECT id, status FROM shop.orders ORDER BY id"), "1|OPEN\n3|DONE\n");
     assert_eq!(guarded.asked("clerk", "SELECT count(*), count(name) FROM shop.customers"), "2|0\n");
+    let sql =
+        |role: &str, as_of: Option<&str>| guarded.sql(role, "SELECT count(*) AS n FROM shop.orders", as_of);
+    let statuses = ["admin", "clerk", "auditor", "caller"]
+        .map(|role| (sql(role, None).status, sql(role, Some("0/FFFFFFFF")).status));
+    assert_eq!(statuses, [(200, 200), (200, 403), (200, 200), (403, 403)]);
     let tables = guarded.asked("clerk", "\\dt *.*");
     assert!(tables.contains("shop|orders") && !tables.contains("history"), "{tables}");
     stop(guarded.process);

@@ -63,10 +63,22 @@ impl Names {
             Value::Object(fields) => {
                 let text = |node: &Value, key: &str| node[key].as_str().unwrap_or_default().to_owned();
                 let before = defined.len();
-                // Seen by the whole node, the definitions included: those may be recursive.
+                // As DuckDB finds names: a definition sees those before it and not itself, so what it reads by its own name is a table.
                 let map = fields.get("cte_map").and_then(|ctes| ctes["map"].as_array());
-                let keys = map.into_iter().flatten().filter_map(|cte| cte["key"].as_str());
-                defined.extend(keys.map(str::to_ascii_lowercase));
+                for cte in map.into_iter().flatten() {
+                    self.walk(&cte["value"], defined);
+                    defined.push(text(cte, "key").to_ascii_lowercase());
+                }
+                if text(node, "type") == "RECURSIVE_CTE_NODE" {
+                    // Only the part that is repeated sees what it defines.
+                    let others =
+                        fields.iter().filter(|(key, _)| !["cte_map", "right"].contains(&key.as_str()));
+                    others.for_each(|(_, field)| self.walk(field, defined));
+                    defined.push(text(node, "cte_name").to_ascii_lowercase());
+                    self.walk(&node["right"], defined);
+                    defined.truncate(before);
+                    return;
+                }
                 if text(node, "class") == "FUNCTION" {
                     self.functions.insert(text(node, "function_name").to_ascii_lowercase());
                 }
@@ -104,7 +116,8 @@ impl Names {
                     }
                     _ => {}
                 }
-                fields.values().for_each(|field| self.walk(field, defined));
+                let others = fields.iter().filter(|(key, _)| *key != "cte_map");
+                others.for_each(|(_, field)| self.walk(field, defined));
                 defined.truncate(before);
             }
             _ => {}
@@ -127,6 +140,14 @@ mod tests {
             ("FROM a.t, b.u_as_of(1), \"a\".\"t\"", &[]),
             ("SELECT (SELECT count(*) FROM t) FROM t_as_of(now())", &["t", "t_as_of"]),
             ("WITH t AS (FROM x) SELECT * FROM T", &["x"]),
+            ("WITH t AS (FROM t) SELECT * FROM t", &["t"]),
+            ("WITH a AS (FROM t), t AS (SELECT 1) SELECT * FROM a, t", &["t"]),
+            ("WITH t AS (SELECT 1), a AS (FROM t) SELECT * FROM a", &[]),
+            ("WITH a AS (WITH t AS (SELECT 1) FROM t) SELECT * FROM a, t", &["t"]),
+            ("WITH RECURSIVE t AS (FROM t UNION ALL FROM x) FROM t", &["t", "x"]),
+            ("WITH RECURSIVE t AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM t WHERE i < 9) FROM t", &[]),
+            ("WITH RECURSIVE t AS (SELECT 1 AS i UNION ALL (WITH z AS (FROM t) FROM z)) FROM t", &[]),
+            ("(WITH t AS (SELECT 1) FROM t) UNION ALL FROM t", &["t"]),
             ("SELECT * FROM (WITH t AS (SELECT 1) FROM t), t", &["t"]),
             ("SELECT 1 UNION ALL SELECT 2 WHERE EXISTS (FROM t)", &["t"]),
             ("DESCRIBE t", &["t"]),

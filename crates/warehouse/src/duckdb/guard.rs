@@ -267,7 +267,15 @@ mod tests {
             );
         }
         // A name that DuckDB could find elsewhere.
-        for sql in ["FROM items", "FROM open", "FROM keys"] {
+        for sql in [
+            "FROM items",
+            "FROM open",
+            "FROM keys",
+            "WITH keys AS (FROM keys) FROM keys",
+            "WITH a AS (FROM keys), keys AS (SELECT 1) FROM a",
+            "WITH RECURSIVE keys AS (FROM keys UNION ALL SELECT 1 WHERE false) FROM keys",
+            "SELECT (WITH keys AS (SELECT 1) SELECT 1), * FROM keys",
+        ] {
             assert!(check(&connection, sql, Some(&all_of_shop)).is_err(), "{sql}");
         }
         for sql in ["FROM shop.items_history", "FROM shop.items_as_of('0/1')", "FROM items_as_of(now())"] {

@@ -223,6 +223,7 @@ pub(super) async fn sql(
     body: Body,
     caller: &Caller,
 ) -> Result<Response, Problem> {
+    caller.must_ask_sql()?;
     parameters(parts, &[])?;
     let question: Question = posted(parts, body).await?;
     let limit = question.rows_max.unwrap_or(SQL_ROWS.1);
