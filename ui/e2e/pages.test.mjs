@@ -195,7 +195,7 @@ test('a table is read again only by its name, and what differed is said', () =>
     assert.ok(await button.isDisabled());
     await page.getByLabel('Name of the table').fill('operations.orders');
     await button.click();
-    await page.getByText(/2 rows differed/).waitFor();
+    await page.getByText(/2 rows updated/).waitFor();
   }));
 
 test('changes come live, are paused, and show the whole event', () =>

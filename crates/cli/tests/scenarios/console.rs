@@ -334,6 +334,35 @@ fn a_table_is_read_again_when_a_page_of_ours_asks() {
 }
 
 #[test]
+fn who_looks_shows_a_key_and_is_told_nothing_once_it_is_revoked() {
+    let served =
+        Served::start_with("api: {auth: keys, roles: {admin: {admin: true}, clerk: {tables: [\"*\"]}}}\n");
+    let key = |role: &str| {
+        let made = served.project.succeed(&["keys", "create", "--role", role, "--name", role]);
+        made.trim().to_owned()
+    };
+    let (admin, clerk) = (key("admin"), key("clerk"));
+    let header = |key: &str| format!("Authorization: Bearer {key}\r\n");
+    for path in ["/api/status", "/api/stream", "/api/changes/stream", "/api/rows/shop/orders", "/api/lineage"]
+    {
+        assert_eq!(served.get(path).status, 401, "{path}");
+        assert_eq!(get_with(&served.address, path, &header(&clerk)).status, 403, "{path}");
+    }
+    let question = json!({"sql": "SELECT 1"}).to_string();
+    assert_eq!(post(&served.address, "/api/sql", &header(&clerk), &question).status, 403);
+    assert_eq!(post(&served.address, "/api/sql", &header(&admin), &question).status, 200);
+    // The page that asks for the key shows nothing of the project.
+    assert!([200, 501].contains(&served.get("/ui/tables").status));
+    let mut changes = Events::with(&served.address, "/api/changes/stream", &header(&admin));
+    served.change("INSERT INTO shop.orders VALUES (21, 'NEW', 1)");
+    assert_eq!(changes.next_of("change")["after"]["id"], 21);
+    served.project.succeed(&["keys", "revoke", admin.split('_').nth(1).unwrap()]);
+    assert!(changes.ends());
+    assert_eq!(get_with(&served.address, "/api/status", &header(&admin)).status, 401);
+    stop(served.process);
+}
+
+#[test]
 fn the_ui_is_in_the_program_and_its_first_load_is_small() {
     let served = Served::start();
     let page = served.get("/ui");

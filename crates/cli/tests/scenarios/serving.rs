@@ -25,6 +25,11 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With further lines of the configuration.
+    pub(crate) fn start_with(settings: &str) -> Self {
         let cluster = PgCluster::start_default().unwrap();
         cluster
             .execute(
@@ -37,8 +42,11 @@ impl Served {
         let project = Project::with_source(&cluster.url(), "tables: [\"shop.*\"]");
         let path = project.directory().join("millstream.yml");
         let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, format!("{text}serve: {{http: \"127.0.0.1:0\", postgres: \"127.0.0.1:0\"}}\n"))
-            .unwrap();
+        fs::write(
+            &path,
+            format!("{text}{settings}serve: {{http: \"127.0.0.1:0\", postgres: \"127.0.0.1:0\"}}\n"),
+        )
+        .unwrap();
         for (name, sql) in [
             ("orders", ORDERS),
             ("quiet", "SELECT count(*) AS n FROM shop.quiet"),

@@ -17,7 +17,7 @@ function Result({ what }: { what: Resynced }) {
           <code>{name}</code>{' '}
           {inserted + updated + deleted === 0
             ? 'was read again: nothing differed.'
-            : `was read again: ${plural(inserted, 'row')} were missing, ${plural(updated, 'row')} differed, ${plural(deleted, 'row')} should not have been there. Each is a new version now.`}
+            : `was read again: ${plural(inserted, 'row')} inserted, ${plural(updated, 'row')} updated, ${plural(deleted, 'row')} deleted, each as a new version.`}
         </p>
       ))}
     </>
@@ -55,7 +55,9 @@ function Asking({ table, onDone }: { table: string; onDone: () => void }) {
       {stage.is === 'asking' ? (
         <>
           <label>
-            Type <code>{table}</code> to go on
+            <span>
+              Type <code>{table}</code> to go on
+            </span>
             <input
               className="field"
               aria-label="Name of the table"
