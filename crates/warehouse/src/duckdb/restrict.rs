@@ -3,11 +3,11 @@
 //! Which role reads is a session variable of the connection. DuckDB folds it while it plans, so for whoever has no role nothing is left of all this
 //! in the plan; what is built on the views follows.
 //!
-//! # Why a condition alone would not do
+//! # Why a condition alone is not relied on
 //!
-//! DuckDB moves conditions of a statement down to the table and orders them as it likes, so a statement could see a hidden row before the role's condition
-//! removes it: by an error that shows a value, or by whether there is one. So every column is NULL, too, unless the condition holds; a `CASE` is never
-//! looked into. And the condition stands within `TRY`, so that no error of its own can show a value.
+//! DuckDB moves conditions of a statement down to the table and promises no order among them. What it moves below the role's condition today can't fail (1.5 keeps what
+//! can above it), but a statement that sees a hidden row first tells of it by an error. So every column is NULL, too, unless the condition holds, whatever the order; a
+//! `CASE` is never looked into. And the condition stands within `TRY`, so that no error of its own can show a value.
 //!
 //! # What can't be got around by changing the source
 //!

@@ -112,6 +112,11 @@ fn no_statement_of_a_role_gets_at_what_it_may_not_see() {
     let directory = tempfile::tempdir().unwrap();
     let (warehouse, _) = warehouse(directory.path());
     let mut reader = warehouse.reader().unwrap();
+    // What is moved below the role's condition sees no value of a hidden row either.
+    let moved = "EXPLAIN SELECT name FROM shop.items WHERE id = 5";
+    let clerk = role("clerk");
+    let plan = printed(&reader.ask(&Query { role: Some(&clerk), ..Query::new(moved) }).unwrap()).join("\n");
+    assert!(plan.contains("(CASE"), "{plan}");
     for relation in ["shop.items", "main.names", "shop.items_history", "shop.items_as_of('0/D')"] {
         for template in [
             "SELECT * FROM {}",
