@@ -59,6 +59,10 @@ soak: bootstrap ## the scenarios at full size: every fail point three times, fif
 	@scripts/bootstrap faketime
 	@MILLSTREAM_SOAK=1 cargo test $(LOCKED) --package millstream --test scenarios -- --nocapture
 
+.PHONY: fuzz
+fuzz: bootstrap ## conversations by chance with the PostgreSQL server [FUZZ_SECONDS=300] [MILLSTREAM_SEED=n]
+	@MILLSTREAM_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) cargo test $(LOCKED) --package millstream-api --test it -- --nocapture no_bytes
+
 .PHONY: lint
 lint: bootstrap ## formatting, clippy, and the house rules
 	@cargo fmt --all --check

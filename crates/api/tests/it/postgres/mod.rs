@@ -3,6 +3,7 @@
 mod catalog;
 mod clients;
 mod fixture;
+mod fuzz;
 mod psql;
 mod raw;
 mod session;

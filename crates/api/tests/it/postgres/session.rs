@@ -1,10 +1,7 @@
-//! What a session promises: transactions that see one state, reads only, limits, cancellation, a clean stop; and that no bytes bring it down.
+//! What a session promises: transactions that see one state, reads only, limits, cancellation, a clean stop.
 
 use std::{
-    io::{Read, Write},
-    net::{Shutdown, TcpStream},
-    panic,
-    sync::atomic::{AtomicUsize, Ordering},
+    net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
@@ -214,90 +211,6 @@ fn stopping_ends_statements_and_connections() {
     assert_eq!(error_of(&mut idle), "57P01");
     assert_eq!(error_of(&mut busy), "57P01");
     assert!(TcpStream::connect(address).is_err());
-}
-
-/// Numbers that are the same in every run (Marsaglia's xorshift).
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % below as u64) as usize
-    }
-}
-
-/// A good conversation, as bytes: prepares, binds, describes, runs, closes.
-fn conversation() -> Vec<u8> {
-    let mut bytes = startup(&[("user", "ann"), ("database", "shop")]);
-    bytes.extend(message(b'Q', b"SELECT 1; SELECT * FROM orders\0"));
-    bytes.extend(message(b'P', b"s\0SELECT $1::int + 1, $2::text\0\0\x01\0\0\0\x17"));
-    bytes.extend(message(b'B', b"p\0s\0\0\x01\0\0\0\x02\0\0\0\x02\x34\x32\xff\xff\xff\xff\0\x01\0\x01"));
-    bytes.extend(message(b'D', b"Pp\0"));
-    bytes.extend(message(b'E', b"p\0\0\0\0\x01"));
-    bytes.extend(message(b'C', b"Sp\0"));
-    bytes.extend(message(b'S', b""));
-    bytes.extend(message(b'Q', b"SELECT relname FROM pg_catalog.pg_class WHERE oid = 'orders'::regclass\0"));
-    bytes.extend(message(b'X', b""));
-    bytes
-}
-
-/// Panics of the server's threads. One ends only its own client, so that nobody else would notice.
-static PANICS: AtomicUsize = AtomicUsize::new(0);
-
-fn count_panics() {
-    let before = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        if thread::current().name().is_some_and(|name| name.starts_with("postgres-")) {
-            PANICS.fetch_add(1, Ordering::Relaxed);
-        }
-        before(info);
-    }));
-}
-
-#[test]
-fn no_bytes_bring_the_server_down_or_hold_it_up() {
-    const TRIES: usize = 300;
-    count_panics();
-    let fixture = Fixture::with(|config| config.idle_max = Duration::from_secs(5));
-    let good = conversation();
-    let begin = startup(&[("user", "ann"), ("database", "shop")]).len();
-    let mut chance = Chance(0x9E37_79B9_7F4A_7C15);
-    for number in 0..TRIES {
-        let mut bytes = good.clone();
-        match number % 4 {
-            0 => bytes.truncate(chance.next(good.len())),
-            1 => {
-                for _ in 0..=chance.next(8) {
-                    let at = chance.next(bytes.len());
-                    bytes[at] = chance.next(256) as u8;
-                }
-            }
-            // Behind a good beginning, so that it is not refused for its first message.
-            2 => {
-                for _ in 0..=chance.next(8) {
-                    let at = begin + chance.next(bytes.len() - begin);
-                    bytes[at] ^= 1 << chance.next(8);
-                }
-            }
-            _ => bytes = (0..chance.next(200)).map(|_| chance.next(256) as u8).collect(),
-        }
-        let mut stream = TcpStream::connect(fixture.address()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        // The server may have closed it before everything is written.
-        drop(stream.write_all(&bytes));
-        drop(stream.shutdown(Shutdown::Write));
-        let mut heard = Vec::new();
-        if let Err(error) = stream.read_to_end(&mut heard) {
-            assert!(
-                !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut),
-                "try {number} hangs: {bytes:?}"
-            );
-        }
-        assert_eq!(PANICS.load(Ordering::Relaxed), 0, "try {number} is a panic: {bytes:?}");
-    }
-    assert_eq!(Raw::connect(fixture.address()).rows("SELECT 1"), Ok(vec!["1".into()]));
 }
 
 #[test]
