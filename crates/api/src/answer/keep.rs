@@ -81,9 +81,12 @@ struct Made {
 }
 
 impl Made {
-    fn is_good(&self, applied: &Applied, age_max: Duration) -> bool {
+    /// Whether it may be given to whoever asked at a moment. Its age counts up to then: who waited for a read that took longer than `age_max` would
+    /// find it too old otherwise, and read again, one behind the other.
+    fn is_good(&self, asked: Instant, applied: &Applied, age_max: Duration) -> bool {
         self.changed.1 == applied.generation
-            && (self.at.elapsed() < age_max
+            && (self.at >= asked
+                || asked.duration_since(self.at) < age_max
                 || (self.source.steady && self.source.changed(applied) == self.changed))
     }
 }
@@ -235,15 +238,18 @@ impl Answers {
         age_max: Duration,
         doing: &'static str,
     ) -> Result<Arc<Answer>, Problem> {
+        let asked_at = Instant::now();
         let key = key(&asked, format);
         let place = lock(&self.places).get_or_insert(key.clone(), Place::default).clone();
         let mut kept = place.lock().await;
-        if let Some(answer) = kept.as_ref().filter(|kept| kept.made.is_good(&self.host.applied(), age_max)) {
+        if let Some(answer) =
+            kept.as_ref().filter(|kept| kept.made.is_good(asked_at, &self.host.applied(), age_max))
+        {
             return Ok(answer.clone());
         }
         let Rows { read, made } = match asked.whole() {
             Some(whole) => {
-                let rows = self.rows(whole, age_max, doing).await?;
+                let rows = self.rows(whole, asked_at, age_max, doing).await?;
                 Rows { read: asked.of_whole(&rows.read), made: rows.made.clone() }
             }
             None => self.read(asked, doing).await?,
@@ -276,11 +282,19 @@ impl Answers {
     }
 
     /// The rows that several answers are the beginning of, read once for all of them.
-    async fn rows(&self, asked: Asked, age_max: Duration, doing: &'static str) -> Result<Arc<Rows>, Problem> {
+    async fn rows(
+        &self,
+        asked: Asked,
+        asked_at: Instant,
+        age_max: Duration,
+        doing: &'static str,
+    ) -> Result<Arc<Rows>, Problem> {
         // Rows are in no format yet; any will do for the key.
         let place = lock(&self.rows).get_or_insert(key(&asked, Format::ALL[0]), Place::default).clone();
         let mut kept = place.lock().await;
-        if let Some(rows) = kept.as_ref().filter(|kept| kept.made.is_good(&self.host.applied(), age_max)) {
+        if let Some(rows) =
+            kept.as_ref().filter(|kept| kept.made.is_good(asked_at, &self.host.applied(), age_max))
+        {
             return Ok(rows.clone());
         }
         let rows = Arc::new(self.read(asked, doing).await?);
@@ -351,11 +365,19 @@ mod tests {
             source: Source { steady, ..source.clone() },
             changed: (Lsn(9), 1),
         };
-        let none = Duration::ZERO;
-        assert!(answer(true).is_good(&applied(70, 9, 1), none));
-        assert!(!answer(true).is_good(&applied(70, 10, 1), none));
-        assert!(answer(true).is_good(&applied(70, 10, 1), Duration::from_secs(60)));
-        assert!(!answer(true).is_good(&applied(70, 9, 2), Duration::from_secs(60)), "a table was read again");
-        assert!(!answer(false).is_good(&applied(70, 9, 1), none), "its time has come");
+        let (none, minute, now) = (Duration::ZERO, Duration::from_secs(60), Instant::now());
+        let good = |steady, items, generation, age_max| {
+            answer(steady).is_good(now, &applied(70, items, generation), age_max)
+        };
+        assert!(good(true, 9, 1, none));
+        assert!(!good(true, 10, 1, none));
+        assert!(good(true, 10, 1, minute));
+        assert!(!good(true, 9, 2, minute), "a table was read again");
+        assert!(!good(false, 9, 1, none), "its time has come");
+        // What was read since is fresh, however long it took; so is what was young when it was asked for.
+        let asked = |ago: u64| now.checked_sub(Duration::from_millis(ago)).unwrap();
+        let late =
+            |asked, age_ms| answer(true).is_good(asked, &applied(70, 10, 1), Duration::from_millis(age_ms));
+        assert!(late(asked(1_001), 0) && late(asked(950), 100) && !late(asked(850), 100));
     }
 }
