@@ -12,7 +12,7 @@ use crate::project::stop;
 use crate::serving::Served;
 
 /// Others are answered within this while somebody misbehaves; the machine may be busy with other tests.
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(40);
 
 /// The promise is 10,000 listeners. As many connections as this process may have are tried.
 const CONNECTIONS: usize = 10_000;
@@ -24,12 +24,19 @@ const CONNECTIONS_BYTES_MAX: u64 = 300_000_000;
 const GROWTH_BYTES_MAX: u64 = 600 << 20;
 
 impl Served {
-    /// Somebody else asks, and is answered.
+    /// Somebody else asks, and is answered; where the server says that it is busy or out of memory just then, they ask again.
     #[track_caller]
     fn answers_others(&self) {
         let began = Instant::now();
-        assert_eq!(self.get("/orders?least=20").status, 200);
-        assert!(began.elapsed() < ANSWER_WAIT_MAX, "{:?}", began.elapsed());
+        loop {
+            let reply = self.get("/orders?least=20");
+            assert!(began.elapsed() < ANSWER_WAIT_MAX, "{:?}", began.elapsed());
+            if reply.status == 200 {
+                return;
+            }
+            assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")), "{reply:?}");
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// A change at the source arrives.
