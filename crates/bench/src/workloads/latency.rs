@@ -83,11 +83,7 @@ impl Load<'_> {
         let mut up = project.up()?;
         let mut probe = Probe::new(self.server)?;
         let duration = WARM_UP + Duration::from_secs(self.seconds);
-        let mut command = self.server.program("pgbench");
-        command.args(["-n", "-M", "prepared", "-c", CLIENTS, "-j", "1", "-f"]).arg(self.script);
-        command.args(["-R", &TRANSACTIONS_PER_SECOND.to_string(), "-T", &duration.as_secs().to_string()]);
-        command.arg(self.server.url());
-        let mut load = Child::spawn(command, "pgbench", self.directory)?;
+        let mut load = application(self.server, self.directory, self.script, duration.as_secs())?;
         let started = Instant::now();
         let mut samples = Vec::new();
         while started.elapsed() < duration {
@@ -101,6 +97,14 @@ impl Load<'_> {
         let taken = up.stop()?;
         Ok(Latency::new(what, samples, rate, taken))
     }
+}
+
+/// The application at the source: a script of pgbench at [`TRANSACTIONS_PER_SECOND`].
+pub(super) fn application(server: &Server, directory: &Path, script: &Path, seconds: u64) -> Result<Child> {
+    let mut command = server.program("pgbench");
+    command.args(["-n", "-M", "prepared", "-c", CLIENTS, "-j", "1", "-f"]).arg(script);
+    command.args(["-R", &TRANSACTIONS_PER_SECOND.to_string(), "-T", &seconds.to_string(), &server.url()]);
+    Child::spawn(command, "pgbench", directory)
 }
 
 /// What pgbench says that it reached: `tps = 999.1 (without initial connection time)`.

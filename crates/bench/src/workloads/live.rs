@@ -4,8 +4,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::latency::{rate, LOAD_WAIT_MAX, WARM_UP};
-use super::serve::load;
+use super::latency::{application, rate, LOAD_WAIT_MAX, WARM_UP};
 use super::Bench;
 use crate::client::{Client, Events};
 use crate::data;
@@ -58,8 +57,9 @@ pub(super) fn run(bench: &Bench, directory: &Path, workload: &mut Workload) -> R
         [("a changed message, idle source", false), ("a changed message, beside the load", true)]
     {
         let mut up = project.up()?;
-        let mut busy =
-            loaded.then(|| load(&server, directory, &script, seconds + WARM_UP.as_secs())).transpose()?;
+        let mut busy = loaded
+            .then(|| application(&server, directory, &script, seconds + WARM_UP.as_secs()))
+            .transpose()?;
         let samples = listen(&server, &project, &mut up, seconds)?;
         let transactions_per_second = match &mut busy {
             Some(load) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::latency::{rate, LOAD_WAIT_MAX, TRANSACTIONS_PER_SECOND, WARM_UP};
+use super::latency::{application, rate, LOAD_WAIT_MAX, TRANSACTIONS_PER_SECOND, WARM_UP};
 use super::Bench;
 use crate::child::Child;
 use crate::client::{position, Client};
@@ -84,7 +84,7 @@ impl Run<'_> {
         mut alive: impl FnMut() -> Result<()>,
     ) -> Result<Requests> {
         let warm_up = WARM_UP.as_secs();
-        let mut load = load(self.server, self.directory, self.load, 2 * (self.seconds + 2 * warm_up))?;
+        let mut load = application(self.server, self.directory, self.load, 2 * (self.seconds + 2 * warm_up))?;
         let positions = Positions::watch(self.server)?;
         thread::sleep(WARM_UP);
         let sampler = {
@@ -126,14 +126,6 @@ impl Run<'_> {
             rss_peak_bytes: None,
         })
     }
-}
-
-/// The application at the source.
-pub(super) fn load(server: &Server, directory: &Path, script: &Path, seconds: u64) -> Result<Child> {
-    let mut command = server.program("pgbench");
-    command.args(["-n", "-M", "prepared", "-c", "8", "-j", "1", "-f"]).arg(script);
-    command.args(["-R", &TRANSACTIONS_PER_SECOND.to_string(), "-T", &seconds.to_string(), &server.url()]);
-    Child::spawn(command, "pgbench", directory)
 }
 
 struct Most {

@@ -21,7 +21,7 @@ const ORDERS: u32 = 2_000;
 /// The example, running.
 pub(crate) struct Finance {
     /// The source; it must outlive the program.
-    _cluster: PgCluster,
+    pub(crate) cluster: PgCluster,
     pub(crate) project: Project,
     pub(crate) process: Process,
     /// Where it answers over HTTP.
@@ -34,13 +34,13 @@ impl Finance {
         let sql = |name: &str| fs::read_to_string(example("finance").join("sql").join(name)).unwrap();
         cluster.execute(&sql("schema.sql")).unwrap();
         cluster.execute(&sql("generator.sql")).unwrap();
-        cluster.execute(&format!("CALL generator.fill(orders => {ORDERS})")).unwrap();
+        cluster.execute(&format!("CALL generator.fill(orders => {ORDERS}); ANALYZE")).unwrap();
         let project = Project::of_example("finance", &cluster.url());
         let mut process = project.up("");
         project.await_streaming(&mut process);
         let line = process.wait_for_line("http://", PRINTED_WAIT_MAX).unwrap();
         let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
-        Self { _cluster: cluster, project, process, address }
+        Self { cluster, project, process, address }
     }
 }
 
