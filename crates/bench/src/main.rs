@@ -33,7 +33,6 @@ use std::time::Instant;
 
 use crate::debezium::Debezium;
 use crate::error::{Error, Result};
-use crate::fastapi::FastApi;
 use crate::machine::Machine;
 use crate::product::Product;
 use crate::report::Report;
@@ -72,14 +71,11 @@ fn run(arguments: Vec<String>) -> Result<ExitCode> {
     let _lock = lock()?;
 
     let (product, debezium, machine) = describe()?;
-    let bench = Bench { scale, product, debezium, fastapi: FastApi::prepare() };
+    let bench = Bench { scale, product, debezium };
     // Thousands of clients are thousands of sockets. Where fewer are allowed, the workload that needs them says so.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     if let Err(why) = &bench.debezium {
         eprintln!("without the Debezium engine: {why}");
-    }
-    if let Err(why) = &bench.fastapi {
-        eprintln!("without FastAPI: {why}");
     }
     let started = Instant::now();
     let minutes = || started.elapsed().as_secs_f64() / 60.0;

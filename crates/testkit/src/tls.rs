@@ -56,26 +56,12 @@ impl Authority {
     }
 
     fn self_signed(&self, name: &str, subject: &str) -> Result<()> {
-        let (key, certificate) = (format!("{name}.key"), format!("{name}.crt"));
-        self.openssl(&[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            &format!("/CN={subject}"),
-            "-addext",
+        self_signed_certificate(
+            &self.directory,
+            name,
+            subject,
             "keyUsage=critical,keyCertSign,digitalSignature",
-            "-keyout",
-            &key,
-            "-out",
-            &certificate,
-        ])
+        )
     }
 
     fn sign(&self, name: &str, subject: &str, extension: &str) -> Result<()> {
@@ -119,8 +105,42 @@ impl Authority {
     }
 
     fn openssl(&self, arguments: &[&str]) -> Result<()> {
-        run(Command::new("openssl").args(arguments).current_dir(&self.directory), "openssl").map(drop)
+        openssl(&self.directory, arguments)
     }
+}
+
+/// A certificate that vouches for itself: `NAME.crt` and `NAME.key` in a directory, good for two days.
+///
+/// # Errors
+/// OpenSSL is missing, or can't write there.
+pub fn self_signed_certificate(directory: &Path, name: &str, subject: &str, extension: &str) -> Result<()> {
+    let (key, certificate) = (format!("{name}.key"), format!("{name}.crt"));
+    openssl(
+        directory,
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            &format!("/CN={subject}"),
+            "-addext",
+            extension,
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+        ],
+    )
+}
+
+fn openssl(directory: &Path, arguments: &[&str]) -> Result<()> {
+    run(Command::new("openssl").args(arguments).current_dir(directory), "openssl").map(drop)
 }
 
 /// Where the authority of a cluster lives.

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use millstream_core::{
-    warehouse::{AsOf, QueryResult},
+    log,
+    warehouse::{AsOf, QueryResult, WarehouseReader},
     Lsn, Parameter, Query, Role, Trust,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -105,6 +106,22 @@ impl Reading {
 
     /// Reads. `doing` says what, for the log and the client.
     pub async fn read(&self, asked: Asked, doing: &'static str) -> Result<Read, Problem> {
+        let page = asked.page;
+        self.at_position(asked, doing, move |reader, query, position| {
+            let (result, more) = cut(reader.ask(query)?, page);
+            Ok(Read { result, more, position })
+        })
+        .await
+    }
+
+    /// Does something with a question and a reader that sees one position, which it is told as well. The question asks for one row more than its
+    /// page has, which tells whether there are more.
+    pub async fn at_position<T: Send + 'static>(
+        &self,
+        asked: Asked,
+        doing: &'static str,
+        does: impl FnOnce(&mut dyn WarehouseReader, &Query<'_>, Lsn) -> log::Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
         let host = self.host.clone();
         self.with_turn(doing, move |interrupt| {
             let own = asked.trust == Trust::Guest;
@@ -114,23 +131,21 @@ impl Reading {
             reader.begin().map_err(fail)?;
             // Before the first transaction behind the first copy, the copy's own position is what there is.
             let position = reader.progress().map_err(fail)?.applied_lsn.max(host.applied().since);
-            let query = Query {
-                sql: &asked.sql,
-                parameters: &asked.parameters,
-                as_of: asked.as_of,
-                // One more tells whether there are more.
-                rows_max: Some(asked.page.offset.saturating_add(asked.page.limit).saturating_add(1)),
-                trust: asked.trust,
-                role: asked.role.as_deref(),
-            };
-            let result = reader.ask(&query).map_err(fail)?;
-            reader.end().map_err(fail)?;
             let position = match asked.as_of {
                 Some(AsOf::Lsn(lsn)) => lsn.min(position),
                 Some(AsOf::Time(_)) | None => position,
             };
-            let (result, more) = cut(result, asked.page);
-            Ok(Read { result, more, position })
+            let query = Query {
+                sql: &asked.sql,
+                parameters: &asked.parameters,
+                as_of: asked.as_of,
+                rows_max: Some(asked.page.offset.saturating_add(asked.page.limit).saturating_add(1)),
+                trust: asked.trust,
+                role: asked.role.as_deref(),
+            };
+            let done = does(&mut *reader, &query, position).map_err(fail)?;
+            reader.end().map_err(fail)?;
+            Ok(done)
         })
         .await
     }

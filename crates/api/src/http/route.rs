@@ -187,7 +187,7 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
     site.metrics.request(route, response.status(), began.elapsed());
     // The answer of GET without its body; hyper keeps the headers.
     if head {
-        return response.map(|_| axum::body::Body::empty());
+        return response.map(|_| Body::empty());
     }
     response
 }

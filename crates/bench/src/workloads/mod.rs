@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 
 use crate::debezium::Debezium;
 use crate::error::{Error, Result};
-use crate::fastapi::FastApi;
 use crate::machine::free_bytes;
 use crate::product::Product;
 use crate::report::{thousands, Workload, GROWTH};
@@ -27,8 +26,6 @@ pub(crate) struct Bench {
     pub(crate) product: Product,
     /// The engine, or why it can't be had.
     pub(crate) debezium: Result<Debezium>,
-    /// The service, or why it can't be had.
-    pub(crate) fastapi: Result<FastApi>,
 }
 
 /// A workload by name.

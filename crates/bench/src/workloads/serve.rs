@@ -14,6 +14,7 @@ use crate::child::Child;
 use crate::client::{position, Client};
 use crate::data;
 use crate::error::{Error, Result};
+use crate::fastapi::FastApi;
 use crate::probe::Session;
 use crate::report::{percentile, thousands, Requests, Workload, FASTAPI, MILLSTREAM};
 use crate::server::Server;
@@ -46,13 +47,16 @@ pub(super) fn run(bench: &Bench, directory: &Path, workload: &mut Workload) -> R
     std::fs::write(&load, data::finance_load(orders)).map_err(Error::during(load.display()))?;
     let run = Run { server: &server, directory, load: &load, seconds };
 
-    match &bench.fastapi {
+    match FastApi::prepare() {
         Ok(fastapi) => {
             let service = fastapi.start(directory, &server)?;
             workload.requests.push(run.measure(FASTAPI, &service.address.clone(), || Ok(()))?.reference());
             service.stop()?;
         }
-        Err(why) => workload.notes.push(format!("Without FastAPI: {why}.")),
+        Err(why) => {
+            eprintln!("without FastAPI: {why}");
+            workload.notes.push(format!("Without FastAPI: {why}."));
+        }
     }
 
     let project = bench.product.finance(directory, &server)?;

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use millstream_testkit::{wait_until, PgCluster, Process};
@@ -148,24 +147,8 @@ impl Guarded {
 pub(crate) fn certificate(directory: &Path, name: &str) {
     let tls = directory.join("tls");
     fs::create_dir_all(&tls).unwrap();
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.crt")])
-        .current_dir(&tls)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let addresses = "subjectAltName=DNS:localhost,IP:127.0.0.1";
+    millstream_testkit::self_signed_certificate(&tls, name, "localhost", addresses).unwrap();
 }
 
 /// Every way to a relation over HTTP.

@@ -1,7 +1,7 @@
 //! Rows as the UI takes them: each cell the text that PostgreSQL would print, or null. A browser's numbers would lose digits.
 
 use arrow_array::RecordBatch;
-use millstream_core::{warehouse::AsOf, Lsn, Piece, Query, Trust};
+use millstream_core::{Lsn, Piece};
 use millstream_pgoutput::render;
 use serde_json::{json, Value};
 
@@ -94,27 +94,8 @@ impl Cells {
 
 /// Reads. At most as many rows as the question's page has are given; whether there are more is said.
 pub(super) async fn read(site: &Site, asked: Asked, doing: &'static str) -> Result<Cells, Problem> {
-    let host = site.host().clone();
-    let reading = move |interrupt: &crate::answer::Interrupt| {
-        let fail = |error| Problem::of(&error, doing, asked.trust == Trust::Guest);
-        let mut reader = host.reader().map_err(fail)?;
-        interrupt.arm(reader.interrupter())?;
-        reader.begin().map_err(fail)?;
-        let position = reader.progress().map_err(fail)?.applied_lsn.max(host.applied().since);
-        let position = match asked.as_of {
-            Some(AsOf::Lsn(lsn)) => lsn.min(position),
-            Some(AsOf::Time(_)) | None => position,
-        };
-        let rows_max = asked.page.limit;
-        let query = Query {
-            sql: &asked.sql,
-            parameters: &asked.parameters,
-            as_of: asked.as_of,
-            // One more tells whether there are more.
-            rows_max: Some(rows_max.saturating_add(1)),
-            trust: asked.trust,
-            role: asked.role.as_deref(),
-        };
+    let rows_max = asked.page.limit;
+    let read = site.answers.reading().at_position(asked, doing, move |reader, query, position| {
         let mut cells = Cells { columns: Vec::new(), rows: String::new(), count: 0, cut: None, position };
         let mut wrong = None;
         let mut take = |piece: Piece<'_>| match piece {
@@ -127,11 +108,10 @@ pub(super) async fn read(site: &Site, asked: Asked, doing: &'static str) -> Resu
                 false
             }),
         };
-        reader.ask_each(&query, &mut take).map_err(fail)?;
-        reader.end().map_err(fail)?;
-        wrong.map_or(Ok(cells), Err)
-    };
-    site.answers.reading().with_turn(doing, reading).await
+        reader.ask_each(query, &mut take)?;
+        Ok(wrong.map_or(Ok(cells), Err))
+    });
+    read.await?
 }
 
 #[cfg(test)]
