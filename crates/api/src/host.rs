@@ -87,6 +87,15 @@ pub struct Samples {
     pub documents: Vec<Arc<str>>,
 }
 
+/// What became of spans on their way to a collector of traces since the program began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traced {
+    /// Those that it took.
+    pub sent: u64,
+    /// Those that it did not, or that there was no room for.
+    pub dropped: u64,
+}
+
 /// Changes as the log holds them, from a position on.
 pub trait Changes: Send {
     /// The next ones, in Debezium's envelope; none after waiting so long for some. An error once the log no longer holds what comes next.
@@ -138,6 +147,12 @@ pub trait Host: Send + Sync + 'static {
 
     /// The newest changes that the log holds, at most so many, the oldest first. Where a table changes rarely, those far back are not found.
     fn newest_changes(&self, table: Option<&str>, count: usize) -> Result<Vec<String>>;
+
+    /// Makes a span that nobody has entered yet part of the trace that a client names by the headers `traceparent` and `tracestate`.
+    fn follow(&self, span: &tracing::Span, traceparent: &str, tracestate: Option<&str>);
+
+    /// What became of spans; `None`: nothing is traced.
+    fn traced(&self) -> Option<Traced>;
 
     /// Reads tables (`schema.table` at the source) again, as `millstream resync` does, which can take long. Returns that verb's document.
     fn resync(&self, tables: &[String], interrupt: &Interrupt) -> Result<serde_json::Value>;

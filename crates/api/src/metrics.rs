@@ -10,7 +10,7 @@ use std::{
 use axum::http::StatusCode;
 use serde_json::Value;
 
-use crate::host::Applied;
+use crate::host::{Applied, Traced};
 
 /// Upper ends of the histogram of answers' times, in seconds: an answer that was kept, one that was read, one that is in trouble.
 const BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0, 10.0];
@@ -84,7 +84,7 @@ impl Text {
 }
 
 /// The whole text, from the status document and what is counted.
-pub fn exposition(status: &Value, applied: &Applied, metrics: &Metrics) -> String {
+pub fn exposition(status: &Value, applied: &Applied, traced: Option<Traced>, metrics: &Metrics) -> String {
     let mut text = Text(String::new());
     let number = |pointer: &str| status.pointer(pointer).and_then(Value::as_f64);
     let lsn = |pointer: &str| {
@@ -155,6 +155,18 @@ pub fn exposition(status: &Value, applied: &Applied, metrics: &Metrics) -> Strin
             "counter",
             "Changes of rows applied since the start.",
             Some(applied.changes as f64),
+        ),
+        (
+            "millstream_traces_sent_total",
+            "counter",
+            "Spans that the collector of traces took.",
+            traced.map(|traced| traced.sent as f64),
+        ),
+        (
+            "millstream_traces_dropped_total",
+            "counter",
+            "Spans that the collector of traces did not take, or that there was no room for.",
+            traced.map(|traced| traced.dropped as f64),
         ),
     ] {
         text.single(name, kind, help, value);
@@ -261,13 +273,16 @@ mod tests {
         });
         let metrics = Metrics::default();
         metrics.request("/tables", StatusCode::OK, Duration::from_millis(3));
-        let text = exposition(&status, &Applied::default(), &metrics);
+        let traced = Some(Traced { sent: 5, dropped: 2 });
+        let text = exposition(&status, &Applied::default(), traced, &metrics);
         for line in [
             "millstream_state{state=\"streaming\"} 1",
             "millstream_state{state=\"error\"} 0",
             "millstream_source_lag_seconds 0.25",
             "millstream_source_current_lsn_bytes 16",
             "millstream_table_rows{table=\"a\\\"b\"} 7",
+            "millstream_traces_sent_total 5",
+            "millstream_traces_dropped_total 2",
             "millstream_http_requests_total{route=\"/tables\",status=\"200\"} 1",
             "millstream_http_request_duration_seconds_bucket{route=\"/tables\",le=\"0.005\"} 1",
             "millstream_http_request_duration_seconds_bucket{route=\"/tables\",le=\"0.0025\"} 0",

@@ -12,6 +12,7 @@ use millstream_core::{
     Lsn, Position, TableId,
 };
 use millstream_pgoutput::copy::{CopyBatches, CopyColumn, CopyError};
+use tracing::field::Empty;
 
 use crate::{
     encode::EncodeError,
@@ -234,7 +235,16 @@ impl Applier {
         let bases = self.bases.clone();
         let status = self.status.clone();
         let before = status.get().rows_loaded;
-        self.in_transaction(&progress, |execution| {
+        let span = tracing::info_span!(
+            parent: None,
+            "load chunks",
+            otel.status_code = Empty,
+            millstream.table = %from.schema.name,
+            millstream.chunks = numbers.len(),
+            millstream.rows = Empty,
+        );
+        let _entered = span.enter();
+        let loaded = self.in_transaction(&progress, |execution| {
             let mut rows_loaded = 0;
             match execution.current(id) {
                 None => execution.put(new.clone())?,
@@ -249,11 +259,16 @@ impl Applier {
                 rows_loaded += rows;
                 status.update(|status| status.rows_loaded = before + rows_loaded);
             })?;
+            span.record("millstream.rows", rows_loaded);
             let Some(mut table) = execution.current(id).cloned() else { return Ok(()) };
             table.phase = phase.clone();
             table.history_since = Some(at);
             execution.put(table)
-        })
+        });
+        if loaded.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
+        loaded
     }
 
     /// Makes a table's rows equal a base's, at the position the base's fence was aligned to.

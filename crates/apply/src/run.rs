@@ -21,6 +21,10 @@ use millstream_core::{
     warehouse::{Moment, Progress, Warehouse},
     Action, Diagnostic, Fence, Lsn, Position, TableId, TableSchema, TransactionPart,
 };
+use tracing::{
+    field::{display, Empty},
+    Span,
+};
 
 use crate::{
     command::{Alignment, Command, Discarded},
@@ -230,8 +234,31 @@ impl Applier {
         }
     }
 
-    /// One warehouse transaction: a batch, and all further pieces of a transaction that it cut.
+    /// One warehouse transaction, and its span.
     fn transaction(&mut self, first: TransactionPart, within: Option<&Fence>) -> Result<(), Interrupt> {
+        let span = tracing::info_span!(
+            parent: None,
+            "apply batch",
+            otel.status_code = Empty,
+            millstream.transactions = Empty,
+            millstream.rows = Empty,
+            millstream.tables = Empty,
+            millstream.position = Empty,
+        );
+        let ended = span.in_scope(|| self.transact(first, within, &span));
+        if let Err(Interrupt::Failed(_)) = &ended {
+            span.record("otel.status_code", "ERROR");
+        }
+        ended
+    }
+
+    /// A batch, and all further pieces of a transaction that it cut.
+    fn transact(
+        &mut self,
+        first: TransactionPart,
+        within: Option<&Fence>,
+        span: &Span,
+    ) -> Result<(), Interrupt> {
         let (began, applied) = (Instant::now(), self.progress.applied_lsn);
         let mut batch = self.feed.gather(first, applied, within, &self.tables, &self.selection)?;
         let mut execution = Execution::begin(
@@ -251,14 +278,14 @@ impl Applier {
             if let Some(last) = &batch.last {
                 progress.applied_lsn = last.commit_lsn;
             }
-            execution.run(batch)?;
+            tracing::info_span!("apply write").in_scope(|| execution.run(batch))?;
             if !is_cut {
                 break;
             }
             batch = self.feed.gather_rest(applied, &self.tables, &self.selection)?;
         }
         progress.applied_time = self.feed.time();
-        let committed = execution.commit(&progress)?;
+        let committed = tracing::info_span!("apply commit").in_scope(|| execution.commit(&progress))?;
         self.pace.passed(began, changes);
 
         let mut is_changed = self.take(committed);
@@ -271,6 +298,10 @@ impl Applier {
         self.recent.drain(..excess);
         touched.sort_unstable();
         touched.dedup();
+        span.record("millstream.transactions", headers.len());
+        span.record("millstream.rows", changes);
+        span.record("millstream.tables", touched.len());
+        span.record("millstream.position", display(self.progress.applied_lsn));
         for &table in &touched {
             self.changed_at.insert(table, self.progress.applied_lsn);
         }

@@ -179,6 +179,9 @@ pub enum ProgramError {
     /// The system does not let the process take signals.
     #[error("can't take signals")]
     Signals(#[source] io::Error),
+    /// The system gives no thread to send traces.
+    #[error("can't begin to send traces")]
+    Traces(#[source] io::Error),
     /// Whoever asked is gone, or the instance stops.
     #[error("cancelled")]
     Cancelled,
@@ -205,6 +208,7 @@ impl Diagnostic for ProgramError {
             ProgramError::Cancelled => "MS6105",
             ProgramError::StillStarting => "MS6106",
             ProgramError::Signals(_) => "MS6107",
+            ProgramError::Traces(_) => "MS6108",
             ProgramError::AsOf { .. } => "MS6201",
             ProgramError::NoWarehouse { .. } => "MS6202",
             ProgramError::WarehouseGone { .. } => "MS6209",
@@ -228,6 +232,7 @@ impl Diagnostic for ProgramError {
             | ProgramError::Socket { source, .. }
             | ProgramError::Unreadable { source, .. }
             | ProgramError::Signals(source)
+            | ProgramError::Traces(source)
             | ProgramError::Stdout(source) => Some(source.to_string()),
             ProgramError::InstanceLost { detail }
             | ProgramError::UnknownRequest { detail }
@@ -309,7 +314,10 @@ impl Diagnostic for ProgramError {
             ProgramError::GoneFromSource { .. } => "its history stays in the warehouse".into(),
             ProgramError::OtherColumns { table, .. } => format!("read it again: `millstream resync {table}`"),
             ProgramError::StillStarting => "wait a moment; `millstream status` says how far it is".into(),
-            ProgramError::Stdout(_) | ProgramError::Signals(_) | ProgramError::Cancelled => return None,
+            ProgramError::Stdout(_)
+            | ProgramError::Signals(_)
+            | ProgramError::Traces(_)
+            | ProgramError::Cancelled => return None,
         })
     }
 
@@ -335,6 +343,7 @@ impl Diagnostic for ProgramError {
             ProgramError::InstanceLost { .. } | ProgramError::UnknownRequest { .. } => Exit::Unreachable,
             ProgramError::Stdout(_)
             | ProgramError::Signals(_)
+            | ProgramError::Traces(_)
             | ProgramError::StillStarting
             | ProgramError::Cancelled
             | ProgramError::NoLog

@@ -8,6 +8,7 @@ use millstream_core::{
     Lsn, Parameter, Query, Role, Trust,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::field::Empty;
 
 use crate::{host::Host, problem::Problem};
 
@@ -163,8 +164,13 @@ impl Reading {
         // Dropped with this future: a client that went away ends its read.
         let abandoned = interrupt.on_drop();
         let working = interrupt.clone();
+        let span = tracing::info_span!("warehouse read", otel.name = doing, otel.status_code = Empty);
         let work = tokio::task::spawn_blocking(move || {
-            let outcome = does(&working);
+            let outcome = span.in_scope(|| does(&working));
+            if outcome.as_ref().is_err_and(|problem| problem.status.is_server_error()) {
+                span.record("otel.status_code", "ERROR");
+            }
+            drop(span);
             // Held until the read has really ended, not only until it was told to.
             drop(turn);
             outcome

@@ -11,6 +11,7 @@ mod rate;
 mod respond;
 mod route;
 mod shield;
+mod span;
 mod tables;
 mod ui;
 

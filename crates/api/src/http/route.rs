@@ -18,7 +18,8 @@ use bytes::Bytes;
 use millstream_core::{Lsn, Trust};
 
 use super::{
-    assets, console, cors::Cors, endpoints, identity, live::Live, negotiate, rate::Rates, shield, tables, ui,
+    assets, console, cors::Cors, endpoints, identity, live::Live, negotiate, rate::Rates, shield, span,
+    tables, ui,
 };
 use crate::{
     access::{Caller, Limits},
@@ -185,6 +186,7 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
     }
 
     site.metrics.request(route, response.status(), began.elapsed());
+    span::routed(route, &parts.method);
     // The answer of GET without its body; hyper keeps the headers.
     if head {
         return response.map(|_| Body::empty());
@@ -239,6 +241,7 @@ async fn endpoint(site: &Site, path: &str, parts: &Parts, caller: &Caller) -> Re
             Problem::not_found(format!("nothing answers at {path}")).hint("GET /docs says what does.")
         );
     };
+    span::routed(&endpoint.path, &parts.method);
     let sql: Arc<str> = Arc::from(endpoint.sql.as_str());
     if format.is_none() && negotiate::wants_events(endpoints::accept(parts)) {
         if !endpoint.live {
@@ -320,7 +323,7 @@ async fn metrics(site: &Site, caller: &Caller) -> Result<Response, Problem> {
         .reading()
         .with_turn(doing, move |_| host.status().map_err(|error| Problem::of(&error, doing, false)))
         .await?;
-    let text = metrics::exposition(&status, &site.host().applied(), &site.metrics);
+    let text = metrics::exposition(&status, &site.host().applied(), site.host().traced(), &site.metrics);
     let mut response = plain(StatusCode::OK, text);
     response
         .headers_mut()

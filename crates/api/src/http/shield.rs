@@ -16,7 +16,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::route::{Asker, Site};
+use tracing::Instrument;
+
+use super::{
+    route::{Asker, Site},
+    span,
+};
 use crate::{access::Caller, problem::Problem};
 
 /// Names this machine has for itself.
@@ -63,6 +68,7 @@ pub(super) async fn guard(site: Arc<Site>, request: Request, next: Next) -> Resp
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let id = id(request.headers());
+    let span = span::of(&**site.host(), &method, &path, request.headers(), &id);
     let listed = site.cors.listed(request.headers());
     // Where everybody must show a key, it does not matter by which name or from which page: a browser sends none by itself.
     let checked = match site.host().access() {
@@ -71,9 +77,10 @@ pub(super) async fn guard(site: Arc<Site>, request: Request, next: Next) -> Resp
     };
     let mut response = match (checked, site.cors.preflight(&method, request.headers())) {
         (Ok(()), Some(preflight)) => preflight,
-        (Ok(()), None) => next.run(request).await,
+        (Ok(()), None) => next.run(request).instrument(span.clone()).await,
         (Err(problem), _) => problem.into_response(),
     };
+    span::answered(&span, response.status());
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID.clone(), id.clone());
     for (name, value) in [

@@ -23,6 +23,7 @@ use super::{
     scram::{self, Exchange},
     session::{Answer, Session},
     settings::Settings,
+    span,
     statement::{self, Request},
     wire::{self, First, Frontend, Wire},
     Shared, STARTUP_MAX,
@@ -51,7 +52,7 @@ pub(super) struct Connection {
 pub(super) struct Conversation<'a> {
     pub(super) wire: &'a mut Wire,
     pub(super) session: Session,
-    shared: &'a Shared,
+    pub(super) shared: &'a Shared,
     /// After an error of the extended protocol: everything up to Sync is passed over.
     skipping: bool,
 }
@@ -321,23 +322,30 @@ impl Conversation<'_> {
                 return Err(WireError::Syntax { what: "there is no parameter $1".into() });
             }
             let request = statement.request()?;
-            if let Some(sql) = self.session.streams(&request) {
-                self.stream(&request, sql, &[], &Formats::default(), Told::Now)?;
-                continue;
-            }
-            match self.session.run(&request, &[])? {
-                Answer::Rows(mut rows, tag) => {
-                    let formats = Formats::default();
-                    let described = rows::description(&rows.columns, &formats);
-                    self.wire.send(Backend::RowDescription(described))?;
-                    let columns = rows.columns.clone();
-                    let sent = self.rows(&mut rows, &columns, &formats, usize::MAX)?;
-                    self.complete(tag_of(tag, sent))?;
-                }
-                answer => self.answer(answer)?,
-            }
+            let span = span::of(&request, self.shared.host.project());
+            let outcome = span.in_scope(|| self.statement(&request));
+            span::ended(&span, &outcome);
+            outcome?;
         }
         Ok(())
+    }
+
+    /// Answers one of them.
+    fn statement(&mut self, request: &Request) -> Outcome<()> {
+        if let Some(sql) = self.session.streams(request) {
+            return self.stream(request, sql, &[], &Formats::default(), Told::Now);
+        }
+        match self.session.run(request, &[])? {
+            Answer::Rows(mut rows, tag) => {
+                let formats = Formats::default();
+                let described = rows::description(&rows.columns, &formats);
+                self.wire.send(Backend::RowDescription(described))?;
+                let columns = rows.columns.clone();
+                let sent = self.rows(&mut rows, &columns, &formats, usize::MAX)?;
+                self.complete(tag_of(tag, sent))
+            }
+            answer => self.answer(answer),
+        }
     }
 
     /// Asks and sends what comes, as it comes.
@@ -391,6 +399,7 @@ impl Conversation<'_> {
             }
             Ok(())
         })?;
+        span::gave(sent);
         match (request, copies) {
             (_, Some(options)) => {
                 options.tail(sent, wire.output());
@@ -440,6 +449,7 @@ impl Conversation<'_> {
             }
             sent += batch.num_rows();
         }
+        span::gave(sent);
         Ok(sent)
     }
 }

@@ -19,6 +19,7 @@ use super::{
     parameters,
     rows::{self, Column, Formats, Rows},
     session::{Answer, Portal, Prepared},
+    span,
     statement::{self, Query, Request, Statement},
     types::Kind,
     wire::Frontend,
@@ -236,7 +237,16 @@ impl Conversation<'_> {
 
     fn execute(&mut self, execute: Execute) -> Outcome<()> {
         let name = execute.name.unwrap_or_default();
-        let mut portal = self.session.take_portal(&name)?;
+        let portal = self.session.take_portal(&name)?;
+        let prepared = Rc::clone(&portal.prepared);
+        let span = span::of(&prepared.request, self.shared.host.project());
+        let outcome = span.in_scope(|| self.run(&name, portal, execute.max_rows));
+        span::ended(&span, &outcome);
+        outcome
+    }
+
+    /// Runs a portal, or goes on with it.
+    fn run(&mut self, name: &str, mut portal: Portal, rows_max: i32) -> Outcome<()> {
         let prepared = Rc::clone(&portal.prepared);
         let tag = match &prepared.request {
             Request::Query(query) => query.tag,
@@ -244,7 +254,7 @@ impl Conversation<'_> {
             Request::Show(_) | Request::ShowAll => "SHOW",
             _ => "",
         };
-        let in_one_go = execute.max_rows <= 0 && portal.rows.is_none();
+        let in_one_go = rows_max <= 0 && portal.rows.is_none();
         if let Some(sql) = self.session.streams(&prepared.request).filter(|_| in_one_go) {
             let told = match &prepared.columns {
                 Some(columns) if prepared.decided => Told::Before(columns),
@@ -253,7 +263,7 @@ impl Conversation<'_> {
             self.stream(&prepared.request, sql, &portal.parameters, &portal.formats, told)?;
             // Nothing is left of it.
             portal.rows = Some(Rows::default());
-            return self.session.keep_portal(&name, portal);
+            return self.session.keep_portal(name, portal);
         }
         if portal.rows.is_none() {
             match self.session.run(&prepared.request, &portal.parameters)? {
@@ -267,17 +277,17 @@ impl Conversation<'_> {
             }
         }
         let Some(rows) = portal.rows.as_mut() else { return Ok(()) };
-        let rows_max = usize::try_from(execute.max_rows).ok().filter(|max| *max > 0).unwrap_or(usize::MAX);
+        let rows_max = usize::try_from(rows_max).ok().filter(|max| *max > 0).unwrap_or(usize::MAX);
         let columns = rows.columns.clone();
         let sent = self.rows(rows, &columns, &portal.formats, rows_max)?;
         portal.sent += sent;
         let left = rows.len();
         if left == 0 {
             // The number is that of this call's rows, as in PostgreSQL.
-            self.session.keep_portal(&name, portal)?;
+            self.session.keep_portal(name, portal)?;
             return self.complete(tag_of(tag, sent));
         }
-        self.session.keep_portal(&name, portal)?;
+        self.session.keep_portal(name, portal)?;
         self.wire.send(Backend::PortalSuspended(PortalSuspended::new()))
     }
 

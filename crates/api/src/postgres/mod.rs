@@ -20,6 +20,7 @@ mod running;
 mod scram;
 mod session;
 mod settings;
+mod span;
 mod statement;
 mod tls;
 mod types;

@@ -1,5 +1,7 @@
 //! Compares what was written with the form of the file, and says what was meant where it can tell.
 
+use millstream_traces::Endpoint;
+
 use super::{
     error::{Problem, ProblemKind},
     secret::redact,
@@ -246,6 +248,8 @@ fn describe(scalar: Scalar) -> String {
         Scalar::RoutePattern => "a path, with `*` and `?` as wildcards, such as \"/orders*\"".into(),
         Scalar::Mask => "hash or null".into(),
         Scalar::Origin => "an origin such as https://app.example.com, without a path".into(),
+        Scalar::Collector => "the address of a collector, such as http://127.0.0.1:4318".into(),
+        Scalar::Share => "a number from 0 to 1".into(),
     }
 }
 
@@ -318,6 +322,11 @@ fn value(scalar: Scalar, text: &str, quoted: bool, node: &Node, path: &str) -> O
         Scalar::RoutePattern => (ProblemKind::BadValue, text.starts_with('/') || text == "*"),
         Scalar::Mask => (ProblemKind::BadValue, false),
         Scalar::Origin => (ProblemKind::BadValue, is_origin(text)),
+        Scalar::Share => (ProblemKind::BadValue, units::parse_share(text).is_some()),
+        Scalar::Collector => {
+            let refused = Endpoint::of_collector(text).err();
+            return refused.map(|error| super::traces::wrong_address(path, &error, place));
+        }
         Scalar::Address => (ProblemKind::BadValue, text.parse::<std::net::SocketAddr>().is_ok()),
         Scalar::TablePattern => {
             let pattern = text.strip_prefix('!').unwrap_or(text);

@@ -69,6 +69,10 @@ fn of_scalar(scalar: Scalar) -> Value {
         ),
         Scalar::Address => pattern(r"([0-9.]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}"),
         Scalar::Origin => pattern(r"https?://[a-z0-9.:\[\]-]+"),
+        Scalar::Collector => pattern(r"https?://[^@?]+"),
+        Scalar::Share => {
+            json!({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, pattern("[01](\\.[0-9]+)?")]})
+        }
         Scalar::Count => json!({"anyOf": [{"type": "integer", "minimum": 1}, pattern("[0-9]+")]}),
         Scalar::Number => json!({"type": ["number", "string"]}),
         Scalar::Route => pattern(r"(/[A-Za-z0-9_.~-]+)+"),

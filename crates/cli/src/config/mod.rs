@@ -14,6 +14,7 @@ mod queries;
 mod secret;
 mod shape;
 mod tables;
+mod traces;
 mod tree;
 pub mod units;
 mod variables;
@@ -34,6 +35,7 @@ pub use place::Place;
 pub(crate) use queries::{query_files, read_queries};
 pub use secret::{redact, Secret};
 pub use tables::{OnUnrepresentable, Pattern, Selection, TableEntry, TableRules, TableSettings};
+pub use traces::TraceSettings;
 pub use variables::Variables;
 
 use tree::{Kind, Node};
@@ -75,6 +77,8 @@ pub struct Project {
     pub serve_postgres: Option<SocketAddr>,
     /// What PostgreSQL's clients are shown when they ask for TLS.
     pub postgres_tls: Option<TlsSettings>,
+    /// Where traces go; `None`: nothing is traced.
+    pub traces: Option<TraceSettings>,
 }
 
 /// A certificate and its key.
@@ -160,7 +164,9 @@ impl Project {
         if !problems.is_empty() {
             return Err(ConfigError::Wrong(problems));
         }
-        Ok(Self::from_checked(dir, &root))
+        let mut project = Self::from_checked(dir, &root);
+        project.traces = TraceSettings::of(&root, &project.name, variables)?;
+        Ok(project)
     }
 
     /// The tree has passed [`check::check`], so that what is required is there and every value parses; the fallbacks below are the
@@ -223,6 +229,8 @@ impl Project {
                     key: path_at(&["serve", "postgres_tls", "key"], ""),
                 }
             }),
+            // The environment has a say in it.
+            traces: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Text that is never printed.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// A secret. It has neither `Display` nor `Serialize`; what needs it asks by name.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,6 +21,74 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
+    }
+}
+
+/// The lines of a file, each fit to be shown: passwords, secrets and the values of headers are covered, character for character.
+pub(super) fn redact_lines(text: &str) -> Vec<Arc<str>> {
+    // How far the key is indented whose mapping goes on, and how far its entries are.
+    let mut headers: Option<(usize, Option<usize>)> = None;
+    let line = |line: &str| {
+        let indent = line.chars().take_while(|c| *c == ' ').count();
+        let blank = line.trim().is_empty();
+        if headers.is_some_and(|(outer, _)| !blank && indent <= outer) {
+            headers = None;
+        }
+        let mut chars: Vec<char> = redact(line).chars().collect();
+        if let Some((_, entries)) = headers.as_mut().filter(|_| !blank) {
+            match indent > *entries.get_or_insert(indent) {
+                // A value that goes on.
+                true => chars[indent..].fill('*'),
+                false => cover_entry(&mut chars),
+            }
+        } else if let Some(at) = find(&chars, HEADERS_KEY) {
+            let behind = at + HEADERS_KEY.len();
+            if !cover_entries(&mut chars, behind) {
+                headers = Some((indent, None));
+            }
+        }
+        chars.into_iter().collect::<String>().into()
+    };
+    text.lines().map(line).collect()
+}
+
+/// The key whose mapping holds secrets by name.
+const HEADERS_KEY: &str = "headers:";
+
+/// Covers the values of a mapping that begins on this line, unless they only name a variable. Whether it ends there.
+fn cover_entries(chars: &mut [char], from: usize) -> bool {
+    let mut at = from;
+    while let Some(found) = chars[at..].iter().position(|c| matches!(c, ':' | '}')) {
+        if chars[at + found] == '}' {
+            return true;
+        }
+        let behind = at + found + 1;
+        let start = behind + chars[behind..].iter().take_while(|c| **c == ' ').count();
+        let quote = chars.get(start).copied().filter(|c| matches!(c, '"' | '\''));
+        let start = start + usize::from(quote.is_some());
+        let rest = chars.get(start..).unwrap_or_default();
+        let variable = rest.starts_with(&['$', '{']);
+        let ends = |c: &char| match quote {
+            Some(quote) => *c == quote,
+            None if variable => *c == '}',
+            None => matches!(c, ',' | '}'),
+        };
+        let end = start + rest.iter().position(ends).unwrap_or(rest.len());
+        if !variable {
+            chars[start..end].fill('*');
+        }
+        at = (end + usize::from(quote.is_some() || variable)).min(chars.len());
+    }
+    false
+}
+
+/// Covers the value of an entry that has a line of its own.
+fn cover_entry(chars: &mut [char]) {
+    let Some(colon) = chars.iter().position(|c| *c == ':') else { return chars.fill('*') };
+    let blanks = chars[colon + 1..].iter().take_while(|c| **c == ' ').count();
+    let value = &mut chars[colon + 1 + blanks..];
+    if !value.starts_with(&['$', '{']) {
+        value.fill('*');
     }
 }
 
@@ -132,6 +200,30 @@ mod tests {
         ] {
             assert_eq!(redact(text), expected);
         }
+    }
+
+    #[test]
+    fn values_of_headers_are_covered_however_they_are_written() {
+        let lines = redact_lines(
+            "traces: {headers: {api-key: abc, \"b\": \"d:e}, f\", c: ${KEY}}, sample: 1}\n\
+             traces:\n  headers:\n    authorization: Bearer a, b}\n\n    x: ${KEY}\n    y: >\n      a: b\n  sample: 0.1\n\
+             t: {headers: {a: abc,\n  b: abc}}\nsample: 0.1",
+        );
+        let expected = [
+            "traces: {headers: {api-key: ***, \"b\": \"*******\", c: ${KEY}}, sample: 1}",
+            "traces:",
+            "  headers:",
+            "    authorization: ************",
+            "",
+            "    x: ${KEY}",
+            "    y: *",
+            "      ****",
+            "  sample: 0.1",
+            "t: {headers: {a: ***,",
+            "  b: *****",
+            "sample: 0.1",
+        ];
+        assert_eq!(lines.iter().map(|line| &**line).collect::<Vec<_>>(), expected);
     }
 
     #[test]

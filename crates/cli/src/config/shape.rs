@@ -69,6 +69,10 @@ pub(super) enum Scalar {
     Mask,
     /// Scheme, host and port of a page.
     Origin,
+    /// The address of a collector of traces.
+    Collector,
+    /// A number from 0 to 1.
+    Share,
 }
 
 /// A key of a mapping.
@@ -126,6 +130,38 @@ pub(super) static PROJECT: Shape = Shape::Map(&[
     key("models", MODELS, "SQL views over the replicated tables."),
     key("api", API, "Endpoints defined by SQL."),
     key("serve", SERVE, "What a running project listens on."),
+    key("traces", TRACES, "Where traces go, by OpenTelemetry's protocol."),
+]);
+
+const TRACES: Shape = Shape::Map(&[
+    default(
+        key(
+            "endpoint",
+            Shape::Scalar(Scalar::Collector),
+            "Address of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318.",
+        ),
+        "OTEL_EXPORTER_OTLP_ENDPOINT of the environment; nothing is traced without either",
+    ),
+    default(
+        key(
+            "sample",
+            Shape::Scalar(Scalar::Share),
+            "Share of the traces that begin here which are kept, from 0 to 1.",
+        ),
+        "OTEL_TRACES_SAMPLER of the environment, or 1",
+    ),
+    default(
+        key("service", Shape::Scalar(Scalar::Text), "What traces call this program (`service.name`)."),
+        "OTEL_SERVICE_NAME of the environment, or millstream",
+    ),
+    default(
+        key(
+            "headers",
+            Shape::Entries { what: "header", value: &Shape::Scalar(Scalar::Secret) },
+            "Headers that the collector is sent, such as an API key. They are never printed.",
+        ),
+        "OTEL_EXPORTER_OTLP_HEADERS of the environment, or none",
+    ),
 ]);
 
 const API: Shape = Shape::Map(&[

@@ -10,7 +10,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use super::{
     error::{Problem, ProblemKind},
     place::Place,
-    secret::redact,
+    secret::redact_lines,
 };
 
 /// A file of a person's own has hundreds of nodes; the bound is against aliases that multiply.
@@ -114,7 +114,7 @@ enum Open {
 
 /// Parses one document. An empty one is an empty mapping.
 pub(super) fn parse(file: &str, text: &str) -> Result<Node, Problem> {
-    let lines = Lines { file: file.into(), lines: text.lines().map(|line| redact(line).into()).collect() };
+    let lines = Lines { file: file.into(), lines: redact_lines(text) };
     let wrong = |message: String, place| Problem::new(ProblemKind::Syntax, message, Some(place));
     let mut open: Vec<(Open, Place, usize)> = Vec::new();
     let mut anchors: HashMap<usize, Node> = HashMap::new();

@@ -34,6 +34,11 @@ pub fn print_size(bytes: u64) -> String {
     format!("{value:.1} TB")
 }
 
+/// Parses a share: a number from 0 to 1.
+pub fn parse_share(text: &str) -> Option<f64> {
+    text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share))
+}
+
 /// Parses a time span: a whole number and `ms`, `s`, `m`, `h`, `d` or `w`.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;

@@ -40,6 +40,11 @@ impl Variables {
         Variables { values: pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
     }
 
+    /// The value of one.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
     /// Replaces `${VAR}` and `${VAR:-default}`; `$${` stands for `${`. As in a shell, the default also holds for an empty variable.
     fn interpolate(&self, text: &str, place: &Place) -> Result<String, Problem> {
         let mut out = String::with_capacity(text.len());

@@ -14,7 +14,7 @@ use std::{
 use millstream_api::{
     access::Access,
     answer::Interrupt,
-    host::{Applied, Changes, Dashboards, Endpoints, Host, Model, Samples as Sampled, SavedQueries},
+    host::{Applied, Changes, Dashboards, Endpoints, Host, Model, Samples as Sampled, SavedQueries, Traced},
     postgres::catalog::{Contents, OpenCatalog, Readers},
 };
 use millstream_core::{
@@ -22,6 +22,7 @@ use millstream_core::{
     warehouse::{TableState, WarehouseReader},
     Diagnostic, Exit, Lsn,
 };
+use millstream_traces::Counts;
 use millstream_warehouse::InMemory;
 
 use super::{access, desk::Desk, models, report, samples::Samples, tail};
@@ -103,6 +104,8 @@ pub(crate) struct Front {
     /// How often views were made.
     views: AtomicU64,
     access: Option<Arc<Access>>,
+    /// What became of spans, where they go somewhere.
+    traces: Option<Arc<Counts>>,
 }
 
 fn read<T>(of: &RwLock<Arc<T>>) -> Arc<T> {
@@ -111,7 +114,11 @@ fn read<T>(of: &RwLock<Arc<T>>) -> Arc<T> {
 
 impl Front {
     /// Of a running project.
-    pub(crate) fn new(desk: Arc<Desk>, samples: Arc<Samples>) -> std::result::Result<Arc<Self>, Failure> {
+    pub(crate) fn new(
+        desk: Arc<Desk>,
+        samples: Arc<Samples>,
+        traces: Option<Arc<Counts>>,
+    ) -> std::result::Result<Arc<Self>, Failure> {
         Ok(Arc::new(Front {
             access: access::access(&desk)?,
             desk,
@@ -121,6 +128,7 @@ impl Front {
             queries: RwLock::default(),
             seen: RwLock::default(),
             views: AtomicU64::new(0),
+            traces,
         }))
     }
 
@@ -243,6 +251,14 @@ impl Host for Front {
 
     fn newest_changes(&self, table: Option<&str>, count: usize) -> Result<Vec<String>> {
         Ok(tail::newest(&self.desk, table, count).map_err(Reported)?)
+    }
+
+    fn follow(&self, span: &tracing::Span, traceparent: &str, tracestate: Option<&str>) {
+        millstream_traces::follow(span, traceparent, tracestate);
+    }
+
+    fn traced(&self) -> Option<Traced> {
+        self.traces.as_ref().map(|counts| Traced { sent: counts.sent(), dropped: counts.dropped() })
     }
 
     fn resync(&self, tables: &[String], interrupt: &Interrupt) -> Result<serde_json::Value> {

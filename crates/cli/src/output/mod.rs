@@ -7,6 +7,10 @@ pub mod values;
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::{json, Value};
+use tracing_subscriber::{
+    filter::{filter_fn, LevelFilter},
+    layer::{Layer, SubscriberExt},
+};
 
 use crate::{error::ProgramError, failure::Failure};
 
@@ -101,22 +105,28 @@ impl Output {
     }
 
     /// Prints what the rooms log to standard error. As text: nothing (warnings are told in words of their own), what they do, or all of it. As
-    /// JSON: what they do, or all of it.
+    /// JSON: what they do, or all of it. Their spans go to a collector of traces, once a verb turns that on.
     pub fn log(&self, verbose: u8) {
         let json = self.messages == LogFormat::Json;
         let level = match verbose {
-            0 if !json => return,
-            0 if self.quiet => tracing::Level::WARN,
-            0 | 1 => tracing::Level::INFO,
-            _ => tracing::Level::DEBUG,
+            0 if !json => None,
+            0 if self.quiet => Some(LevelFilter::WARN),
+            0 | 1 => Some(LevelFilter::INFO),
+            _ => Some(LevelFilter::DEBUG),
         };
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(level)
-            .with_writer(io::stderr)
-            .with_ansi(self.stderr_color)
-            .with_target(verbose > 1);
+        let print = |level: LevelFilter| {
+            let print = tracing_subscriber::fmt::layer()
+                .with_writer(io::stderr)
+                .with_ansi(self.stderr_color)
+                .with_target(verbose > 1);
+            let print = if json { print.json().flatten_event(true).boxed() } else { print.boxed() };
+            let events = filter_fn(move |of| of.is_event() && *of.level() <= level);
+            print.with_filter(events.with_max_level_hint(level))
+        };
+        let subscriber =
+            tracing_subscriber::registry().with(millstream_traces::layer()).with(level.map(print));
         // It can only fail where another one is set already, which nobody does.
-        let _ = if json { subscriber.json().flatten_event(true).try_init() } else { subscriber.try_init() };
+        let _ = tracing::subscriber::set_global_default(subscriber);
     }
 
     /// The text in a style, for standard error.
@@ -146,8 +156,13 @@ impl Output {
 
     /// A message that the person should see even when quiet.
     pub fn warn(&self, text: &str) {
+        self.warn_of("warning", text);
+    }
+
+    /// The same, with a name for whoever looks for it in a log.
+    pub fn warn_of(&self, event: &'static str, text: &str) {
         match self.messages {
-            LogFormat::Json => tracing::warn!(event = "warning", "{text}"),
+            LogFormat::Json => tracing::warn!(event, "{text}"),
             LogFormat::Text => {
                 drop(writeln!(io::stderr(), "{} {text}", self.paint(Style::Warning, "warning:")));
             }

@@ -13,6 +13,7 @@ use millstream_api::{
     postgres::{self, Server as PostgresServer},
 };
 use millstream_source::{catalog::relation::Doubt, SourceEvent, TableChange};
+use millstream_traces::{Counts, Traces};
 
 use super::ask;
 use crate::{
@@ -57,8 +58,10 @@ pub(super) fn run(global: &Global, output: &Output, until_caught_up: bool) -> Ou
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(event = "descriptors_limited", error = %error);
     }
+    let traces = traces(&project, output)?;
     let up = Up {
         output,
+        traces: traces.as_ref().map(Traces::counts),
         signals,
         until_caught_up,
         http: OnceCell::new(),
@@ -67,6 +70,8 @@ pub(super) fn run(global: &Global, output: &Output, until_caught_up: bool) -> Ou
     };
     let ended = up.run(project);
     drop(lock);
+    // The last spans are those of the end.
+    drop(traces);
     match (ended, up.signals.exit()) {
         // What was asked to end ended.
         (_, Some(exit)) => Ok(exit),
@@ -74,8 +79,25 @@ pub(super) fn run(global: &Global, output: &Output, until_caught_up: bool) -> Ou
     }
 }
 
+/// Turns traces on where the project says where they go.
+fn traces(project: &Project, output: &Output) -> Result<Option<Traces>, Failure> {
+    let Some(settings) = project.traces.clone() else { return Ok(None) };
+    let headers = settings.headers.into_iter().map(|(name, value)| (name, value.expose().to_owned()));
+    let settings = millstream_traces::Settings {
+        endpoint: settings.endpoint,
+        headers: headers.collect(),
+        resource: settings.resource,
+        sampling: settings.sampling,
+    };
+    let output = *output;
+    let tell = move |text: &str| output.warn_of("traces_dropped", text);
+    Ok(Some(Traces::start(settings, tell).map_err(ProgramError::Traces)?))
+}
+
 struct Up<'a> {
     output: &'a Output,
+    /// What became of traces, where there are any.
+    traces: Option<Arc<Counts>>,
     signals: Signals,
     until_caught_up: bool,
     /// Where is served: the same again where the warehouse has to be opened again.
@@ -114,7 +136,7 @@ impl Up<'_> {
         let data = project.data_dir();
         let desk = Arc::new(Desk::of_instance(project));
         let server = serve(&data, desk.clone())?;
-        let front = Front::new(desk.clone(), self.samples.clone())?;
+        let front = Front::new(desk.clone(), self.samples.clone(), self.traces.clone())?;
         let _sampling = desk
             .http_address()
             .filter(|_| !self.until_caught_up)

@@ -24,6 +24,16 @@ const CASES: &[Case] = &[
         &[],
     ),
     (
+        "traces to nowhere, with a secret beside",
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\ntraces: {endpoint: \"collector:4317\", sample: 2, headers: {api-key: hunter2}}\n",
+        &[],
+    ),
+    (
+        "traces by a protocol that is not spoken",
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\n",
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
+    ),
+    (
         "roles without keys",
         "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {roles: {clerk: {tables: [\"*\"]}}}\n",
         &[],

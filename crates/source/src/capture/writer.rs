@@ -18,6 +18,10 @@ use millstream_core::{
     Lsn, TableSchema,
 };
 use tokio::sync::{oneshot, watch, OwnedSemaphorePermit, Semaphore};
+use tracing::{
+    field::{display, Empty},
+    Span,
+};
 
 use crate::{
     error::{Result, SourceError},
@@ -253,7 +257,24 @@ impl Writer {
     }
 
     fn sync(&mut self) -> Result<()> {
-        let flushed = self.writer.sync().map_err(SourceError::from_port)?;
+        let span = match self.unsynced {
+            Some(_) => tracing::info_span!(
+                parent: None,
+                "capture sync",
+                otel.status_code = Empty,
+                millstream.bytes = self.unsynced_bytes,
+                millstream.position = Empty,
+            ),
+            // Nothing waits for it.
+            None => Span::none(),
+        };
+        let synced = span.in_scope(|| self.writer.sync());
+        match &synced {
+            Ok(flushed) => span.record("millstream.position", display(flushed)),
+            Err(_) => span.record("otel.status_code", "ERROR"),
+        };
+        drop(span);
+        let flushed = synced.map_err(SourceError::from_port)?;
         self.unsynced = None;
         self.unsynced_bytes = 0;
         self.synced_at = Some(Instant::now());

@@ -14,6 +14,7 @@ use tokio::{
     sync::mpsc,
     task::{spawn_blocking, JoinSet},
 };
+use tracing::{field::Empty, Instrument, Span};
 
 use super::{
     forward::{blocking, Forward, Used},
@@ -58,6 +59,8 @@ pub(super) struct Copier {
     pub(super) store: Arc<dyn BaseStore>,
     pub(super) observer: Arc<SnapshotObserver>,
     stop: Stop,
+    /// That of the whole.
+    span: Span,
 }
 
 pub(super) async fn run(
@@ -69,7 +72,8 @@ pub(super) async fn run(
     observer: &Arc<SnapshotObserver>,
     stop: &Stop,
 ) -> Result<()> {
-    let connections = config.connections.clamp(1, jobs.len().max(1));
+    let chunks = jobs.len();
+    let connections = config.connections.clamp(1, chunks.max(1));
     let copier = Copier {
         config: config.clone(),
         snapshot: snapshot.to_owned(),
@@ -78,6 +82,7 @@ pub(super) async fn run(
         store: store.clone(),
         observer: observer.clone(),
         stop: stop.clone(),
+        span: tracing::info_span!(parent: None, "snapshot", millstream.chunks = chunks, millstream.connections = connections),
     };
     let (halt, halted) = Stopper::new();
     let mut workers = JoinSet::new();
@@ -107,11 +112,23 @@ impl Copier {
         while let Some(job) = self.take() {
             for tries in 1.. {
                 let mut stop = self.stop.clone();
+                let span = tracing::info_span!(
+                    parent: &self.span,
+                    "snapshot chunk",
+                    otel.status_code = Empty,
+                    millstream.table = %job.table,
+                    millstream.chunk = job.number,
+                    millstream.tries = tries,
+                );
                 let copied = tokio::select! {
                     () = stop.requested() => return Err(SourceError::Cancelled),
                     () = halted.requested() => return Err(SourceError::Cancelled),
-                    copied = self.chunk(&mut wire, &job) => copied,
+                    copied = self.chunk(&mut wire, &job).instrument(span.clone()) => copied,
                 };
+                if copied.is_err() {
+                    span.record("otel.status_code", "ERROR");
+                }
+                drop(span);
                 match copied {
                     Ok(()) => break,
                     Err(error) if error.is_transient() && tries < TRIES_MAX => {

@@ -11,6 +11,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("millstream-apply", &["millstream-core", "millstream-pgoutput"]),
     ("millstream-warehouse", &["millstream-core"]),
     ("millstream-store", &["millstream-core"]),
+    ("millstream-traces", &[]),
     ("millstream-api", &["millstream-core", "millstream-pgoutput", "millstream-store"]),
     (
         "millstream",
@@ -23,6 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "millstream-warehouse",
             "millstream-api",
             "millstream-store",
+            "millstream-traces",
         ],
     ),
     ("millstream-testkit", &[]),
@@ -50,7 +52,11 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("libduckdb-sys", &["millstream-warehouse"]),
     ("tokio-postgres", &["millstream-source"]),
     ("postgres-protocol", &["millstream-source"]),
-    ("rustls", &["millstream-source", "millstream-api"]),
+    ("rustls", &["millstream-source", "millstream-api", "millstream-traces"]),
+    ("opentelemetry", &["millstream-traces"]),
+    ("opentelemetry_sdk", &["millstream-traces"]),
+    ("opentelemetry-proto", &["millstream-traces"]),
+    ("tracing-opentelemetry", &["millstream-traces"]),
     ("rusqlite", &["millstream-store"]),
 ];
 

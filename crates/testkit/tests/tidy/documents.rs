@@ -113,10 +113,12 @@ fn codes(text: &str, mark: char) -> BTreeSet<String> {
 fn events(text: &str) -> BTreeSet<String> {
     let quoted = |rest: &str| rest.split('"').next().map(str::to_owned);
     let logged = text.match_indices("event = \"").filter_map(|(at, mark)| quoted(&text[at + mark.len()..]));
-    let told = text.match_indices(".tell(").filter_map(|(at, mark)| {
-        let rest = text[at + mark.len()..].trim_start();
-        quoted(rest.strip_prefix('"')?)
-    });
+    let told = [".tell(", ".warn_of("].into_iter().flat_map(|call| text.match_indices(call)).filter_map(
+        |(at, mark)| {
+            let rest = text[at + mark.len()..].trim_start();
+            quoted(rest.strip_prefix('"')?)
+        },
+    );
     logged.chain(told).collect()
 }
 
@@ -143,6 +145,28 @@ fn every_event_of_the_log_has_a_name_and_is_documented() {
     let documented: BTreeSet<String> = rows.map(str::to_owned).collect();
     let found = used.symmetric_difference(&documented).cloned().collect();
     assert_none("docs/reference/logs.md lists the events of the sources", found);
+}
+
+/// The names of spans in a source: the first text of the call.
+fn spans(text: &str) -> impl Iterator<Item = String> + '_ {
+    let calls = text.split("_span!(").skip(1);
+    calls.filter_map(|call| call.split('"').nth(1).map(str::to_owned))
+}
+
+#[test]
+fn every_span_is_documented_and_no_other() {
+    let sources = texts(".rs").into_iter().filter(|(path, _)| path.contains("/src/"));
+    let used: BTreeSet<String> = sources.flat_map(|(_, text)| spans(&text).collect::<Vec<_>>()).collect();
+    assert!(used.len() > 5, "the names are found at all: {used:?}");
+    let page = std::fs::read_to_string(root().join("docs/reference/traces.md")).unwrap();
+    let rows = page.lines().filter(|line| {
+        line.starts_with("| `") && !line.starts_with("| `OTEL") && !line.starts_with("| `SSL")
+    });
+    let first = rows.filter_map(|row| row.split('|').nth(1));
+    let documented: BTreeSet<String> =
+        first.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    let found = used.symmetric_difference(&documented).cloned().collect();
+    assert_none("docs/reference/traces.md lists the spans of the sources", found);
 }
 
 #[test]

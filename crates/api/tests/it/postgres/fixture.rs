@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray,
 use millstream_api::{
     access::Access,
     answer::Interrupt,
-    host::{Applied, Changes, Dashboards, Endpoints, Host, Model, Samples, SavedQueries},
+    host::{Applied, Changes, Dashboards, Endpoints, Host, Model, Samples, SavedQueries, Traced},
     postgres::{self, catalog::Contents, Config, Server},
 };
 use millstream_core::{
@@ -195,6 +195,12 @@ impl Host for FixtureHost {
 
     fn models(&self) -> Result<Vec<Model>> {
         Ok(self.models.clone())
+    }
+
+    fn follow(&self, _: &tracing::Span, _: &str, _: Option<&str>) {}
+
+    fn traced(&self) -> Option<Traced> {
+        None
     }
 
     fn status(&self) -> Result<serde_json::Value> {
