@@ -48,6 +48,13 @@ fn sqlalchemy_reflects_tables_views_and_keys() {
 }
 
 #[test]
+fn dbt_connects_and_documents_what_is_there() {
+    let fixture = Fixture::new();
+    let program = fetched("dbt/bin/python");
+    says_ok(fixture.client(program.to_str().unwrap()).arg(script("dbt_client.py")));
+}
+
+#[test]
 fn node_postgres_queries_pools_and_pages() {
     let fixture = Fixture::new();
     says_ok(fixture.client("node").env("CLIENTS_NODE", fetched("node")).arg(script("node.mjs")));
