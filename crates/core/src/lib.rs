@@ -10,6 +10,7 @@
 
 pub mod access;
 pub mod base;
+pub mod build;
 pub mod change;
 pub mod error;
 pub mod fence;

@@ -11,6 +11,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("millstream-apply", &["millstream-core", "millstream-pgoutput"]),
     ("millstream-warehouse", &["millstream-core"]),
     ("millstream-store", &["millstream-core"]),
+    ("millstream-models", &["millstream-core"]),
     ("millstream-traces", &[]),
     ("millstream-api", &["millstream-core", "millstream-pgoutput", "millstream-store"]),
     (

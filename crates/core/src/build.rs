@@ -1,0 +1,80 @@
+//! The port between models and the warehouse that they are built in.
+//!
+//! A model is SQL of the warehouse's own dialect, so statements are texts here. What differs between warehouses beyond that, and can't be said in a text, is a
+//! method.
+
+use crate::log::Result;
+
+/// A value of an answer. What has no type here is its text, as the warehouse casts it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// NULL.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// An integer of at most 64 bits.
+    Int(i64),
+    /// A float.
+    Float(f64),
+    /// Anything else.
+    Text(String),
+}
+
+/// The rows of a query.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Answer {
+    /// Names of columns, and of their types in the warehouse's words.
+    pub columns: Vec<(String, String)>,
+    /// Each with a cell per column.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// What a relation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelationKind {
+    /// A table.
+    Table,
+    /// A view.
+    View,
+}
+
+/// A relation that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltRelation {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: RelationKind,
+}
+
+/// A warehouse that models are built in. Connections are given to several threads.
+pub trait BuildWarehouse: Send + Sync {
+    /// A connection of its own.
+    fn connect(&self) -> Result<Box<dyn BuildConnection>>;
+}
+
+/// A connection. Its statements run one behind another; dropping it rolls back what is open.
+pub trait BuildConnection: Send {
+    /// Runs one or more statements and returns how many rows the last one changed. An error names what the warehouse said.
+    fn run(&mut self, sql: &str) -> Result<u64>;
+
+    /// Runs statements and returns the rows of the last one. `rows_max` bounds how many are held; more are an error.
+    fn query(&mut self, sql: &str, rows_max: usize) -> Result<Answer>;
+
+    /// Begins a transaction; nothing happens where one is open.
+    fn begin(&mut self) -> Result<()>;
+
+    /// Commits; nothing happens where no transaction is open.
+    fn commit(&mut self) -> Result<()>;
+
+    /// Rolls back; nothing happens where no transaction is open.
+    fn rollback(&mut self) -> Result<()>;
+
+    /// All relations of a database.
+    fn relations(&mut self, database: &str) -> Result<Vec<BuiltRelation>>;
+
+    /// A relation's columns and their types, in order; none where it isn't there.
+    fn columns(&mut self, database: &str, schema: &str, relation: &str) -> Result<Vec<(String, String)>>;
+}

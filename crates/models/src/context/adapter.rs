@@ -1,0 +1,283 @@
+//! `adapter`, `api` and `exceptions`.
+
+use std::{any::Any, rc::Rc};
+
+use super::{
+    base::function,
+    relation::{quoted, Column, Relation},
+    scene::{Live, Scene},
+    table::Table,
+};
+use crate::jinja::{fail, Args, Eval, Interpreter, JinjaError, Object, Value};
+
+/// `adapter`.
+pub struct Adapter(pub Rc<Scene>);
+
+impl Adapter {
+    fn relation(value: Option<&Value>) -> Eval<Relation> {
+        match value.and_then(Value::downcast::<Relation>) {
+            Some(relation) => Ok(relation.clone()),
+            None => fail("this takes a relation"),
+        }
+    }
+
+    /// While a project is parsed nothing is asked of the warehouse: what would be is nothing or empty.
+    fn parsing(name: &str) -> Value {
+        match name {
+            "get_columns_in_relation"
+            | "list_relations"
+            | "list_relations_without_caching"
+            | "get_missing_columns" => Value::list([]),
+            "check_schema_exists" => Value::Bool(true),
+            "execute" => Value::tuple([Value::from(""), Value::object(Table::empty())]),
+            "get_relation" => Value::None,
+            _ => Value::from(""),
+        }
+    }
+
+    fn live(&self, live: &dyn Live, name: &str, args: Args) -> Eval<Value> {
+        let run = |sql: String| live.execute(&sql, false).map(|_| Value::from(""));
+        Ok(match name {
+            "get_relation" => {
+                let [database, schema, identifier] = args.bind(name, ["database", "schema", "identifier"])?;
+                let text = |value: Option<Value>| value.map_or_else(String::new, |value| value.to_string());
+                match live.relation(&text(database), &text(schema), &text(identifier))? {
+                    Some(relation) => Value::object(relation),
+                    None => Value::None,
+                }
+            }
+            "get_columns_in_relation" => {
+                let [relation] = args.bind(name, ["relation"])?;
+                let relation = Self::relation(relation.as_ref())?;
+                Value::list(live.columns(&relation)?.into_iter().map(Value::object))
+            }
+            "get_missing_columns" => {
+                let [from, to] = args.bind(name, ["from_relation", "to_relation"])?;
+                let there = live.columns(&Self::relation(to.as_ref())?)?;
+                let has =
+                    |column: &Column| there.iter().any(|other| other.name.eq_ignore_ascii_case(&column.name));
+                let columns = live.columns(&Self::relation(from.as_ref())?)?;
+                Value::list(columns.into_iter().filter(|column| !has(column)).map(Value::object))
+            }
+            "list_relations" | "list_relations_without_caching" => {
+                let (database, schema) = match args.positional.first().and_then(Value::downcast::<Relation>) {
+                    Some(relation) => (relation.database().to_owned(), relation.schema().to_owned()),
+                    None => {
+                        let [database, schema] = args.bind(name, ["database", "schema"])?;
+                        let text = |value: Option<Value>| value.map_or_else(String::new, |v| v.to_string());
+                        (text(database), text(schema))
+                    }
+                };
+                Value::list(live.relations(&database, &schema)?.into_iter().map(Value::object))
+            }
+            "check_schema_exists" => {
+                let [database, schema] = args.bind(name, ["database", "schema"])?;
+                let (database, schema) = (database.unwrap_or(Value::None), schema.unwrap_or(Value::None));
+                let sql = format!(
+                    "select count(*) from information_schema.schemata where lower(catalog_name) = lower('{}') \
+                     and lower(schema_name) = lower('{}')",
+                    database.to_string().replace('\'', "''"),
+                    schema.to_string().replace('\'', "''")
+                );
+                let counted = Value::object(live.execute(&sql, true)?);
+                let count = counted.items()?.first().map(Value::items).transpose()?;
+                Value::Bool(count.and_then(|row| row.first()?.as_int()).unwrap_or(0) > 0)
+            }
+            "create_schema" => {
+                let relation = Self::relation(args.positional.first())?;
+                run(format!("create schema if not exists {}", relation.without_identifier().render()))?
+            }
+            "drop_schema" => {
+                let relation = Self::relation(args.positional.first())?;
+                run(format!("drop schema if exists {} cascade", relation.without_identifier().render()))?
+            }
+            "drop_relation" => {
+                let relation = Self::relation(args.positional.first())?;
+                let kind = relation.kind.as_deref().unwrap_or("table").to_owned();
+                run(format!("drop {kind} if exists {} cascade", relation.render()))?
+            }
+            "rename_relation" => {
+                let from = Self::relation(args.positional.first())?;
+                let to = Self::relation(args.positional.get(1))?;
+                let kind = from.kind.as_deref().unwrap_or("table");
+                run(format!("alter {kind} {} rename to {}", from.render(), quoted(to.identifier())))?
+            }
+            "truncate_relation" => {
+                let relation = Self::relation(args.positional.first())?;
+                run(format!("delete from {} where true", relation.render()))?
+            }
+            "execute" => {
+                let [sql, _, fetch] = args.bind(name, ["sql", "auto_begin", "fetch"])?;
+                let fetch = fetch.is_some_and(|fetch| fetch.truth());
+                let table = live.execute(&sql.unwrap_or(Value::None).to_string(), fetch)?;
+                Value::tuple([Value::from("OK"), Value::object(table)])
+            }
+            // There is nothing to do for them here: no cache, and transactions are the engine's.
+            "cache_added" | "cache_dropped" | "cache_renamed" | "commit" | "clear_transaction" => {
+                Value::from("")
+            }
+            "already_exists" => {
+                let [schema, table] = args.bind(name, ["schema", "name"])?;
+                let (schema, table) = (schema.unwrap_or(Value::None), table.unwrap_or(Value::None));
+                let database = self.0.world.project.target.database.clone();
+                Value::Bool(live.relation(&database, &schema.to_string(), &table.to_string())?.is_some())
+            }
+            _ => return Err(unsupported(name)),
+        })
+    }
+}
+
+fn unsupported(name: &str) -> crate::jinja::Interrupt {
+    let mut error = JinjaError::new(format!("`adapter.{name}` is not supported yet"));
+    error.unsupported = true;
+    error.into()
+}
+
+impl Object for Adapter {
+    fn type_name(&self) -> &'static str {
+        "adapter"
+    }
+
+    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        (name == "Relation").then(|| Value::object(Class("Relation")))
+    }
+
+    fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
+        match name {
+            "dispatch" => {
+                let [name, namespace, _] =
+                    args.bind("dispatch", ["macro_name", "macro_namespace", "packages"])?;
+                let name = name.unwrap_or(Value::None).to_string();
+                let namespace = namespace.filter(|n| !n.is_nothing()).map(|namespace| namespace.to_string());
+                let entry = self.0.dispatched(&name, namespace.as_deref())?;
+                Ok(self.0.macro_value(&entry))
+            }
+            "quote" => {
+                let [name] = args.bind("quote", ["identifier"])?;
+                Ok(Value::from(quoted(&name.unwrap_or(Value::None).to_string())))
+            }
+            "quote_as_configured" => {
+                let [name, _] = args.bind(name, ["identifier", "quote_key"])?;
+                Ok(Value::from(quoted(&name.unwrap_or(Value::None).to_string())))
+            }
+            "quote_seed_column" => {
+                let [name, quote] = args.bind(name, ["column", "quote_config"])?;
+                let name = name.unwrap_or(Value::None).to_string();
+                let quote = quote.is_none_or(|quote| quote.is_nothing() || quote.truth());
+                Ok(Value::from(if quote { quoted(&name) } else { name }))
+            }
+            "type" => Ok(Value::from(self.0.world.project.target.kind.name())),
+            "is_motherduck" | "disable_transactions" => Ok(Value::Bool(false)),
+            _ => match &self.0.live {
+                Some(live) => self.live(&**live, name, args),
+                None => Ok(Self::parsing(name)),
+            },
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// `api`.
+pub struct Api;
+
+impl Object for Api {
+    fn type_name(&self) -> &'static str {
+        "api"
+    }
+
+    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        ["Relation", "Column"].iter().find(|known| **known == name).map(|known| Value::object(Class(known)))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// `api.Relation`, `api.Column`.
+struct Class(&'static str);
+
+impl Object for Class {
+    fn type_name(&self) -> &'static str {
+        "type"
+    }
+
+    fn call(&self, _: &Interpreter, args: Args) -> Eval<Value> {
+        match self.0 {
+            "Column" => {
+                let [name, data_type, size, ..] = args
+                    .bind("Column", ["column", "dtype", "char_size", "numeric_precision", "numeric_scale"])?;
+                let mut data_type = data_type.unwrap_or(Value::None).to_string();
+                if let Some(size) = size.and_then(|size| size.as_int()) {
+                    data_type = format!("{data_type}({size})");
+                }
+                Ok(Value::object(Column { name: name.unwrap_or(Value::None).to_string(), data_type }))
+            }
+            _ => Relation::create(args),
+        }
+    }
+
+    fn is_callable(&self) -> bool {
+        true
+    }
+
+    fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
+        match (self.0, name) {
+            ("Relation", "create") => Relation::create(args),
+            ("Column", "create") => {
+                let [name, data_type] = args.bind("create", ["name", "label_or_dtype"])?;
+                Ok(Value::object(Column {
+                    name: name.unwrap_or(Value::None).to_string(),
+                    data_type: data_type.unwrap_or(Value::None).to_string(),
+                }))
+            }
+            ("Column", "translate_type") => {
+                let [data_type] = args.bind(name, ["dtype"])?;
+                let data_type = data_type.unwrap_or(Value::None).to_string();
+                Ok(Value::from(if data_type.eq_ignore_ascii_case("string") {
+                    "TEXT".into()
+                } else {
+                    data_type
+                }))
+            }
+            ("Column", "string_type") => Ok(Value::from("TEXT")),
+            _ => fail(format!("api.{} has no method `{name}`", self.0)),
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// `exceptions`.
+pub struct Exceptions;
+
+impl Object for Exceptions {
+    fn type_name(&self) -> &'static str {
+        "exceptions"
+    }
+
+    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        let name = name.to_owned();
+        let known = name == "warn" || name.starts_with("raise_") || name.starts_with("missing_");
+        known.then(|| {
+            function(move |_, args| {
+                let message = args.positional.first().cloned().unwrap_or(Value::None).to_string();
+                if name == "warn" {
+                    return Ok(Value::from(""));
+                }
+                let mut error = JinjaError::new(message);
+                error.raised = true;
+                Err(error.into())
+            })
+        })
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,9 @@
+//! What names mean in a project's templates.
+
+pub mod adapter;
+pub mod base;
+pub mod json;
+pub mod modules;
+pub mod relation;
+pub mod scene;
+pub mod table;

@@ -1,0 +1,287 @@
+//! Relations and columns as templates see them: `ref`, `source`, `this`, `api.Relation`, `api.Column`.
+
+use std::any::Any;
+
+use crate::jinja::{fail, Args, Eval, Interpreter, Object, Value};
+
+/// A table or view by name. It renders as its quoted name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relation {
+    /// Database, schema, identifier.
+    pub path: [Option<String>; 3],
+    /// Which parts are rendered.
+    pub include: [bool; 3],
+    /// Which parts are quoted.
+    pub quote: [bool; 3],
+    /// `table`, `view`, `cte`, `external`.
+    pub kind: Option<String>,
+    /// Reads no row: `--empty`.
+    pub limit: Option<u64>,
+}
+
+const PARTS: [&str; 3] = ["database", "schema", "identifier"];
+
+impl Relation {
+    /// A relation all of whose parts are rendered and quoted.
+    pub fn new(database: &str, schema: &str, identifier: &str) -> Self {
+        Relation {
+            path: [Some(database.to_owned()), Some(schema.to_owned()), Some(identifier.to_owned())],
+            include: [true; 3],
+            quote: [true; 3],
+            kind: None,
+            limit: None,
+        }
+    }
+
+    /// What an ephemeral model is referred to by.
+    pub fn cte(name: &str) -> Self {
+        Relation {
+            path: [None, None, Some(format!("__dbt__cte__{name}"))],
+            include: [false, false, true],
+            quote: [false; 3],
+            kind: Some("cte".into()),
+            limit: None,
+        }
+    }
+
+    /// The database.
+    pub fn database(&self) -> &str {
+        self.path[0].as_deref().unwrap_or_default()
+    }
+
+    /// The schema.
+    pub fn schema(&self) -> &str {
+        self.path[1].as_deref().unwrap_or_default()
+    }
+
+    /// The identifier.
+    pub fn identifier(&self) -> &str {
+        self.path[2].as_deref().unwrap_or_default()
+    }
+
+    /// The name alone.
+    pub fn render(&self) -> String {
+        let part = |at: usize| {
+            let text = self.path[at].as_deref().filter(|_| self.include[at])?;
+            Some(if self.quote[at] { quoted(text) } else { text.to_owned() })
+        };
+        (0..3).filter_map(part).collect::<Vec<_>>().join(".")
+    }
+
+    /// The same without its identifier.
+    pub fn without_identifier(&self) -> Self {
+        let mut other = self.clone();
+        other.include[2] = false;
+        other
+    }
+
+    fn with(&self, parts: Args, field: fn(&mut Relation) -> &mut [bool; 3]) -> Eval<Value> {
+        let mut other = self.clone();
+        for (name, value) in &parts.named {
+            match PARTS.iter().position(|part| *part == &**name) {
+                Some(at) => field(&mut other)[at] = value.truth(),
+                None => return fail(format!("a relation has no part `{name}`")),
+            }
+        }
+        Ok(Value::object(other))
+    }
+
+    /// `api.Relation.create(database=…, schema=…, identifier=…, type=…)`.
+    pub fn create(args: Args) -> Eval<Value> {
+        let [database, schema, identifier, kind, quoting] =
+            args.bind("create", ["database", "schema", "identifier", "type", "quote_policy"])?;
+        let text = |value: Option<Value>| value.filter(|value| !value.is_nothing()).map(|v| v.to_string());
+        let mut relation = Relation::new("", "", "");
+        relation.path = [text(database), text(schema), text(identifier)];
+        relation.include = [0, 1, 2].map(|at| relation.path[at].is_some());
+        relation.kind = text(kind);
+        if let Some(quoting) = quoting {
+            for (at, part) in PARTS.iter().enumerate() {
+                if let Some(quote) = quoting.get(part) {
+                    relation.quote[at] = quote.truth();
+                }
+            }
+        }
+        Ok(Value::object(relation))
+    }
+}
+
+/// A name in double quotes.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl Object for Relation {
+    fn type_name(&self) -> &'static str {
+        "Relation"
+    }
+
+    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        let part = |at: usize| Some(Value::from(self.path[at].clone()));
+        let is = |kind: &str| Some(Value::Bool(self.kind.as_deref() == Some(kind)));
+        match name {
+            "database" => part(0),
+            "schema" => part(1),
+            "identifier" | "name" | "table" => part(2),
+            "type" => Some(Value::from(self.kind.clone())),
+            "is_table" => is("table"),
+            "is_view" => is("view"),
+            "is_cte" => is("cte"),
+            "is_materialized_view" | "is_dynamic_table" | "is_pointer" => Some(Value::Bool(false)),
+            _ => None,
+        }
+    }
+
+    fn call_method(&self, interpreter: &Interpreter, name: &str, mut args: Args) -> Eval<Value> {
+        match name {
+            "render" => Ok(Value::from(self.text())),
+            "include" => self.with(args, |relation| &mut relation.include),
+            "quote" => self.with(args, |relation| &mut relation.quote),
+            "without_identifier" => Ok(Value::object(self.without_identifier())),
+            "information_schema" => {
+                let [view] = args.bind(name, ["view_name"])?;
+                let mut other = self.clone();
+                other.path[1] = Some("information_schema".into());
+                other.path[2] = view.filter(|view| !view.is_nothing()).map(|view| view.to_string());
+                other.include = [true, true, other.path[2].is_some()];
+                other.quote = [self.quote[0], false, false];
+                Ok(Value::object(other))
+            }
+            "incorporate" | "replace" => {
+                let mut other = self.clone();
+                if let Some(path) = args.take("path") {
+                    for (at, part) in PARTS.iter().enumerate() {
+                        if let Some(value) = path.get(part) {
+                            other.path[at] = (!value.is_nothing()).then(|| value.to_string());
+                            other.include[at] = other.path[at].is_some();
+                        }
+                    }
+                }
+                if let Some(kind) = args.take("type") {
+                    other.kind = (!kind.is_nothing()).then(|| kind.to_string());
+                }
+                match args.named.first() {
+                    None => Ok(Value::object(other)),
+                    Some((key, _)) => fail(format!("{name}() has no parameter `{key}`")),
+                }
+            }
+            "replace_path" => {
+                let mut other = self.clone();
+                for (key, value) in &args.named {
+                    match PARTS.iter().position(|part| *part == &**key) {
+                        Some(at) => other.path[at] = (!value.is_nothing()).then(|| value.to_string()),
+                        None => return fail(format!("a relation has no part `{key}`")),
+                    }
+                }
+                Ok(Value::object(other))
+            }
+            "get" => {
+                let [key, default] = args.bind(name, ["key", "default"])?;
+                let key = key.unwrap_or(Value::None).to_string();
+                Ok(self.attribute(interpreter, &key).or(default).unwrap_or(Value::None))
+            }
+            "create" => Relation::create(args),
+            _ => fail(format!("a relation has no method `{name}`")),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self.limit {
+            Some(0) => format!("(select * from {} where false limit 0)", self.render()),
+            _ => self.render(),
+        }
+    }
+
+    fn equals(&self, other: &Value) -> bool {
+        other.downcast::<Relation>().is_some_and(|other| self.path == other.path)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A column of a relation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type, in the warehouse's words.
+    pub data_type: String,
+}
+
+impl Column {
+    fn is_type(&self, names: &[&str]) -> bool {
+        let plain = self.data_type.split('(').next().unwrap_or_default().trim().to_lowercase();
+        names.contains(&plain.as_str())
+    }
+
+    fn is_string(&self) -> bool {
+        self.is_type(&["text", "character varying", "character", "varchar"])
+    }
+
+    fn is_integer(&self) -> bool {
+        self.is_type(&[
+            "smallint",
+            "integer",
+            "bigint",
+            "hugeint",
+            "tinyint",
+            "int",
+            "int2",
+            "int4",
+            "int8",
+            "serial",
+            "bigserial",
+            "utinyint",
+            "usmallint",
+            "uinteger",
+            "ubigint",
+            "uhugeint",
+        ])
+    }
+
+    fn is_float(&self) -> bool {
+        self.is_type(&["real", "float", "float4", "float8", "double", "double precision"])
+    }
+}
+
+impl Object for Column {
+    fn type_name(&self) -> &'static str {
+        "Column"
+    }
+
+    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        Some(match name {
+            "name" | "column" => Value::from(self.name.as_str()),
+            "quoted" => Value::from(quoted(&self.name)),
+            "data_type" => Value::from(self.data_type.as_str()),
+            "dtype" => Value::from(self.data_type.split('(').next().unwrap_or_default().trim()),
+            _ => return None,
+        })
+    }
+
+    fn call_method(&self, _: &Interpreter, name: &str, _: Args) -> Eval<Value> {
+        let numeric = self.is_type(&["numeric", "decimal"]);
+        Ok(Value::Bool(match name {
+            "is_string" => self.is_string(),
+            "is_integer" => self.is_integer(),
+            "is_float" => self.is_float(),
+            "is_numeric" => numeric,
+            "is_number" => numeric || self.is_integer() || self.is_float(),
+            _ => return fail(format!("a column has no method `{name}`")),
+        }))
+    }
+
+    fn text(&self) -> String {
+        format!("<Column {} ({})>", self.name, self.data_type)
+    }
+
+    fn equals(&self, other: &Value) -> bool {
+        other.downcast::<Column>() == Some(self)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

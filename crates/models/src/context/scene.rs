@@ -1,0 +1,582 @@
+//! What names mean in the templates of nodes: dbt's context, while a project is parsed and while it runs.
+
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use serde_json::{Map, Value as Json};
+
+use super::{
+    adapter::Adapter,
+    base::{self, function},
+    relation::Relation,
+    table::Table,
+};
+use crate::{
+    jinja::{fail, Args, Dict, Eval, Host, Interpreter, JinjaError, Object, Value},
+    parse::{
+        config,
+        macros::{MacroEntry, Macros, LIBRARY},
+        node::{RefArgs, Resource},
+    },
+    project::Project,
+};
+
+/// What all nodes of a project share.
+#[derive(Debug)]
+pub struct World {
+    /// The project.
+    pub project: Project,
+    /// Its macros.
+    pub macros: Macros,
+}
+
+/// What a node is to its template.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Its package.
+    pub package: String,
+    /// What it is.
+    pub resource: Resource,
+    /// Its relation, `this`.
+    pub this: Relation,
+    /// `model`.
+    pub model: Json,
+    /// Its configuration, once known.
+    pub config: Map<String, Json>,
+}
+
+/// What rendering a template has told of its node.
+#[derive(Debug, Default, Clone)]
+pub struct Record {
+    /// Calls of `ref`.
+    pub refs: Vec<RefArgs>,
+    /// Calls of `source`.
+    pub sources: Vec<(String, String)>,
+    /// What `config` was called with.
+    pub config: Map<String, Json>,
+    /// Macros that the template itself calls.
+    pub macros: Vec<String>,
+}
+
+/// What a template asks of a running project.
+pub trait Live {
+    /// The relation that a `ref` means.
+    fn reference(&self, args: &RefArgs) -> Result<Relation, JinjaError>;
+    /// The relation that a `source` means.
+    fn source(&self, source: &str, table: &str) -> Result<Relation, JinjaError>;
+    /// `graph`.
+    fn graph(&self) -> Json;
+    /// Runs a statement; its rows where they are wanted.
+    fn execute(&self, sql: &str, fetch: bool) -> Result<Table, JinjaError>;
+    /// A relation that is there.
+    fn relation(
+        &self,
+        database: &str,
+        schema: &str,
+        identifier: &str,
+    ) -> Result<Option<Relation>, JinjaError>;
+    /// The relations of a schema.
+    fn relations(&self, database: &str, schema: &str) -> Result<Vec<Relation>, JinjaError>;
+    /// Columns and their types.
+    fn columns(&self, relation: &Relation) -> Result<Vec<super::relation::Column>, JinjaError>;
+    /// Unique ids of the nodes that this run is about.
+    fn selected(&self) -> Vec<String>;
+    /// The text of a docs block.
+    fn doc(&self, package: Option<&str>, name: &str) -> Option<String>;
+    /// Keeps what is to be written with the node's compiled SQL.
+    fn write(&self, sql: &str);
+}
+
+/// The context of one rendering.
+pub struct Scene {
+    /// Project and macros.
+    pub world: Arc<World>,
+    /// The node.
+    pub facts: Facts,
+    /// `None` while the project is parsed.
+    pub live: Option<Rc<dyn Live>>,
+    /// What it tells.
+    pub record: RefCell<Record>,
+    results: RefCell<Vec<(String, Value)>>,
+    depth: Cell<u32>,
+}
+
+impl Scene {
+    /// A context for a node; without `live` it is that of parsing.
+    pub fn new(world: &Arc<World>, facts: Facts, live: Option<Rc<dyn Live>>) -> Rc<Self> {
+        Rc::new(Scene {
+            world: world.clone(),
+            facts,
+            live,
+            record: RefCell::default(),
+            results: RefCell::default(),
+            depth: Cell::new(0),
+        })
+    }
+
+    /// An interpreter for templates in this context.
+    pub fn interpreter(self: &Rc<Self>) -> Interpreter {
+        let host = Rc::new(SceneHost(self.clone()));
+        if self.live.is_some() {
+            Interpreter::new(host)
+        } else {
+            Interpreter::lenient(host)
+        }
+    }
+
+    /// A macro as the templates of this node find it.
+    pub fn find_macro(&self, name: &str) -> Option<&Arc<MacroEntry>> {
+        self.world.macros.find(&self.facts.package, &self.world.project.root().name, name)
+    }
+
+    /// A macro as a value.
+    pub fn macro_value(self: &Rc<Self>, entry: &Arc<MacroEntry>) -> Value {
+        Value::object(ProjectMacro { scene: self.clone(), entry: entry.clone() })
+    }
+
+    /// The implementation of a dispatched macro.
+    pub fn dispatched(&self, name: &str, namespace: Option<&str>) -> Eval<Arc<MacroEntry>> {
+        if name.contains('.') {
+            return fail(format!("`{name}` names a package: give it as dispatch's second argument"));
+        }
+        let project = &self.world.project;
+        let root = project.root();
+        let order: Vec<Option<&str>> = match namespace {
+            None => vec![None],
+            Some(namespace) => match root.dispatch.iter().find(|(of, _)| of == namespace) {
+                Some((_, order)) => order.iter().map(|package| Some(package.as_str())).collect(),
+                None => vec![Some(root.name.as_str()), Some(namespace)],
+            },
+        };
+        let prefixes = [project.target.kind.name(), "default"];
+        for package in &order {
+            for prefix in prefixes {
+                let full = format!("{prefix}__{name}");
+                let found = match package {
+                    Some(package) => self.world.macros.of_package(package, &full),
+                    None => self.find_macro(&full),
+                };
+                if let Some(found) = found {
+                    return Ok(found.clone());
+                }
+            }
+        }
+        let tried: Vec<String> = prefixes.iter().map(|prefix| format!("{prefix}__{name}")).collect();
+        let packages: Vec<&str> = order.iter().flatten().copied().collect();
+        let within = if packages.is_empty() { String::new() } else { format!(" in {}", packages.join(", ")) };
+        fail(format!("no macro `{name}` to dispatch to: looked for {}{within}", tried.join(", ")))
+    }
+
+    fn relation_of(&self, found: Result<Relation, JinjaError>) -> Eval<Value> {
+        Ok(Value::object(found?))
+    }
+
+    fn ref_args(&self, args: Args) -> Eval<RefArgs> {
+        let mut args = args;
+        let version = args.take("version").or_else(|| args.take("v"));
+        let text = |value: &Value| match value {
+            Value::Str(text) => Ok(text.to_string()),
+            other => fail(format!("ref() takes names, not {}", other.type_name())),
+        };
+        let (package, name) = match &args.positional[..] {
+            [name] => (None, text(name)?),
+            [package, name] => (Some(text(package)?), text(name)?),
+            other => return fail(format!("ref() takes one or two names, {} were given", other.len())),
+        };
+        let version = version.filter(|version| !version.is_nothing()).map(|version| version.to_string());
+        Ok(RefArgs { package, name, version })
+    }
+
+    fn reference(&self, args: Args) -> Eval<Value> {
+        let args = self.ref_args(args)?;
+        match &self.live {
+            Some(live) => self.relation_of(live.reference(&args)),
+            None => {
+                // As often as it is called: that is how dbt tells it.
+                self.record.borrow_mut().refs.push(args);
+                Ok(Value::object(self.facts.this.clone()))
+            }
+        }
+    }
+
+    fn source(&self, args: Args) -> Eval<Value> {
+        let [source, table] = args.bind("source", ["source_name", "table_name"])?;
+        let (Some(Value::Str(source)), Some(Value::Str(table))) = (&source, &table) else {
+            return fail("source() takes the names of a source and of a table");
+        };
+        match &self.live {
+            Some(live) => self.relation_of(live.source(source, table)),
+            None => {
+                self.record.borrow_mut().sources.push((source.to_string(), table.to_string()));
+                Ok(Value::object(self.facts.this.clone()))
+            }
+        }
+    }
+
+    fn config_call(&self, args: Args) -> Eval<Value> {
+        let mut said = Map::new();
+        match (&args.positional[..], args.named.is_empty()) {
+            ([], _) => {
+                said.extend(args.named.iter().map(|(key, value)| {
+                    let key = if &**key == "pre_hook" || &**key == "post_hook" {
+                        key.replace('_', "-")
+                    } else {
+                        key.to_string()
+                    };
+                    (key, value.to_json())
+                }));
+            }
+            ([Value::Dict(_)], true) => {
+                if let Json::Object(map) = args.positional[0].to_json() {
+                    said = map;
+                }
+            }
+            _ => return fail("config() takes names with values, or one dict"),
+        }
+        if self.live.is_none() {
+            config::merge_call(&mut self.record.borrow_mut().config, &said);
+        }
+        Ok(Value::from(""))
+    }
+
+    fn config_get(&self, name: &str, args: Args) -> Eval<Value> {
+        let [key, default, _] = args.bind(name, ["name", "default", "validator"])?;
+        let key = key.unwrap_or(Value::None).to_string();
+        if self.live.is_none() {
+            return Ok(Value::from(""));
+        }
+        let within = match name {
+            "meta_get" | "meta_require" => self.facts.config.get("meta").and_then(Json::as_object),
+            _ => Some(&self.facts.config),
+        };
+        let found = within.and_then(|config| config.get(&key));
+        match found {
+            Some(Json::Null) | None if name.ends_with("require") => {
+                fail(format!("the configuration has no `{key}`, which is required"))
+            }
+            Some(Json::Null) | None => Ok(default.unwrap_or(Value::None)),
+            Some(value) => Ok(Value::from_json(value)),
+        }
+    }
+
+    fn var(&self, args: Args) -> Eval<Value> {
+        let [name, default] = args.bind("var", ["name", "default"])?;
+        let name = name.unwrap_or(Value::None).to_string();
+        let package = &self.facts.package;
+        match (self.world.project.var(package, &name), default) {
+            // A variable whose value is a template is rendered when it is used.
+            (Some(value), _) => Ok(Value::from_json(&value)),
+            (None, Some(default)) => Ok(default),
+            (None, None) => fail(format!(
+                "the variable `{name}` is not set: give it in `vars` of dbt_project.yml or with --vars"
+            )),
+        }
+    }
+
+    fn statement(self: &Rc<Self>, interpreter: &Interpreter, mut args: Args) -> Eval<Value> {
+        let caller = args.take("caller").unwrap_or(Value::None);
+        let [name, fetch, _, language] =
+            args.bind("statement", ["name", "fetch_result", "auto_begin", "language"])?;
+        let Some(live) = &self.live else { return Ok(Value::from("")) };
+        if language.is_some_and(|language| language.to_string() != "sql") {
+            return fail("a statement is SQL");
+        }
+        let sql = caller.call(interpreter, Args::default())?.to_string();
+        let table = live.execute(&sql, fetch.is_some_and(|fetch| fetch.truth()))?;
+        if let Some(name) = name.filter(|name| !name.is_nothing()) {
+            self.store(&name.to_string(), table);
+        }
+        Ok(Value::from(""))
+    }
+
+    fn store(&self, name: &str, table: Table) {
+        let table = Value::object(table);
+        let data = table.downcast::<Table>().map_or(Value::None, Table::data);
+        let result = Value::dict([("response", Value::from("OK")), ("data", data), ("table", table)]);
+        let mut results = self.results.borrow_mut();
+        results.retain(|(known, _)| known != name);
+        results.push((name.to_owned(), result));
+    }
+
+    fn load_result(&self, args: Args) -> Eval<Value> {
+        let [name] = args.bind("load_result", ["name"])?;
+        let name = name.unwrap_or(Value::None).to_string();
+        let results = self.results.borrow();
+        let found = results.iter().find(|(known, _)| *known == name).map(|(_, result)| result.clone());
+        Ok(found.unwrap_or(Value::None))
+    }
+
+    fn flags(&self) -> Value {
+        let options = &self.world.project.options;
+        Value::dict([
+            ("FULL_REFRESH", Value::Bool(options.full_refresh)),
+            ("STORE_FAILURES", Value::Bool(options.store_failures)),
+            ("WHICH", Value::from(options.which.as_str())),
+            ("EMPTY", Value::Bool(options.empty)),
+            ("INTROSPECT", Value::Bool(true)),
+            ("PROFILES_DIR", Value::from(options.profiles_dir.as_ref().map(|dir| dir.display().to_string()))),
+        ])
+    }
+
+    /// The value of a name.
+    pub fn global(self: &Rc<Self>, name: &str) -> Option<Value> {
+        if let Some(entry) = self.find_macro(name) {
+            return Some(self.macro_value(entry));
+        }
+        if let Some(value) = self.builtin(name) {
+            return Some(value);
+        }
+        if self.world.macros.has_package(name) {
+            return Some(Value::object(Package { scene: self.clone(), name: name.to_owned() }));
+        }
+        base::global(&self.world.project.base, name)
+    }
+
+    /// A name that dbt itself gives a meaning.
+    fn builtin(self: &Rc<Self>, name: &str) -> Option<Value> {
+        let scene = self.clone();
+        let facts = &self.facts;
+        Some(match name {
+            "ref" => function(move |_, args| scene.reference(args)),
+            "source" => function(move |_, args| scene.source(args)),
+            "var" => Value::object(Var(scene)),
+            "config" => Value::object(Config(scene)),
+            "this" => Value::object(facts.this.clone()),
+            "database" => Value::from(facts.this.database()),
+            "schema" => Value::from(facts.this.schema()),
+            "model" | "node" => Value::from_json(&facts.model),
+            "execute" => Value::Bool(self.live.is_some()),
+            "graph" => match &self.live {
+                Some(live) => Value::from_json(&live.graph()),
+                None => Value::dict::<Value>([]),
+            },
+            "adapter" => Value::object(Adapter(scene)),
+            "api" => Value::object(super::adapter::Api),
+            "exceptions" => Value::object(super::adapter::Exceptions),
+            "flags" => self.flags(),
+            "project_name" => Value::from(self.world.project.root().name.as_str()),
+            "statement" => function(move |interpreter, args| scene.statement(interpreter, args)),
+            "load_result" => function(move |_, args| scene.load_result(args)),
+            "selected_resources" => match &self.live {
+                Some(live) => Value::list(live.selected().into_iter().map(Value::from)),
+                None => Value::list([]),
+            },
+            "doc" => function(move |_, args| {
+                let [first, second] = args.bind("doc", ["package", "name"])?;
+                let (package, name) = match (first, second) {
+                    (Some(package), Some(name)) => (Some(package.to_string()), name.to_string()),
+                    (first, _) => (None, first.unwrap_or(Value::None).to_string()),
+                };
+                let found = scene.live.as_ref().and_then(|live| live.doc(package.as_deref(), &name));
+                match found {
+                    Some(text) => Ok(Value::from(text)),
+                    None => fail(format!("no docs block is named `{name}`")),
+                }
+            }),
+            "write" => function(move |_, args| {
+                if let (Some(live), Some(text)) = (&scene.live, args.positional.first()) {
+                    live.write(&text.to_string());
+                }
+                Ok(Value::from(""))
+            }),
+            "render" => function(|_, args| Ok(args.positional.into_iter().next().unwrap_or(Value::from("")))),
+            "builtins" => {
+                let entries = ["ref", "source", "config", "var"];
+                Value::dict(entries.into_iter().filter_map(|name| Some((name, self.builtin(name)?))))
+            }
+            "context" => Value::object(Context(scene)),
+            _ => return None,
+        })
+    }
+}
+
+struct SceneHost(Rc<Scene>);
+
+impl Host for SceneHost {
+    fn global(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        self.0.global(name)
+    }
+}
+
+/// A macro of the project.
+struct ProjectMacro {
+    scene: Rc<Scene>,
+    entry: Arc<MacroEntry>,
+}
+
+impl Object for ProjectMacro {
+    fn type_name(&self) -> &'static str {
+        "macro"
+    }
+
+    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        (name == "name").then(|| Value::from(self.entry.name.as_str()))
+    }
+
+    fn call(&self, interpreter: &Interpreter, args: Args) -> Eval<Value> {
+        let scene = &self.scene;
+        let depth = scene.depth.get();
+        if depth == 0 && scene.live.is_none() {
+            let id = &self.entry.unique_id;
+            let mut record = scene.record.borrow_mut();
+            if !record.macros.contains(id) {
+                record.macros.push(id.clone());
+            }
+        }
+        scene.depth.set(depth + 1);
+        let value = interpreter.call_macro(&self.entry.definition, args);
+        scene.depth.set(depth);
+        value
+    }
+
+    fn is_callable(&self) -> bool {
+        true
+    }
+
+    fn text(&self) -> String {
+        format!("<macro {}>", self.entry.name)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The macros of a package: `dbt_utils.star`.
+struct Package {
+    scene: Rc<Scene>,
+    name: String,
+}
+
+impl Object for Package {
+    fn type_name(&self) -> &'static str {
+        "package"
+    }
+
+    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        let entry = self.scene.world.macros.of_package(&self.name, name);
+        match entry {
+            Some(entry) => Some(self.scene.macro_value(entry)),
+            // Some of what dbt has as macros is built in here.
+            None if self.name == LIBRARY => self.scene.builtin(name),
+            None => None,
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// `config`.
+struct Config(Rc<Scene>);
+
+impl Object for Config {
+    fn type_name(&self) -> &'static str {
+        "config"
+    }
+
+    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        let scene = self.0.clone();
+        ["get", "require", "meta_get", "meta_require", "set"].iter().find(|known| **known == name).map(
+            |name| {
+                function(move |_, args| match *name {
+                    "set" => {
+                        let [key, value] = args.bind("set", ["key", "value"])?;
+                        let key = key.unwrap_or(Value::None).to_string();
+                        scene.config_call(Args {
+                            positional: Vec::new(),
+                            named: vec![(key.into(), value.unwrap_or(Value::None))],
+                        })
+                    }
+                    _ => scene.config_get(name, args),
+                })
+            },
+        )
+    }
+
+    fn call(&self, _: &Interpreter, args: Args) -> Eval<Value> {
+        self.0.config_call(args)
+    }
+
+    fn is_callable(&self) -> bool {
+        true
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// `var`.
+struct Var(Rc<Scene>);
+
+impl Object for Var {
+    fn type_name(&self) -> &'static str {
+        "Var"
+    }
+
+    fn call(&self, _: &Interpreter, args: Args) -> Eval<Value> {
+        self.0.var(args)
+    }
+
+    fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
+        match name {
+            "has_var" => {
+                let [name] = args.bind("has_var", ["var_name"])?;
+                let name = name.unwrap_or(Value::None).to_string();
+                Ok(Value::Bool(self.0.world.project.var(&self.0.facts.package, &name).is_some()))
+            }
+            _ => fail(format!("'Var' has no method `{name}`")),
+        }
+    }
+
+    fn is_callable(&self) -> bool {
+        true
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// `context`: all names by name.
+struct Context(Rc<Scene>);
+
+impl Object for Context {
+    fn type_name(&self) -> &'static str {
+        "dict"
+    }
+
+    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        self.0.global(name)
+    }
+
+    fn call_method(&self, interpreter: &Interpreter, name: &str, args: Args) -> Eval<Value> {
+        match name {
+            "get" => {
+                let [key, default] = args.bind("get", ["key", "default"])?;
+                let key = key.unwrap_or(Value::None).to_string();
+                Ok(self.0.global(&key).or(default).unwrap_or(Value::None))
+            }
+            _ => match self.attribute(interpreter, name) {
+                Some(value) => value.call(interpreter, args),
+                None => fail(format!("the context has no `{name}`")),
+            },
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A dict of named values, for objects that are nothing more.
+pub fn dict(entries: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    let entries: Dict = entries.into_iter().map(|(key, value)| (Value::from(key), value)).collect();
+    Value::Dict(Rc::new(RefCell::new(entries)))
+}

@@ -1,0 +1,268 @@
+//! Rows of a query as templates see them: the part of agate's tables that projects use.
+
+use std::{any::Any, rc::Rc};
+
+use millstream_core::build::{Answer, Cell};
+
+use crate::jinja::{fail, Args, Eval, Interpreter, Object, Value};
+
+/// A result.
+#[derive(Clone)]
+pub struct Table {
+    names: Rc<[String]>,
+    rows: Rc<[Rc<[Value]>]>,
+}
+
+fn cell(cell: &Cell) -> Value {
+    match cell {
+        Cell::Null => Value::None,
+        Cell::Bool(value) => Value::Bool(*value),
+        Cell::Int(value) => Value::Int(*value),
+        Cell::Float(value) => Value::Float(*value),
+        Cell::Text(text) => Value::from(text.as_str()),
+    }
+}
+
+impl Table {
+    /// A result without columns or rows.
+    pub fn empty() -> Self {
+        Table { names: Rc::new([]), rows: Rc::new([]) }
+    }
+
+    /// What a warehouse answered.
+    pub fn new(answer: &Answer) -> Self {
+        Table {
+            names: answer.columns.iter().map(|(name, _)| name.clone()).collect(),
+            rows: answer.rows.iter().map(|row| row.iter().map(cell).collect()).collect(),
+        }
+    }
+
+    /// All values, as tuples in a list.
+    pub fn data(&self) -> Value {
+        Value::list(self.rows.iter().map(|row| Value::Tuple(row.clone())))
+    }
+
+    fn row(&self, at: usize) -> Value {
+        Value::object(Row { names: self.names.clone(), cells: self.rows[at].clone() })
+    }
+
+    fn column(&self, at: usize) -> Value {
+        Value::object(ColumnOf { table: self.clone(), at })
+    }
+
+    fn all_rows(&self) -> Vec<Value> {
+        (0..self.rows.len()).map(|at| self.row(at)).collect()
+    }
+}
+
+impl Object for Table {
+    fn type_name(&self) -> &'static str {
+        "Table"
+    }
+
+    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        Some(match name {
+            "rows" => Value::object(Rows(self.clone())),
+            "columns" => Value::object(Columns(self.clone())),
+            "column_names" => Value::tuple(self.names.iter().map(|name| Value::from(name.as_str()))),
+            _ => return None,
+        })
+    }
+
+    fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
+        match name {
+            "print_table" => Ok(Value::from("")),
+            "select" => {
+                let [names] = args.bind("select", ["key"])?;
+                let wanted: Vec<String> =
+                    names.unwrap_or(Value::None).items()?.iter().map(ToString::to_string).collect();
+                let at: Vec<usize> = wanted
+                    .iter()
+                    .filter_map(|name| self.names.iter().position(|known| known == name))
+                    .collect();
+                Ok(Value::object(Table {
+                    names: at.iter().map(|at| self.names[*at].clone()).collect(),
+                    rows: self
+                        .rows
+                        .iter()
+                        .map(|row| at.iter().map(|at| row[*at].clone()).collect())
+                        .collect(),
+                }))
+            }
+            _ => fail(format!("'Table' has no method `{name}`")),
+        }
+    }
+
+    fn items(&self) -> Option<Vec<Value>> {
+        Some(self.all_rows())
+    }
+
+    fn truth(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+struct Rows(Table);
+
+impl Object for Rows {
+    fn type_name(&self) -> &'static str {
+        "MappedSequence"
+    }
+
+    fn call_method(&self, _: &Interpreter, name: &str, _: Args) -> Eval<Value> {
+        match name {
+            "values" => Ok(Value::tuple(self.0.all_rows())),
+            _ => fail(format!("rows have no method `{name}`")),
+        }
+    }
+
+    fn items(&self) -> Option<Vec<Value>> {
+        Some(self.0.all_rows())
+    }
+
+    fn truth(&self) -> bool {
+        self.0.truth()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+struct Columns(Table);
+
+impl Object for Columns {
+    fn type_name(&self) -> &'static str {
+        "MappedSequence"
+    }
+
+    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        let at = self.0.names.iter().position(|known| known == name)?;
+        Some(self.0.column(at))
+    }
+
+    fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
+        let all = || (0..self.0.names.len()).map(|at| self.0.column(at));
+        match name {
+            "values" => Ok(Value::tuple(all())),
+            "keys" => Ok(Value::tuple(self.0.names.iter().map(|name| Value::from(name.as_str())))),
+            "get" => {
+                let [key] = args.bind("get", ["key"])?;
+                let key = key.unwrap_or(Value::None).to_string();
+                let at = self.0.names.iter().position(|known| *known == key);
+                Ok(at.map_or(Value::None, |at| self.0.column(at)))
+            }
+            _ => fail(format!("columns have no method `{name}`")),
+        }
+    }
+
+    fn items(&self) -> Option<Vec<Value>> {
+        Some((0..self.0.names.len()).map(|at| self.0.column(at)).collect())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+struct ColumnOf {
+    table: Table,
+    at: usize,
+}
+
+impl ColumnOf {
+    fn cells(&self) -> Vec<Value> {
+        self.table.rows.iter().map(|row| row[self.at].clone()).collect()
+    }
+}
+
+impl Object for ColumnOf {
+    fn type_name(&self) -> &'static str {
+        "Column"
+    }
+
+    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        match name {
+            "name" => Some(Value::from(self.table.names[self.at].as_str())),
+            "index" => Some(Value::from(self.at)),
+            _ => None,
+        }
+    }
+
+    fn call_method(&self, _: &Interpreter, name: &str, _: Args) -> Eval<Value> {
+        let cells = self.cells();
+        match name {
+            "values" => Ok(Value::tuple(cells)),
+            "values_distinct" => {
+                let mut unique: Vec<Value> = Vec::new();
+                for cell in cells {
+                    if !unique.contains(&cell) {
+                        unique.push(cell);
+                    }
+                }
+                Ok(Value::tuple(unique))
+            }
+            "values_without_nulls" => Ok(Value::tuple(cells.into_iter().filter(|cell| !cell.is_nothing()))),
+            _ => fail(format!("a column has no method `{name}`")),
+        }
+    }
+
+    fn items(&self) -> Option<Vec<Value>> {
+        Some(self.cells())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+struct Row {
+    names: Rc<[String]>,
+    cells: Rc<[Value]>,
+}
+
+impl Object for Row {
+    fn type_name(&self) -> &'static str {
+        "Row"
+    }
+
+    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        let exact = self.names.iter().position(|known| known == name);
+        exact.map(|at| self.cells[at].clone())
+    }
+
+    fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
+        let names = || self.names.iter().map(|name| Value::from(name.as_str()));
+        match name {
+            "values" => Ok(Value::Tuple(self.cells.clone())),
+            "keys" => Ok(Value::tuple(names())),
+            "items" | "dict" => {
+                let pairs = names().zip(self.cells.iter().cloned());
+                Ok(if name == "dict" {
+                    Value::dict(pairs)
+                } else {
+                    Value::list(pairs.map(|(key, value)| Value::tuple([key, value])))
+                })
+            }
+            "get" => {
+                let [key, default] = args.bind("get", ["key", "default"])?;
+                let key = key.unwrap_or(Value::None).to_string();
+                let at = self.names.iter().position(|known| *known == key);
+                Ok(at.map(|at| self.cells[at].clone()).or(default).unwrap_or(Value::None))
+            }
+            _ => fail(format!("a row has no method `{name}`")),
+        }
+    }
+
+    fn items(&self) -> Option<Vec<Value>> {
+        Some(self.cells.to_vec())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,303 @@
+//! From names to ids: what `ref` and `source` mean, what depends on what, and that nothing depends on itself.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value as Json;
+
+use super::{
+    names,
+    node::{Node, RefArgs, Resource},
+    Manifest,
+};
+use crate::{
+    error::{Problem, ProblemKind, Result},
+    place::{nearest, Place},
+};
+
+/// What a name may mean: enabled, or disabled.
+#[derive(Debug, Default)]
+pub struct Names {
+    enabled: HashMap<String, Vec<(String, String)>>,
+    disabled: HashSet<String>,
+}
+
+impl Names {
+    /// The names of models and seeds.
+    pub fn of(manifest: &Manifest) -> Self {
+        let refable = |node: &&Node| matches!(node.resource, Resource::Model | Resource::Seed);
+        let mut names = Names::default();
+        for node in manifest.nodes.values().filter(refable) {
+            let entry = (node.package.clone(), node.unique_id.clone());
+            names.enabled.entry(node.name.clone()).or_default().push(entry);
+        }
+        names.disabled.extend(manifest.disabled.iter().filter(refable).map(|node| node.name.clone()));
+        names
+    }
+
+    /// The id that a `ref` from a package means. dbt looks in the root project, in the node's own package, anywhere.
+    pub fn find(&self, args: &RefArgs, root: &str, own: &str) -> Option<&str> {
+        let all = self.enabled.get(&args.name)?;
+        let of = |package: &str| all.iter().find(|(known, _)| known == package).map(|(_, id)| id.as_str());
+        match &args.package {
+            Some(package) => of(package),
+            None => of(root).or_else(|| of(own)).or_else(|| all.first().map(|(_, id)| id.as_str())),
+        }
+    }
+}
+
+/// Resolves all references and looks for cycles.
+pub(super) fn link(manifest: &mut Manifest) -> Result<()> {
+    let names = Names::of(manifest);
+    let sources: HashMap<(String, String), Vec<(String, String)>> =
+        manifest.sources.values().fold(HashMap::new(), |mut found, node| {
+            let source = names::text(node.extra.get("source_name"));
+            let entry = (node.package.clone(), node.unique_id.clone());
+            found.entry((source, node.name.clone())).or_insert_with(Vec::new).push(entry);
+            found
+        });
+    let disabled_sources: HashSet<(String, String)> = manifest
+        .disabled
+        .iter()
+        .filter(|node| node.resource == Resource::Source)
+        .map(|node| (names::text(node.extra.get("source_name")), node.name.clone()))
+        .collect();
+    let root = manifest.world.project.root().name.clone();
+    let ids: Vec<String> = manifest.nodes.keys().chain(manifest.exposures.keys()).cloned().collect();
+    for id in ids {
+        let Some(node) = manifest.get(&id) else { continue };
+        let mut depends_on: Vec<String> = Vec::new();
+        let mut add = |found: &str| {
+            if !depends_on.iter().any(|known| known == found) {
+                depends_on.push(found.to_owned());
+            }
+        };
+        let mut missing = None;
+        for args in &node.refs {
+            if args.version.is_some() {
+                missing = Some(Missing::Version(args.clone()));
+                break;
+            }
+            match names.find(args, &root, &node.package) {
+                Some(found) => add(found),
+                None => {
+                    missing = Some(Missing::Reference(args.clone(), names.disabled.contains(&args.name)));
+                    break;
+                }
+            }
+        }
+        for key in &node.sources {
+            let found = sources.get(key).and_then(|all| {
+                let of = |package: &str| all.iter().find(|(known, _)| known == package);
+                of(&root).or_else(|| of(&node.package)).or_else(|| all.first())
+            });
+            match found {
+                Some((_, found)) => add(found),
+                None if missing.is_none() => {
+                    missing = Some(Missing::Source(key.clone(), disabled_sources.contains(key)));
+                }
+                None => {}
+            }
+        }
+        if let Some(missing) = missing {
+            let is_test = node.resource == Resource::Test;
+            let problem = missing.problem(manifest, node, &names, sources.keys());
+            if !is_test || matches!(missing, Missing::Version(_)) {
+                return Err(problem.into());
+            }
+            // A test of what isn't there is left out, and said unless that is disabled.
+            if !missing.is_disabled() {
+                manifest.warnings.push(format!("{} {}", problem.message, problem.around.join(" ")));
+            }
+            if let Some(mut node) = manifest.nodes.shift_remove(&id) {
+                node.config.insert("enabled".into(), false.into());
+                manifest.disabled.push(node);
+            }
+            continue;
+        }
+        if let Some(node) = manifest.nodes.get_mut(&id) {
+            node.depends_on = depends_on;
+        } else if let Some(node) = manifest.exposures.get_mut(&id) {
+            node.depends_on = depends_on;
+        }
+    }
+    check_relations(manifest)?;
+    check_cycles(manifest)?;
+    infer_primary_keys(manifest);
+    Ok(())
+}
+
+/// Tells each model's primary key as dbt guesses it from its tests: columns that are unique and not null, else those that are unique.
+fn infer_primary_keys(manifest: &mut Manifest) {
+    let mut keys: HashMap<String, [Vec<String>; 3]> = HashMap::new();
+    let tests = manifest
+        .nodes
+        .values()
+        .chain(&manifest.disabled)
+        .filter_map(|node| Some((node, node.test.as_ref()?)));
+    for (node, test) in tests {
+        let Some(attached) = &test.attached else { continue };
+        let columns: Vec<String> =
+            match (test.kwargs.get("column_name"), test.kwargs.get("combination_of_columns")) {
+                (Some(Json::String(column)), _) => vec![column.clone()],
+                (None, Some(Json::Array(all))) => {
+                    all.iter().filter_map(Json::as_str).map(str::to_owned).collect()
+                }
+                _ => continue,
+            };
+        let at = match test.name.as_str() {
+            "unique" | "unique_combination_of_columns" if node.enabled() => 0,
+            "unique" | "unique_combination_of_columns" => 1,
+            "not_null" => 2,
+            _ => continue,
+        };
+        let known = &mut keys.entry(attached.clone()).or_default()[at];
+        for column in columns {
+            if !known.contains(&column) {
+                known.push(column);
+            }
+        }
+    }
+    for (id, [unique, disabled, filled]) in keys {
+        let both: Vec<&String> =
+            filled.iter().filter(|column| unique.contains(column) || disabled.contains(column)).collect();
+        let key = match (both.is_empty(), unique.is_empty()) {
+            (false, _) => Json::from_iter(both.into_iter().cloned()),
+            (true, false) => Json::from_iter(unique),
+            (true, true) => Json::from_iter(disabled),
+        };
+        if let Some(node) = manifest.nodes.get_mut(&id).filter(|node| node.resource == Resource::Model) {
+            node.extra.insert("primary_key".into(), key);
+        }
+    }
+}
+
+enum Missing {
+    Reference(RefArgs, bool),
+    Source((String, String), bool),
+    Version(RefArgs),
+}
+
+impl Missing {
+    fn is_disabled(&self) -> bool {
+        matches!(self, Missing::Reference(_, true) | Missing::Source(_, true))
+    }
+
+    fn problem<'s>(
+        &self,
+        manifest: &Manifest,
+        node: &Node,
+        names: &Names,
+        sources: impl Iterator<Item = &'s (String, String)>,
+    ) -> Problem {
+        let (message, word, hint) = match self {
+            Missing::Version(args) => {
+                let message =
+                    format!("versions of a model, as in ref(`{}`), are not supported yet", args.name);
+                return Problem::new(ProblemKind::Unsupported, message).around(names::describe(node));
+            }
+            Missing::Reference(args, disabled) => {
+                let state = if *disabled { "is disabled" } else { "isn't there" };
+                let of = args.package.as_ref().map(|package| format!(" of package `{package}`"));
+                let message = format!("`{}`{} {state}", args.name, of.unwrap_or_default());
+                (
+                    message,
+                    args.name.clone(),
+                    nearest(&args.name, names.enabled.keys().map(String::as_str)).map(str::to_owned),
+                )
+            }
+            Missing::Source((source, table), disabled) => {
+                let state = if *disabled { "is disabled" } else { "isn't declared" };
+                let message = format!("the table `{table}` of source `{source}` {state}");
+                let wanted = format!("{source}.{table}");
+                let known: Vec<String> = sources.map(|(source, table)| format!("{source}.{table}")).collect();
+                (
+                    message,
+                    table.clone(),
+                    nearest(&wanted, known.iter().map(String::as_str)).map(str::to_owned),
+                )
+            }
+        };
+        let mut problem = Problem::new(ProblemKind::Missing, message).around(names::describe(node));
+        if let Some(place) = word_in(manifest, node, &word) {
+            problem = problem.at(&place);
+        }
+        match hint.filter(|_| !self.is_disabled()) {
+            Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
+            None => problem,
+        }
+    }
+}
+
+/// Where a node's file has a word in quotes.
+fn word_in(manifest: &Manifest, node: &Node, word: &str) -> Option<Place> {
+    let package = manifest.world.project.package(&node.package)?;
+    let text = manifest.text(&super::macros::display(&package.relative_root, &node.original_path))?;
+    let quoted = [format!("'{word}'"), format!("\"{word}\"")];
+    let at = quoted.iter().find_map(|quoted| text.text.find(quoted.as_str()))?;
+    let spot = crate::jinja::tags::spot_of(&text.text, at + 1);
+    Some(Place::new(&text, spot.line as usize, spot.column as usize, word.chars().count()))
+}
+
+/// Two models or seeds can't be one relation.
+fn check_relations(manifest: &Manifest) -> Result<()> {
+    let mut taken: HashMap<String, &Node> = HashMap::new();
+    for node in manifest.nodes.values() {
+        if !matches!(node.resource, Resource::Model | Resource::Seed) || node.is_ephemeral() {
+            continue;
+        }
+        let Some(name) = node.relation_name() else { continue };
+        if let Some(first) = taken.insert(name.to_lowercase(), node) {
+            return Err(Problem::new(
+                ProblemKind::Duplicate,
+                format!("`{}` and `{}` are both to be built as {name}", first.unique_id, node.unique_id),
+            )
+            .hint("give one of them another alias or schema")
+            .into());
+        }
+    }
+    Ok(())
+}
+
+fn check_cycles(manifest: &Manifest) -> Result<()> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum State {
+        Open,
+        Done,
+    }
+    let mut states: HashMap<&str, State> = HashMap::new();
+    for start in manifest.nodes.keys() {
+        if states.contains_key(start.as_str()) {
+            continue;
+        }
+        // Nodes under way, each with how many of what it depends on were looked at.
+        let mut path: Vec<(&str, usize)> = vec![(start, 0)];
+        states.insert(start, State::Open);
+        while let Some((id, next)) = path.last_mut() {
+            let below = manifest.get(id).map(|node| node.depends_on.as_slice()).unwrap_or_default();
+            let Some(child) = below.get(*next) else {
+                states.insert(id, State::Done);
+                path.pop();
+                continue;
+            };
+            *next += 1;
+            match states.get(child.as_str()) {
+                Some(State::Done) => {}
+                Some(State::Open) => {
+                    let from = path.iter().position(|(id, _)| id == child).unwrap_or(0);
+                    let names: Vec<&str> =
+                        path[from..].iter().map(|(id, _)| *id).chain([child.as_str()]).collect();
+                    return Err(Problem::new(
+                        ProblemKind::Cycle,
+                        format!("these depend on each other: {}", names.join(" → ")),
+                    )
+                    .into());
+                }
+                None => {
+                    states.insert(child, State::Open);
+                    path.push((child, 0));
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,468 @@
+//! From a project's files to its nodes and the graph between them.
+
+mod attach;
+pub mod config;
+pub mod docs;
+pub mod generic;
+pub mod link;
+pub mod macros;
+pub mod names;
+pub mod node;
+pub mod properties;
+mod reading;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    thread,
+};
+
+use indexmap::IndexMap;
+use serde_json::{json, Map, Value as Json};
+
+use self::{
+    docs::Docs,
+    macros::{display, Macros},
+    node::{Node, Resource},
+    properties::{Patch, Properties, SourceTable},
+    reading::{Read, Reading},
+};
+use crate::{
+    context::{base::Base, scene::World},
+    error::{Problem, ProblemKind, Result},
+    hash::sha256,
+    place::{Place, Text},
+    project::{files, render::Renderer, Package, Project},
+    yaml,
+};
+
+/// A project, parsed.
+#[derive(Debug)]
+pub struct Manifest {
+    /// Project and macros.
+    pub world: Arc<World>,
+    /// Models, tests, seeds and analyses by unique id.
+    pub nodes: IndexMap<String, Node>,
+    /// Tables of sources by unique id.
+    pub sources: IndexMap<String, Node>,
+    /// Exposures by unique id.
+    pub exposures: IndexMap<String, Node>,
+    /// Groups by unique id.
+    pub groups: IndexMap<String, Json>,
+    /// What is not enabled.
+    pub disabled: Vec<Node>,
+    /// Docs blocks.
+    pub docs: Docs,
+    /// Files, for messages.
+    pub texts: HashMap<Arc<str>, Arc<Text>>,
+    /// What was found odd, for people.
+    pub warnings: Vec<String>,
+}
+
+/// Everything that was found in files before nodes are matched with what properties say of them.
+struct Found {
+    nodes: Vec<Node>,
+    patches: Vec<Patch>,
+    sources: Vec<SourceTable>,
+    exposures: Vec<(Map<String, Json>, String, String, Place)>,
+    groups: Vec<(Map<String, Json>, String)>,
+}
+
+/// Reads and parses a project.
+pub fn parse(project: Project) -> Result<Manifest> {
+    let mut texts: HashMap<Arc<str>, Arc<Text>> = HashMap::new();
+    let macros = Macros::read(&project, &mut |text| {
+        texts.insert(text.file.clone(), text.clone());
+    })?;
+    let world = Arc::new(World { project, macros });
+    let project = &world.project;
+    let mut docs = Docs::default();
+    let mut warnings = Vec::new();
+    let mut found = Found {
+        nodes: Vec::new(),
+        patches: Vec::new(),
+        sources: Vec::new(),
+        exposures: Vec::new(),
+        groups: Vec::new(),
+    };
+    for package in &project.packages {
+        docs.read(package)?;
+        read_package(&world, package, &mut found, &mut texts, &mut warnings)?;
+    }
+    let mut manifest = Manifest {
+        world: world.clone(),
+        nodes: IndexMap::new(),
+        sources: IndexMap::new(),
+        exposures: IndexMap::new(),
+        groups: IndexMap::new(),
+        disabled: Vec::new(),
+        docs,
+        texts,
+        warnings,
+    };
+    let Found { nodes, patches, sources, exposures, groups } = found;
+    for (group, package) in groups {
+        manifest.add_group(group, &package)?;
+    }
+    let tests = manifest.match_patches(nodes, &patches)?;
+    manifest.add_sources(sources)?;
+    manifest.add_tests(tests, &patches)?;
+    for (exposure, package, path, place) in exposures {
+        manifest.add_exposure(exposure, &package, &path, &place)?;
+    }
+    for package in &world.project.packages {
+        for (event, hooks) in [("on-run-start", &package.on_run_start), ("on-run-end", &package.on_run_end)] {
+            for (index, hook) in hooks.iter().enumerate() {
+                let node = reading::operation(&world, package, event, index, hook)?;
+                manifest.insert(node)?;
+            }
+        }
+    }
+    link::link(&mut manifest)?;
+    Ok(manifest)
+}
+
+/// Variables as the properties files of a package see them.
+fn properties_renderer(project: &Project, package: &Package) -> Renderer {
+    let mut vars = Map::new();
+    let names = package.vars.keys().chain(project.root().vars.keys()).chain(project.options.vars.keys());
+    for name in names {
+        if let Some(value) = project.var(&package.name, name) {
+            vars.insert(name.clone(), value);
+        }
+    }
+    Renderer::new(Arc::new(Base { vars, ..(*project.base).clone() }))
+}
+
+fn read_package(
+    world: &Arc<World>,
+    package: &Arc<Package>,
+    found: &mut Found,
+    texts: &mut HashMap<Arc<str>, Arc<Text>>,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    let project = &world.project;
+    let paths = &package.paths;
+    let refuse = |dirs: &[String], endings: &[&str], what: &str| -> Result<()> {
+        match files::find(&package.root, dirs, endings)?.first() {
+            None => Ok(()),
+            Some(file) => Err(Problem::new(
+                ProblemKind::Unsupported,
+                format!(
+                    "{}: {what} are not supported yet",
+                    display(&package.relative_root, &file.from_root())
+                ),
+            )
+            .into()),
+        }
+    };
+    refuse(&paths.models, &[".py"], "models in Python")?;
+    refuse(&paths.snapshots, &[".sql"], "snapshots")?;
+
+    let mut readings: Vec<Reading> = Vec::new();
+    for (resource, dirs) in [
+        (Resource::Model, &paths.models),
+        (Resource::Analysis, &paths.analyses),
+        (Resource::Test, &paths.tests),
+    ] {
+        for file in files::find(&package.root, dirs, &[".sql"])? {
+            if resource == Resource::Test && file.relative.starts_with("generic/") {
+                continue;
+            }
+            readings.push(Reading { resource, package: package.clone(), file });
+        }
+    }
+    for file in files::find(&package.root, &paths.seeds, &[".csv"])? {
+        readings.push(Reading { resource: Resource::Seed, package: package.clone(), file });
+    }
+    for read in in_threads(&readings, |reading| reading.read(world))? {
+        let Read { node, text } = read;
+        if let Some(text) = text {
+            texts.insert(text.file.clone(), text);
+        }
+        found.nodes.push(node);
+    }
+
+    let mut dirs: Vec<String> = Vec::new();
+    for dir in [&paths.models, &paths.seeds, &paths.snapshots, &paths.analyses, &paths.macros, &paths.tests] {
+        dirs.extend(dir.iter().filter(|dir| !dirs.contains(dir)).cloned().collect::<Vec<_>>());
+    }
+    let yamls = files::find(&package.root, &dirs, &[".yml", ".yaml"])?;
+    let read = in_threads(&yamls, |file| {
+        // Not shared between threads: what a template is rendered by is not.
+        let renderer = properties_renderer(project, package);
+        let original = file.from_root();
+        let text = files::read(&file.path, &display(&package.relative_root, &original))?;
+        let root = yaml::parse(&text)?;
+        let properties = properties::read(&root, &package.name, &original, &renderer)?;
+        Ok((properties, original, text))
+    })?;
+    for (properties, original, text) in read {
+        texts.insert(text.file.clone(), text);
+        let Properties { patches, sources, exposures, groups, warnings: odd, .. } = properties;
+        warnings.extend(odd);
+        found.patches.extend(patches);
+        found.sources.extend(sources);
+        let name = &package.name;
+        found.exposures.extend(exposures.into_iter().map(|(e, at)| (e, name.clone(), original.clone(), at)));
+        found.groups.extend(groups.into_iter().map(|group| (group, name.clone())));
+    }
+    Ok(())
+}
+
+/// What one thread is at least given to do: less is done sooner than a thread is started.
+const CHUNK_MIN: usize = 32;
+
+/// Rendering goes as deep as macros call each other.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Does something with all items, in as many threads as there are processors. The first error in the order of the items is the one returned.
+pub(crate) fn in_threads<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let chunk = items.len().div_ceil(processors).max(CHUNK_MIN);
+    let work = &work;
+    thread::scope(|scope| {
+        let threads: Vec<_> = items
+            .chunks(chunk)
+            .map(|items| {
+                let run = move || items.iter().map(work).collect::<Result<Vec<R>>>();
+                thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, run)
+            })
+            .collect();
+        let mut all = Vec::with_capacity(items.len());
+        for thread in threads {
+            let thread = thread.map_err(|source| crate::error::ModelsError::Unreadable {
+                path: "a thread of its own".into(),
+                source,
+            })?;
+            match thread.join() {
+                Ok(part) => all.extend(part?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(all)
+    })
+}
+
+impl Manifest {
+    /// The text of a file, for messages.
+    pub fn text(&self, file: &str) -> Option<Arc<Text>> {
+        self.texts.get(file).cloned()
+    }
+
+    /// Anything enabled by its unique id.
+    pub fn get(&self, unique_id: &str) -> Option<&Node> {
+        self.nodes
+            .get(unique_id)
+            .or_else(|| self.sources.get(unique_id))
+            .or_else(|| self.exposures.get(unique_id))
+    }
+
+    /// Everything enabled.
+    pub fn all(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values().chain(self.sources.values()).chain(self.exposures.values())
+    }
+
+    fn add_group(&mut self, group: Map<String, Json>, package: &str) -> Result<()> {
+        let name = group.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
+        let id = format!("group.{package}.{name}");
+        if name.is_empty() || !group.contains_key("owner") {
+            let message = format!("the group `{name}` needs a name and an owner");
+            return Err(Problem::new(ProblemKind::Yaml, message).into());
+        }
+        self.groups.insert(id, Json::Object(group));
+        Ok(())
+    }
+
+    fn insert(&mut self, node: Node) -> Result<()> {
+        if !node.enabled() {
+            self.disabled.push(node);
+            return Ok(());
+        }
+        if let Some(first) = self.nodes.get(&node.unique_id) {
+            return Err(Problem::new(
+                ProblemKind::Duplicate,
+                format!("two {}s are named `{}`", node.resource.name(), node.name),
+            )
+            .hint(format!(
+                "they are in {} and {}: rename or disable one",
+                first.original_path, node.original_path
+            ))
+            .into());
+        }
+        self.nodes.insert(node.unique_id.clone(), node);
+        Ok(())
+    }
+
+    /// Gives nodes what properties say of them. Returns the declarations of tests, each with its patch and, for columns, the column.
+    fn match_patches<'p>(
+        &mut self,
+        nodes: Vec<Node>,
+        patches: &'p [Patch],
+    ) -> Result<Vec<(usize, Option<usize>, &'p yaml::Node)>> {
+        let mut by_name: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+        for (at, patch) in patches.iter().enumerate() {
+            by_name.entry((patch.section, &patch.name)).or_default().push(at);
+        }
+        let world = self.world.clone();
+        let mut used = vec![false; patches.len()];
+        let mut kept = Vec::new();
+        for mut node in nodes {
+            let section = match node.resource {
+                Resource::Seed => "seeds",
+                Resource::Analysis => "analyses",
+                Resource::Test => "data_tests",
+                _ => "models",
+            };
+            let mut patch = None;
+            for at in by_name.get(&(section, node.name.as_str())).into_iter().flatten() {
+                let candidate = &patches[*at];
+                if candidate.package != node.package {
+                    continue;
+                }
+                if let Some(first) = patch {
+                    let first: &Patch = first;
+                    return Err(Problem::new(
+                        ProblemKind::Duplicate,
+                        format!("`{}` is described a second time", node.name),
+                    )
+                    .at(&candidate.place)
+                    .hint(format!("the first time is at {}", first.place))
+                    .into());
+                }
+                used[*at] = true;
+                patch = Some(candidate);
+            }
+            self.finish(&mut node, patch)?;
+            kept.push(node);
+        }
+        names::assign(&world, &mut kept, &self.texts)?;
+        for node in kept {
+            self.insert(node)?;
+        }
+        let mut tests = Vec::new();
+        for (at, patch) in patches.iter().enumerate() {
+            if !used[at] {
+                self.warnings.push(format!(
+                    "{}: there is none of the {} named `{}`",
+                    patch.place, patch.section, patch.name
+                ));
+                continue;
+            }
+            tests.extend(patch.tests.iter().map(|test| (at, None, test)));
+            for (index, column) in patch.columns.iter().enumerate() {
+                tests.extend(column.tests.iter().map(|test| (at, Some(index), test)));
+            }
+        }
+        Ok(tests)
+    }
+
+    /// The node's configuration, description and columns.
+    fn finish(&self, node: &mut Node, patch: Option<&Patch>) -> Result<()> {
+        let said = std::mem::take(&mut node.config);
+        let (config, unrendered) = config::resolve(
+            &self.world.project,
+            &node.package,
+            node.resource,
+            &node.fqn,
+            patch.map(|patch| &patch.config),
+            &said,
+        );
+        (node.config, node.unrendered) = (config, unrendered);
+        self.check_config(node)?;
+        if let (Some(access), Some(place)) =
+            (node.config.get("access").cloned(), node.extra.get_mut("access"))
+        {
+            *place = access;
+        }
+        if let Some(patch) = patch {
+            node.patch_path = Some(format!("{}://{}", patch.package, patch.original_path));
+            node.description = self.describe(&patch.description, patch, &mut node.doc_blocks)?;
+            node.columns = self.columns_of(patch)?;
+        }
+        Ok(())
+    }
+
+    fn columns_of(&self, patch: &Patch) -> Result<Map<String, Json>> {
+        let mut columns = Map::new();
+        for column in &patch.columns {
+            let mut json = column.json.clone();
+            let mut blocks = Vec::new();
+            json["description"] = self.describe(&column.description, patch, &mut blocks)?.into();
+            json["doc_blocks"] = json!(blocks);
+            columns.insert(column.name.clone(), json);
+        }
+        Ok(columns)
+    }
+
+    fn describe(&self, text: &str, patch: &Patch, blocks: &mut Vec<String>) -> Result<String> {
+        self.docs
+            .describe(&self.world.project, &patch.package, text, blocks)
+            .map_err(|problem| problem.at(&patch.place).into())
+    }
+
+    /// Refuses what a configuration asks for and is not done.
+    fn check_config(&self, node: &Node) -> Result<()> {
+        let unsupported = |what: String| {
+            let problem = Problem::new(ProblemKind::Unsupported, format!("{what} is not supported yet"));
+            Err(problem
+                .around(format!("in {} {} ({})", node.resource.name(), node.name, node.original_path))
+                .into())
+        };
+        if !node.enabled() {
+            return Ok(());
+        }
+        if node.resource == Resource::Model {
+            let known = ["view", "table", "incremental", "ephemeral"];
+            if !known.contains(&node.materialized()) {
+                return unsupported(format!("the materialization `{}`", node.materialized()));
+            }
+            if node.config.get("contract").and_then(|contract| contract.get("enforced")) == Some(&json!(true))
+            {
+                return unsupported("an enforced contract".into());
+            }
+            if let Some(strategy) = node.config_str("incremental_strategy") {
+                if !["append", "delete+insert", "merge", "default"].contains(&strategy) {
+                    return unsupported(format!("the incremental strategy `{strategy}`"));
+                }
+            }
+        }
+        if let Some(Json::Object(grants)) = node.config.get("grants") {
+            if !grants.is_empty() {
+                return unsupported("`grants`".into());
+            }
+        }
+        for key in ["indexes", "partitioned_by", "sorted_by", "sql_header"] {
+            if node.config.get(key).is_some_and(|value| !value.is_null()) {
+                return unsupported(format!("`{key}`"));
+            }
+        }
+        Ok(())
+    }
+
+    fn add_exposure(
+        &mut self,
+        exposure: Map<String, Json>,
+        package: &str,
+        original_path: &str,
+        place: &Place,
+    ) -> Result<()> {
+        let node = reading::exposure(&self.world, exposure, package, original_path, place)?;
+        if !node.enabled() {
+            self.disabled.push(node);
+        } else if self.exposures.insert(node.unique_id.clone(), node).is_some() {
+            return Err(Problem::new(ProblemKind::Duplicate, "two exposures have this name")
+                .at(place)
+                .into());
+        }
+        Ok(())
+    }
+
+    /// A checksum of what a file holds, as dbt makes it: of the text, without blank around it.
+    pub fn checksum(text: &str) -> String {
+        sha256(text.trim().as_bytes())
+    }
+}

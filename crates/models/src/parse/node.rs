@@ -1,0 +1,284 @@
+//! Nodes: what a project consists of, as the manifest tells it.
+
+use std::sync::Arc;
+
+use serde_json::{json, Map, Value as Json};
+
+use crate::jinja::Template;
+
+/// What a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Resource {
+    /// A model.
+    Model,
+    /// A file of rows.
+    Seed,
+    /// A generic or singular test.
+    Test,
+    /// SQL that is compiled and never run.
+    Analysis,
+    /// A table of a source.
+    Source,
+    /// What is made of models elsewhere.
+    Exposure,
+    /// A hook of the project.
+    Operation,
+}
+
+impl Resource {
+    /// Its name in unique ids, selections and artifacts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Resource::Model => "model",
+            Resource::Seed => "seed",
+            Resource::Test => "test",
+            Resource::Analysis => "analysis",
+            Resource::Source => "source",
+            Resource::Exposure => "exposure",
+            Resource::Operation => "operation",
+        }
+    }
+
+    /// Its section in `dbt_project.yml`.
+    pub fn section(self) -> &'static str {
+        match self {
+            Resource::Seed => "seeds",
+            Resource::Test => "tests",
+            Resource::Source => "sources",
+            Resource::Exposure => "exposures",
+            // An analysis is configured like a model, and no folder of models is one of analyses.
+            _ => "models",
+        }
+    }
+}
+
+/// A call of `ref`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RefArgs {
+    /// The package, where it is named.
+    pub package: Option<String>,
+    /// The model, seed or snapshot.
+    pub name: String,
+    /// The version, where it is named.
+    pub version: Option<String>,
+}
+
+impl RefArgs {
+    /// As in the manifest.
+    pub fn to_json(&self) -> Json {
+        json!({"name": self.name, "package": self.package, "version": self.version})
+    }
+}
+
+/// What only a generic test has.
+#[derive(Debug, Clone)]
+pub struct TestFacts {
+    /// The test's name, without namespace.
+    pub name: String,
+    /// Its namespace, where it is named.
+    pub namespace: Option<String>,
+    /// Arguments of its macro, not rendered.
+    pub kwargs: Map<String, Json>,
+    /// The column that it is about.
+    pub column: Option<String>,
+    /// The node that it is attached to.
+    pub attached: Option<String>,
+    /// `models.orders`.
+    pub file_key: String,
+}
+
+/// A node.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// `model.shop.orders`.
+    pub unique_id: String,
+    /// What it is.
+    pub resource: Resource,
+    /// Its name.
+    pub name: String,
+    /// Its package.
+    pub package: String,
+    /// Its file relative to the directory of its kind.
+    pub path: String,
+    /// Its file relative to its package.
+    pub original_path: String,
+    /// Package, directories, name.
+    pub fqn: Vec<String>,
+    /// The name of its relation.
+    pub alias: String,
+    /// Where its relation is.
+    pub database: String,
+    /// Where its relation is.
+    pub schema: String,
+    /// As written, without blank around it.
+    pub raw: Arc<str>,
+    /// Of the file.
+    pub checksum: Option<String>,
+    /// Merged from project, properties and file.
+    pub config: Map<String, Json>,
+    /// What was said of it, without defaults.
+    pub unrendered: Map<String, Json>,
+    /// From its properties.
+    pub description: String,
+    /// From its properties.
+    pub columns: Map<String, Json>,
+    /// The file of its properties: `package://path`.
+    pub patch_path: Option<String>,
+    /// What it refers to.
+    pub refs: Vec<RefArgs>,
+    /// Tables of sources that it reads.
+    pub sources: Vec<(String, String)>,
+    /// Unique ids of what it depends on.
+    pub depends_on: Vec<String>,
+    /// Unique ids of macros that it calls.
+    pub macros: Vec<String>,
+    /// Names that `doc` was called with in its descriptions.
+    pub doc_blocks: Vec<String>,
+    /// For generic tests.
+    pub test: Option<TestFacts>,
+    /// Tags that it has from elsewhere: a test those of its column.
+    pub more_tags: Vec<String>,
+    /// What the manifest has beyond all this, by kind.
+    pub extra: Map<String, Json>,
+    /// The parsed file.
+    pub template: Option<Arc<Template>>,
+    /// When it was parsed, in seconds since 1970.
+    pub created_at: f64,
+}
+
+impl Node {
+    /// Whether it is enabled.
+    pub fn enabled(&self) -> bool {
+        self.config.get("enabled") != Some(&Json::Bool(false))
+    }
+
+    /// A text of its configuration.
+    pub fn config_str(&self, key: &str) -> Option<&str> {
+        self.config.get(key).and_then(Json::as_str)
+    }
+
+    /// How it is materialised.
+    pub fn materialized(&self) -> &str {
+        self.config_str("materialized").unwrap_or("view")
+    }
+
+    /// Whether it is a model without a relation of its own.
+    pub fn is_ephemeral(&self) -> bool {
+        self.resource == Resource::Model && self.materialized() == "ephemeral"
+    }
+
+    /// Its group; a test's is that of what it is attached to.
+    pub fn group(&self) -> Option<&str> {
+        self.extra.get("group").and_then(Json::as_str).or_else(|| self.config_str("group"))
+    }
+
+    /// Its tags.
+    pub fn tags(&self) -> Vec<&str> {
+        let own =
+            self.config.get("tags").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
+        let mut tags: Vec<&str> = self.more_tags.iter().map(String::as_str).collect();
+        for tag in own {
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+        if !self.more_tags.is_empty() && self.resource == Resource::Test {
+            tags.sort_unstable();
+        }
+        tags
+    }
+
+    /// Whether it is a test written as a file.
+    pub fn is_singular(&self) -> bool {
+        self.resource == Resource::Test && self.test.is_none()
+    }
+
+    /// The relation's name, quoted; `None` where it has none.
+    pub fn relation_name(&self) -> Option<String> {
+        let has = match self.resource {
+            Resource::Model => !self.is_ephemeral(),
+            Resource::Seed | Resource::Source => true,
+            _ => false,
+        };
+        has.then(|| self.relation().render())
+    }
+
+    /// Its relation.
+    pub fn relation(&self) -> crate::context::relation::Relation {
+        use crate::context::relation::Relation;
+        let quoting = self.config.get("quoting").and_then(Json::as_object);
+        let quoted = |part: &str| quoting.and_then(|q| q.get(part)).and_then(Json::as_bool).unwrap_or(true);
+        let mut relation = Relation::new(&self.database, &self.schema, &self.alias);
+        relation.quote = [quoted("database"), quoted("schema"), quoted("identifier")];
+        relation.kind = match (self.resource, self.materialized()) {
+            (Resource::Source | Resource::Seed, _) | (_, "table" | "incremental") => Some("table".into()),
+            (_, "view") => Some("view".into()),
+            _ => None,
+        };
+        relation
+    }
+
+    /// As the manifest has it. `compiled` adds what compiling made of it.
+    pub fn to_json(&self) -> Json {
+        let docs =
+            self.config.get("docs").cloned().unwrap_or_else(|| json!({"show": true, "node_color": null}));
+        let checksum = match &self.checksum {
+            Some(sum) => json!({"name": "sha256", "checksum": sum}),
+            None => json!({"name": "none", "checksum": ""}),
+        };
+        let mut out = json!({
+            "database": self.database,
+            "schema": self.schema,
+            "name": self.name,
+            "resource_type": self.resource.name(),
+            "package_name": self.package,
+            "path": self.path,
+            "original_file_path": self.original_path,
+            "unique_id": self.unique_id,
+            "fqn": self.fqn,
+            "alias": self.alias,
+            "checksum": checksum,
+            "config": self.config,
+            "tags": self.tags(),
+            "description": self.description,
+            "columns": self.columns,
+            "meta": self.config.get("meta").cloned().unwrap_or_else(|| json!({})),
+            "group": self.group(),
+            "docs": docs,
+            "patch_path": self.patch_path,
+            "build_path": null,
+            "unrendered_config": self.unrendered,
+            "created_at": self.created_at,
+            "relation_name": self.relation_name(),
+            "raw_code": &*self.raw,
+            "doc_blocks": self.doc_blocks,
+        });
+        let Json::Object(map) = &mut out else { return out };
+        let mut put = |key: &str, value: Json| {
+            map.insert(key.to_owned(), value);
+        };
+        if self.resource == Resource::Seed {
+            put("depends_on", json!({"macros": self.macros}));
+        } else {
+            put("language", "sql".into());
+            put("refs", self.refs.iter().map(RefArgs::to_json).collect());
+            put("sources", self.sources.iter().map(|(source, table)| json!([source, table])).collect());
+            put("metrics", json!([]));
+            put("functions", json!([]));
+            put("depends_on", json!({"macros": self.macros, "nodes": self.depends_on}));
+            put("compiled_path", Json::Null);
+            put("contract", json!({"enforced": false, "alias_types": true, "checksum": null}));
+        }
+        if let Some(test) = &self.test {
+            put("column_name", json!(test.column));
+            put("file_key_name", json!(test.file_key));
+            put("attached_node", json!(test.attached));
+            put(
+                "test_metadata",
+                json!({"name": test.name, "kwargs": test.kwargs, "namespace": test.namespace}),
+            );
+        }
+        map.extend(self.extra.iter().map(|(key, value)| (key.clone(), value.clone())));
+        out
+    }
+}

@@ -1,0 +1,340 @@
+//! Properties files: what `models:`, `sources:` and their like say, as found; they are matched with nodes afterwards.
+
+use std::sync::Arc;
+
+use serde_json::{json, Map, Value as Json};
+
+use crate::{
+    error::{Problem, ProblemKind, Result},
+    place::{nearest, Place},
+    project::render::Renderer,
+    yaml::{Kind, Node as Yaml},
+};
+
+/// What a properties file says of one node.
+#[derive(Debug, Clone)]
+pub struct Patch {
+    /// `models`, `seeds`, `analyses`, `data_tests`.
+    pub section: &'static str,
+    /// The node's name.
+    pub name: String,
+    /// The package whose file says it.
+    pub package: String,
+    /// The file, relative to its package.
+    pub original_path: String,
+    /// Where its name stands.
+    pub place: Place,
+    /// Its description, not rendered.
+    pub description: String,
+    /// Its configuration.
+    pub config: Map<String, Json>,
+    /// Its columns.
+    pub columns: Vec<Column>,
+    /// Tests of the node itself.
+    pub tests: Vec<Yaml>,
+    /// Everything else that it says.
+    pub other: Map<String, Json>,
+}
+
+/// A column in a properties file.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its description, not rendered.
+    pub description: String,
+    /// As the manifest has it, but for the description.
+    pub json: Json,
+    /// Its tests.
+    pub tests: Vec<Yaml>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Whether its name is to be quoted.
+    pub quote: bool,
+}
+
+/// A table of a source.
+#[derive(Debug, Clone)]
+pub struct SourceTable {
+    /// The source.
+    pub source: String,
+    /// What is said of the table.
+    pub patch: Patch,
+    /// What is said of the source: description, database, schema, loader, quoting, freshness and so on.
+    pub of_source: Map<String, Json>,
+}
+
+/// A file's contents.
+#[derive(Debug, Default)]
+pub struct Properties {
+    /// Of models, seeds, analyses and singular tests.
+    pub patches: Vec<Patch>,
+    /// Tables of sources.
+    pub sources: Vec<SourceTable>,
+    /// Exposures.
+    pub exposures: Vec<(Map<String, Json>, Place)>,
+    /// Groups.
+    pub groups: Vec<Map<String, Json>>,
+    /// Of macros.
+    pub macros: Vec<Map<String, Json>>,
+    /// What was passed over, for people.
+    pub warnings: Vec<String>,
+}
+
+const SECTIONS: &[&str] = &[
+    "version",
+    "models",
+    "seeds",
+    "snapshots",
+    "sources",
+    "macros",
+    "analyses",
+    "exposures",
+    "groups",
+    "unit_tests",
+    "data_tests",
+    "tests",
+    "metrics",
+    "semantic_models",
+    "saved_queries",
+    "functions",
+    "anchors",
+    "catalogs",
+];
+
+/// Sections that change what is built and are not done yet.
+const UNSUPPORTED: &[&str] = &["snapshots", "unit_tests", "functions"];
+
+/// Keys of a node that are configuration wherever they stand.
+const LIFTED: &[&str] = &["meta", "docs", "group", "contract", "access", "tags", "freshness", "enabled"];
+
+/// Reads a properties file.
+pub fn read(root: &Yaml, package: &str, original_path: &str, renderer: &Renderer) -> Result<Properties> {
+    let mut found = Properties::default();
+    if root.is_null() {
+        return Ok(found);
+    }
+    if !matches!(root.kind, Kind::Map(_)) {
+        return Err(root.wrong(format!("a properties file is a mapping, not {}", root.describe())).into());
+    }
+    for (key, node) in root.entries() {
+        let name = key.text.as_str();
+        if !SECTIONS.contains(&name) {
+            let mut warning = format!("{}: `{name}` is no section of a properties file", key.place);
+            if let Some(meant) = nearest(name, SECTIONS.iter().copied()) {
+                warning.push_str(&format!("; did you mean `{meant}`?"));
+            }
+            found.warnings.push(warning);
+            continue;
+        }
+        if node.is_null() {
+            continue;
+        }
+        if UNSUPPORTED.contains(&name) {
+            return Err(Problem::new(ProblemKind::Unsupported, format!("`{name}` are not supported yet"))
+                .at(&key.place)
+                .into());
+        }
+        if matches!(name, "metrics" | "semantic_models" | "saved_queries") {
+            found.warnings.push(format!("{}: `{name}` are read and not used", key.place));
+            continue;
+        }
+        let section = match name {
+            "models" => "models",
+            "seeds" => "seeds",
+            "analyses" => "analyses",
+            "data_tests" | "tests" => "data_tests",
+            _ => name,
+        };
+        if matches!(section, "version" | "anchors" | "catalogs") {
+            continue;
+        }
+        if !matches!(node.kind, Kind::List(_)) {
+            return Err(node.wrong(format!("`{name}` is a list, not {}", node.describe())).into());
+        }
+        for item in node.items() {
+            let rendered = renderer.node(item, &mut Vec::new(), &is_rendered)?;
+            match section {
+                "models" => found.patches.push(patch("models", &rendered, package, original_path)?),
+                "seeds" => found.patches.push(patch("seeds", &rendered, package, original_path)?),
+                "analyses" => found.patches.push(patch("analyses", &rendered, package, original_path)?),
+                "data_tests" => found.patches.push(patch("data_tests", &rendered, package, original_path)?),
+                "sources" => source(&rendered, package, original_path, &mut found.sources)?,
+                "exposures" => found.exposures.push((mapping(&rendered)?, rendered.place.clone())),
+                "groups" => found.groups.push(mapping(&rendered)?),
+                _ => found.macros.push(mapping(&rendered)?),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Descriptions, arguments of tests and hooks are rendered when they are used.
+fn is_rendered(path: &[String]) -> bool {
+    !path.iter().any(|part| {
+        matches!(
+            part.as_str(),
+            "description" | "tests" | "data_tests" | "pre-hook" | "post-hook" | "pre_hook" | "post_hook"
+        )
+    })
+}
+
+fn mapping(node: &Yaml) -> Result<Map<String, Json>> {
+    match node.to_json() {
+        Json::Object(map) => Ok(map),
+        _ => Err(node.wrong(format!("expected a mapping, found {}", node.describe())).into()),
+    }
+}
+
+fn name_of(node: &Yaml) -> Result<(String, Place)> {
+    let name = node.get("name");
+    match name.map(Yaml::to_json) {
+        Some(Json::String(text)) => Ok((text, name.map_or(&node.place, |name| &name.place).clone())),
+        Some(Json::Number(_) | Json::Bool(_)) => {
+            let at = name.unwrap_or(node);
+            Err(at.wrong(format!("a name is a text, not {}", at.describe())).hint("put it in quotes").into())
+        }
+        _ => Err(node.wrong("this has no `name`").into()),
+    }
+}
+
+fn tests_of(node: &Yaml) -> Result<Vec<Yaml>> {
+    match (node.get("data_tests"), node.get("tests")) {
+        (Some(_), Some(old)) => {
+            Err(old.wrong("`tests` and `data_tests` are two names of the same: keep one").into())
+        }
+        (Some(tests), None) | (None, Some(tests)) => match &tests.kind {
+            Kind::List(items) => Ok(items.clone()),
+            _ if tests.is_null() => Ok(Vec::new()),
+            _ => Err(tests.wrong(format!("tests are a list, not {}", tests.describe())).into()),
+        },
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+fn text_of(map: &Map<String, Json>, key: &str) -> String {
+    map.get(key).and_then(Json::as_str).unwrap_or_default().to_owned()
+}
+
+fn patch(section: &'static str, node: &Yaml, package: &str, original_path: &str) -> Result<Patch> {
+    let (name, place) = name_of(node)?;
+    for unsupported in ["versions", "latest_version", "constraints", "time_spine"] {
+        if let Some(value) = node.get(unsupported).filter(|value| !value.is_null()) {
+            return Err(Problem::new(
+                ProblemKind::Unsupported,
+                format!("`{unsupported}` of a model is not supported yet"),
+            )
+            .at(&value.place)
+            .into());
+        }
+    }
+    let mut other = mapping(node)?;
+    let mut config = match other.remove("config") {
+        Some(Json::Object(config)) => config,
+        None | Some(Json::Null) => Map::new(),
+        Some(_) => {
+            let at = node.get("config").unwrap_or(node);
+            return Err(at.wrong("`config` is a mapping").into());
+        }
+    };
+    for key in LIFTED {
+        if let Some(value) = other.remove(*key) {
+            if config.contains_key(*key) && *key != "tags" {
+                let at = node.get(key).unwrap_or(node);
+                return Err(at.wrong(format!("`{key}` stands here and in `config`: keep one")).into());
+            }
+            let level: Map<String, Json> = [((*key).to_owned(), value)].into_iter().collect();
+            super::config::merge(&mut config, &level);
+        }
+    }
+    let tests = tests_of(node)?;
+    let mut columns = Vec::new();
+    for item in node.get("columns").map(Yaml::items).unwrap_or_default() {
+        columns.push(column(item)?);
+    }
+    let description = text_of(&other, "description");
+    for known in ["name", "description", "columns", "tests", "data_tests"] {
+        other.remove(known);
+    }
+    Ok(Patch {
+        section,
+        name,
+        package: package.to_owned(),
+        original_path: original_path.to_owned(),
+        place,
+        description,
+        config,
+        columns,
+        tests,
+        other,
+    })
+}
+
+fn column(node: &Yaml) -> Result<Column> {
+    let (name, _) = name_of(node)?;
+    let map = mapping(node)?;
+    let config = map.get("config").cloned().unwrap_or_else(|| json!({}));
+    let either =
+        |key: &str, default: Json| config.get(key).or_else(|| map.get(key)).cloned().unwrap_or(default);
+    if map.get("constraints").and_then(Json::as_array).is_some_and(|list| !list.is_empty()) {
+        let at = node.get("constraints").unwrap_or(node);
+        return Err(Problem::new(
+            ProblemKind::Unsupported,
+            "`constraints` of a column are not supported yet",
+        )
+        .at(&at.place)
+        .into());
+    }
+    let tags = match either("tags", json!([])) {
+        Json::String(tag) => vec![tag],
+        Json::Array(tags) => tags.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    };
+    let meta = either("meta", json!({}));
+    let of = |key: &str| map.get(key).cloned().unwrap_or(Json::Null);
+    let json = json!({
+        "name": name, "description": "", "meta": meta, "data_type": of("data_type"), "constraints": [],
+        "quote": of("quote"), "config": {"meta": meta, "tags": tags}, "tags": tags, "granularity": of("granularity"),
+        "doc_blocks": [],
+    });
+    Ok(Column {
+        description: text_of(&map, "description"),
+        tests: tests_of(node)?,
+        quote: map.get("quote") == Some(&Json::Bool(true)),
+        json,
+        tags,
+        name,
+    })
+}
+
+fn source(node: &Yaml, package: &str, original_path: &str, found: &mut Vec<SourceTable>) -> Result<()> {
+    let (source, _) = name_of(node)?;
+    let mut of_source = mapping(node)?;
+    of_source.remove("tables");
+    let source_config = match of_source.get("config") {
+        Some(Json::Object(config)) => config.clone(),
+        _ => Map::new(),
+    };
+    let shared = Arc::new(of_source);
+    for item in node.get("tables").map(Yaml::items).unwrap_or_default() {
+        let mut patch = patch("sources", item, package, original_path)?;
+        let mut config = Map::new();
+        for key in
+            ["enabled", "event_time", "freshness", "loaded_at_field", "loaded_at_query", "meta", "tags"]
+        {
+            if let Some(value) = source_config.get(key).or_else(|| shared.get(key)) {
+                let level: Map<String, Json> = [(key.to_owned(), value.clone())].into_iter().collect();
+                super::config::merge(&mut config, &level);
+            }
+        }
+        for key in ["loaded_at_field", "loaded_at_query", "event_time"] {
+            if let Some(value) = patch.other.remove(key) {
+                config.insert(key.to_owned(), value);
+            }
+        }
+        super::config::merge(&mut config, &patch.config);
+        patch.config = config;
+        found.push(SourceTable { source: source.clone(), patch, of_source: (*shared).clone() });
+    }
+    Ok(())
+}

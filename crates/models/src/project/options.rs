@@ -1,0 +1,38 @@
+//! What an invocation says: flags and environment, resolved by the caller. This room reads neither by itself.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde_json::{Map, Value as Json};
+
+/// How a project is to be read and run.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Where `dbt_project.yml` is.
+    pub project_dir: PathBuf,
+    /// Where `profiles.yml` is; by default the project's directory, then `~/.dbt`.
+    pub profiles_dir: Option<PathBuf>,
+    /// A profile other than the project's.
+    pub profile: Option<String>,
+    /// A target other than the profile's.
+    pub target: Option<String>,
+    /// `--vars`.
+    pub vars: Map<String, Json>,
+    /// A number of threads other than the target's.
+    pub threads: Option<usize>,
+    /// `--full-refresh`.
+    pub full_refresh: bool,
+    /// `--target-path`.
+    pub target_path: Option<String>,
+    /// `--store-failures`.
+    pub store_failures: bool,
+    /// `--empty`.
+    pub empty: bool,
+    /// The environment.
+    pub env: BTreeMap<String, String>,
+    /// Which verb runs, as `flags.WHICH` has it.
+    pub which: String,
+    /// A number for this invocation, a UUID.
+    pub invocation_id: String,
+    /// When it began: microseconds since 1970, UTC.
+    pub started_us: i64,
+}

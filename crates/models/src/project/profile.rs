@@ -1,0 +1,209 @@
+//! `profiles.yml`: which warehouse a project is built in.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value as Json};
+
+use super::{files, options::Options, render::Renderer};
+use crate::{
+    error::{Problem, ProblemKind, Result},
+    place::nearest,
+    yaml::{self, Kind, Node},
+};
+
+/// A target of a profile.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The profile's name.
+    pub profile: String,
+    /// The target's name.
+    pub name: String,
+    /// The warehouse: `duckdb` or `postgres`.
+    pub kind: Adapter,
+    /// The database that models are built in.
+    pub database: String,
+    /// The schema that they are built in where nothing else is said.
+    pub schema: String,
+    /// How many nodes are built at a time.
+    pub threads: usize,
+    /// Everything that the target says, passwords left out.
+    pub fields: Map<String, Json>,
+    /// For DuckDB: the file, or `:memory:`.
+    pub path: String,
+    /// For DuckDB: settings of each connection.
+    pub settings: Vec<(String, String)>,
+    /// For DuckDB: extensions to load.
+    pub extensions: Vec<String>,
+}
+
+/// A kind of warehouse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adapter {
+    /// DuckDB.
+    DuckDb,
+    /// PostgreSQL.
+    Postgres,
+}
+
+impl Adapter {
+    /// Its name in `profiles.yml`, and the prefix of macros for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Adapter::DuckDb => "duckdb",
+            Adapter::Postgres => "postgres",
+        }
+    }
+}
+
+/// What a DuckDB target may say that is understood.
+const DUCKDB_KEYS: &[&str] =
+    &["type", "path", "database", "schema", "threads", "settings", "extensions", "retries", "keep_open"];
+
+/// Reads the target that the project and the flags name.
+pub fn read(options: &Options, wanted: Option<&str>, renderer: &Renderer) -> Result<Target> {
+    let configuration = |message: String| Problem::new(ProblemKind::Configuration, message);
+    let path = find(options);
+    let Some(path) = path else {
+        return Err(configuration("no profiles.yml".into())
+            .hint("put one into the project's directory or ~/.dbt, or name a directory with --profiles-dir")
+            .into());
+    };
+    let root = yaml::parse(&files::read(&path, "profiles.yml")?)?;
+    let Some(profile_name) = options.profile.as_deref().or(wanted) else {
+        return Err(configuration("the project names no `profile`".into())
+            .hint("add `profile:` to dbt_project.yml, or name one with --profile")
+            .into());
+    };
+    let Some(profile) = root.get(profile_name) else {
+        let names = root.entries().iter().map(|(key, _)| key.text.as_str()).filter(|key| *key != "config");
+        let known: Vec<&str> = names.collect();
+        let hint = match nearest(profile_name, known.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("it has: {}", known.join(", ")),
+        };
+        return Err(configuration(format!("{} has no profile `{profile_name}`", path.display()))
+            .hint(hint)
+            .into());
+    };
+    let outputs = profile.get("outputs").map(Node::entries).unwrap_or_default();
+    let target_name = match (&options.target, profile.get("target")) {
+        (Some(name), _) => name.clone(),
+        (None, Some(node)) => match renderer.all(node)?.to_json() {
+            Json::String(name) => name,
+            _ => return Err(node.wrong("`target` is a name").into()),
+        },
+        (None, None) => "default".to_owned(),
+    };
+    let Some((_, output)) = outputs.iter().find(|(key, _)| key.text == target_name) else {
+        let names: Vec<&str> = outputs.iter().map(|(key, _)| key.text.as_str()).collect();
+        return Err(configuration(format!("profile `{profile_name}` has no target `{target_name}`"))
+            .at(&profile.place)
+            .hint(format!("it has: {}", names.join(", ")))
+            .into());
+    };
+    let output = renderer.all(output)?;
+    target(options, profile_name, &target_name, &output)
+}
+
+fn find(options: &Options) -> Option<PathBuf> {
+    let in_dir = |dir: &Path| Some(dir.join("profiles.yml")).filter(|path| path.exists());
+    if let Some(dir) = &options.profiles_dir {
+        return in_dir(dir);
+    }
+    let home = options.env.get("HOME").map(|home| Path::new(home).join(".dbt"));
+    in_dir(&options.project_dir).or_else(|| in_dir(&home?))
+}
+
+fn target(options: &Options, profile: &str, name: &str, output: &Node) -> Result<Target> {
+    let text = |key: &str| match output.get(key).map(Node::to_json) {
+        Some(Json::String(text)) => Some(text),
+        Some(Json::Number(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    let kind = match text("type").as_deref() {
+        Some("duckdb") => Adapter::DuckDb,
+        Some("postgres") => Adapter::Postgres,
+        other => {
+            let found = other.map_or_else(|| "nothing".to_owned(), |found| format!("`{found}`"));
+            let node = output.get("type").unwrap_or(output);
+            return Err(Problem::new(
+                ProblemKind::Unsupported,
+                format!("a target's type is `duckdb` or `postgres`, not {found}"),
+            )
+            .at(&node.place)
+            .into());
+        }
+    };
+    let Json::Object(mut fields) = output.to_json() else {
+        return Err(output.wrong("a target is a mapping").into());
+    };
+    fields.retain(|key, _| !matches!(key.as_str(), "password" | "pass" | "secrets" | "token"));
+    let path = text("path").unwrap_or_else(|| ":memory:".into());
+    let threads = match output.get("threads").map(Node::to_json) {
+        Some(Json::Number(number)) => number.as_u64().map(|number| number as usize),
+        Some(Json::String(text)) => text.parse().ok(),
+        _ => None,
+    };
+    let mut settings = Vec::new();
+    let mut extensions = Vec::new();
+    let database = match kind {
+        Adapter::DuckDb => {
+            for (key, _) in output.entries() {
+                if !DUCKDB_KEYS.contains(&key.text.as_str()) {
+                    return Err(Problem::new(
+                        ProblemKind::Unsupported,
+                        format!("`{}` of a duckdb target is not supported yet", key.text),
+                    )
+                    .at(&key.place)
+                    .into());
+                }
+            }
+            for (key, value) in output.get("settings").map(Node::entries).unwrap_or_default() {
+                let value = match value.to_json() {
+                    Json::String(text) => text,
+                    other => other.to_string(),
+                };
+                settings.push((key.text.clone(), value));
+            }
+            for extension in output.get("extensions").map(Node::items).unwrap_or_default() {
+                match extension.as_str() {
+                    Some(name) => extensions.push(name.to_owned()),
+                    None => {
+                        return Err(extension.wrong("an extension is named by a text here").into());
+                    }
+                }
+            }
+            let stem = match path.as_str() {
+                ":memory:" => "memory".to_owned(),
+                path => Path::new(path)
+                    .file_name()
+                    .and_then(|name| name.to_str())
+                    .map(|name| name.split('.').next().unwrap_or(name).to_owned())
+                    .unwrap_or_default(),
+            };
+            if let Some(named) = text("database").filter(|named| *named != stem) {
+                let node = output.get("database").unwrap_or(output);
+                return Err(node
+                    .wrong(format!("the database of this path is `{stem}`, not `{named}`"))
+                    .into());
+            }
+            stem
+        }
+        Adapter::Postgres => text("dbname").or_else(|| text("database")).unwrap_or_default(),
+    };
+    if !matches!(output.kind, Kind::Map(_)) {
+        return Err(output.wrong("a target is a mapping").into());
+    }
+    Ok(Target {
+        profile: profile.to_owned(),
+        name: name.to_owned(),
+        kind,
+        database,
+        schema: text("schema").unwrap_or_else(|| "main".into()),
+        threads: options.threads.or(threads).unwrap_or(1).max(1),
+        fields,
+        path,
+        settings,
+        extensions,
+    })
+}

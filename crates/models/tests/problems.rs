@@ -1,0 +1,247 @@
+//! Projects with something wrong in them: what is said, and where.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails; clippy exempts only the test functions themselves"
+)]
+
+use std::{fs, path::Path};
+
+use millstream_core::{Diagnostic, Exit};
+use millstream_models::{
+    parse::{self, Manifest},
+    project::{Options, Project},
+    ModelsError,
+};
+
+const PROJECT: &str = "name: p\nprofile: p\n";
+const PROFILES: &str = "p: {target: dev, outputs: {dev: {type: duckdb, path: p.duckdb}}}\n";
+
+fn write(dir: &Path, files: &[(&str, &str)]) {
+    let base = [("dbt_project.yml", PROJECT), ("profiles.yml", PROFILES)];
+    for (path, text) in base.iter().chain(files) {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+fn parsed(files: &[(&str, &str)]) -> Result<Manifest, ModelsError> {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), files);
+    let options = Options { project_dir: dir.path().to_owned(), ..Options::default() };
+    parse::parse(Project::read(options)?)
+}
+
+/// Parses and expects an error with this code whose text has all of these words.
+fn refused(files: &[(&str, &str)], code: &str, words: &[&str]) {
+    let error = parsed(files).map(|_| ()).unwrap_err();
+    let text = error.describe();
+    assert_eq!(error.code(), code, "{text}");
+    assert_eq!(error.exit(), Exit::Usage);
+    for word in words {
+        assert!(text.contains(word), "no {word:?} in:\n{text}");
+    }
+}
+
+#[test]
+fn a_misspelt_ref_suggests_the_nearest_name_and_shows_the_line() {
+    refused(
+        &[
+            ("models/stg_orders.sql", "select 1 as a"),
+            ("models/b.sql", "-- first\nselect * from {{ ref('stg_ordres') }}\n"),
+        ],
+        "MS9104",
+        &[
+            "`stg_ordres` isn't there",
+            "models/b.sql:2:23",
+            "select * from {{ ref('stg_ordres') }}",
+            "did you mean `stg_orders`?",
+        ],
+    );
+}
+
+#[test]
+fn a_source_that_is_not_declared_is_named() {
+    let sources = "sources: [{name: shop, tables: [{name: orders}]}]\n";
+    refused(
+        &[("models/s.yml", sources), ("models/a.sql", "select * from {{ source('shop', 'order') }}")],
+        "MS9104",
+        &["table `order` of source `shop`", "models/a.sql:1:34", "did you mean `shop.orders`?"],
+    );
+}
+
+#[test]
+fn a_circle_is_told_as_a_path() {
+    let files = [
+        ("models/a.sql", "select * from {{ ref('c') }}"),
+        ("models/b.sql", "select * from {{ ref('a') }}"),
+        ("models/c.sql", "select * from {{ ref('b') }}"),
+    ];
+    refused(&files, "MS9106", &["model.p.a → model.p.c → model.p.b → model.p.a"]);
+    refused(&[("models/a.sql", "select * from {{ ref('a') }}")], "MS9106", &["model.p.a → model.p.a"]);
+}
+
+#[test]
+fn two_of_one_name_are_both_named() {
+    let files = [("models/x/a.sql", "select 1"), ("models/y/a.sql", "select 2")];
+    refused(&files, "MS9105", &["two models are named `a`", "models/x/a.sql", "models/y/a.sql"]);
+    let alias = [("models/a.sql", "select 1"), ("models/b.sql", "{{ config(alias='A') }} select 2")];
+    refused(&alias, "MS9105", &["model.p.a", "model.p.b", "another alias"]);
+    let described = [
+        ("models/a.sql", "select 1"),
+        ("models/one.yml", "models: [{name: a}]\n"),
+        ("models/two.yml", "models:\n  - name: a\n"),
+    ];
+    refused(
+        &described,
+        "MS9105",
+        &["`a` is described a second time", "models/two.yml:2:11", "models/one.yml:1:17"],
+    );
+    let macros = [("macros/a.sql", "{% macro m() %}{% endmacro %}\n{% macro m() %}{% endmacro %}")];
+    refused(&macros, "MS9105", &["macros", "`m`", "macros/a.sql:2:1"]);
+}
+
+#[test]
+fn what_is_wrong_in_yaml_is_shown() {
+    let models = ("models/a.sql", "select 1 as a");
+    refused(
+        &[models, ("models/a.yml", "models:\n  - name: a\n   columns: x\n")],
+        "MS9101",
+        &["models/a.yml:3"],
+    );
+    refused(
+        &[models, ("models/a.yml", "models:\n  a: {}\n")],
+        "MS9101",
+        &["`models` is a list", "models/a.yml:2"],
+    );
+    refused(
+        &[models, ("models/a.yml", "models:\n  - description: x\n")],
+        "MS9101",
+        &["no `name`", "models/a.yml:2:5"],
+    );
+    let wrong_tests = "models:\n  - name: a\n    columns:\n      - name: a\n        data_tests: unique\n";
+    refused(&[models, ("models/a.yml", wrong_tests)], "MS9101", &["tests are a list", "models/a.yml:5:21"]);
+    refused(
+        &[("dbt_project.yml", "name: p\nprofile: p\nmodle-paths: [m]\n")],
+        "MS9102",
+        &["`modle-paths` is no key", "dbt_project.yml:3:1", "did you mean `model-paths`?"],
+    );
+    refused(&[("dbt_project.yml", "name: a-b\nprofile: p\n")], "MS9101", &["`a-b` is no project name"]);
+    refused(
+        &[("dbt_project.yml", "name: p\nprofile: p\nrequire-dbt-version: '>=2.0.0'\n")],
+        "MS9102",
+        &["requires dbt >=2.0.0", "dbt_project.yml:3:22"],
+    );
+}
+
+#[test]
+fn what_is_wrong_in_a_profile_is_shown() {
+    refused(
+        &[("dbt_project.yml", "name: p\nprofile: q\n")],
+        "MS9102",
+        &["no profile `q`", "did you mean `p`?"],
+    );
+    refused(
+        &[("profiles.yml", "p: {target: prod, outputs: {dev: {type: duckdb}}}\n")],
+        "MS9102",
+        &["no target `prod`", "it has: dev"],
+    );
+    refused(
+        &[("profiles.yml", "p: {target: dev, outputs: {dev: {type: snowflake}}}\n")],
+        "MS9108",
+        &["`snowflake`", "profiles.yml:1"],
+    );
+    refused(
+        &[("profiles.yml", "p: {target: \"{{ env_var('NO_SUCH_VARIABLE_HERE') }}\", outputs: {}}\n")],
+        "MS9103",
+        &["`NO_SUCH_VARIABLE_HERE` is not set", "profiles.yml:1:13"],
+    );
+}
+
+#[test]
+fn what_is_wrong_in_a_template_is_shown_with_the_macros_around() {
+    refused(
+        &[("models/a.sql", "select 1\n{% if x %}")],
+        "MS9103",
+        &["models/a.sql:2", "in model a (models/a.sql)"],
+    );
+    refused(
+        &[("models/a.sql", "select {{ 1 + 'a' }}")],
+        "MS9103",
+        &["unsupported operand", "models/a.sql:1:11"],
+    );
+    let files = [
+        ("macros/m.sql", "{% macro outer() %}{{ inner() }}{% endmacro %}\n{% macro inner() %}\n{{ exceptions.raise_compiler_error('no way') }}{% endmacro %}"),
+        ("models/a.sql", "select {{ outer() }}"),
+    ];
+    refused(
+        &files,
+        "MS9103",
+        &["no way", "macros/m.sql:3:4", "in macro inner", "in macro outer", "in model a"],
+    );
+    refused(
+        &[("models/a.sql", "select {{ var('missing') }}")],
+        "MS9103",
+        &["`missing` is not set", "models/a.sql:1:11"],
+    );
+    let test = "models: [{name: a, columns: [{name: a, data_tests: [uniqe]}]}]\n";
+    refused(
+        &[("models/a.sql", "select 1 as a"), ("models/a.yml", test)],
+        "MS9104",
+        &["no test `uniqe`", "did you mean `unique`?"],
+    );
+}
+
+#[test]
+fn what_is_not_done_is_refused_by_name_and_never_passed_over() {
+    let python = [("models/a.py", "def model(dbt, session): return 1")];
+    refused(&python, "MS9108", &["models/a.py", "Python"]);
+    refused(&[("snapshots/s.sql", "{% snapshot s %}select 1{% endsnapshot %}")], "MS9108", &["snapshots"]);
+    let model = ("models/a.sql", "select 1 as a");
+    refused(
+        &[model, ("models/a.yml", "unit_tests: [{name: u}]\n")],
+        "MS9108",
+        &["unit_tests", "models/a.yml:1:1"],
+    );
+    refused(&[model, ("models/a.yml", "models: [{name: a, versions: [{v: 1}]}]\n")], "MS9108", &["versions"]);
+    refused(
+        &[("models/a.sql", "{{ config(materialized='materialized_view') }} select 1")],
+        "MS9108",
+        &["materialized_view"],
+    );
+    refused(
+        &[("models/a.sql", "{{ config(incremental_strategy='microbatch') }} select 1")],
+        "MS9108",
+        &["microbatch"],
+    );
+    refused(
+        &[("models/a.sql", "{{ config(contract={'enforced': true}) }} select 1")],
+        "MS9108",
+        &["contract"],
+    );
+    let materialization = "{% materialization mine, default %}{% endmaterialization %}";
+    refused(&[("macros/m.sql", materialization)], "MS9108", &["materialization `mine`", "macros/m.sql:1:1"]);
+    let overriding = "{% macro duckdb__create_table_as(a, b, c) %}{% endmacro %}";
+    refused(&[("macros/m.sql", overriding)], "MS9108", &["duckdb__create_table_as", "overrides"]);
+    refused(
+        &[model, ("packages.yml", "packages: [{package: a/b, version: 1.0.0}]\n")],
+        "MS9102",
+        &["1 packages", "dbt deps"],
+    );
+}
+
+#[test]
+fn a_test_of_what_is_not_there_is_left_out_and_told() {
+    let files = [
+        ("models/a.sql", "select 1 as a"),
+        ("tests/t.sql", "select * from {{ ref('gone') }}"),
+        ("models/a.yml", "models: [{name: a}, {name: ghost, description: x}]\nmodles: []\n"),
+    ];
+    let manifest = parsed(&files).unwrap();
+    assert_eq!(manifest.nodes.keys().map(String::as_str).collect::<Vec<_>>(), ["model.p.a"]);
+    let warnings = manifest.warnings.join("\n");
+    for word in ["`gone` isn't there", "named `ghost`", "did you mean `models`?"] {
+        assert!(warnings.contains(word), "no {word:?} in:\n{warnings}");
+    }
+}

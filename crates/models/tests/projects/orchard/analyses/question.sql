@@ -1,0 +1,1 @@
+select * from {{ ref('harvest') }} limit 10

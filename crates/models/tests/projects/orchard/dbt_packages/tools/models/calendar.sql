@@ -1,0 +1,1 @@
+select {{ tools.scaled('1') }} as day, '{{ var("suffix") }}' as suffix

@@ -1,0 +1,2 @@
+{{ config(materialized='view', tags=['sold', 'nightly']) }}
+select * from {{ source('market', 'sales') }}

@@ -1,0 +1,1 @@
+select * from {{ ref('patron_totals') }} where paid < 0
