@@ -20,6 +20,10 @@ export const PAGES = [
     },
   },
   { name: 'schema', path: '/tables/analytics/products?tab=schema', scene: 'resync' },
+  { name: 'role-tables', path: '/tables', scene: 'role' },
+  { name: 'role-table', path: '/tables/analytics/orders', scene: 'role' },
+  { name: 'role-endpoints', path: '/endpoints?path=/orders', scene: 'role' },
+  { name: 'role-elsewhere', path: '/changes', scene: 'role' },
   {
     name: 'row',
     path: '/tables/analytics/orders/row?key.order_id=7950',

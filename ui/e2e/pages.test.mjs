@@ -292,3 +292,60 @@ test('the palette goes anywhere and the help says the keys', () =>
     await page.keyboard.press('Enter');
     await page.waitForURL(/\/ui\/lineage$/);
   }));
+
+test('a role sees its tables and endpoints, and is not asked into what is not for it', async () => {
+  const server = await start({ port: 0, scene: 'role' });
+  const asked = [];
+  try {
+    await at(
+      '/',
+      async (page) => {
+        page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+        await page.waitForURL(/\/ui\/tables$/);
+        const links = await page.getByRole('navigation', { name: 'Pages' }).getByRole('link').allTextContents();
+        assert.deepEqual(links, ['Tables', 'Endpoints']);
+        await page.getByRole('link', { name: 'analytics.orders' }).click();
+        await page.locator('[role=gridcell]').first().waitFor();
+        assert.equal(await page.getByRole('link', { name: 'Ask in SQL' }).count(), 0);
+        await page.locator('.grid').focus();
+        await page.keyboard.press('Enter');
+        await page.locator('.timeline').waitFor();
+        assert.equal(await page.getByRole('button', { name: 'What else it changed' }).count(), 0);
+        await page.goto(`${server.address}/ui/tables/analytics/products`);
+        await page.locator('[role=gridcell]').first().waitFor();
+        assert.equal(await page.locator('input[type=range]').count(), 0, 'a past that the role may not read');
+        await page.goto(`${server.address}/ui/changes`);
+        await page.getByRole('heading', { name: 'Not for this key' }).waitFor();
+        await page.keyboard.press('Control+k');
+        await page.locator('.palette-kind').first().waitFor();
+        const kinds = await page.locator('.palette-kind').allTextContents();
+        assert.ok(!kinds.includes('dashboard') && !kinds.includes('query'), kinds.join());
+      },
+      { server },
+    );
+    const own = /^\/(ui|orders)|^\/api\/(me|tables|rows|row|endpoints)/;
+    assert.deepEqual(
+      asked.filter((path) => !own.test(path)),
+      [],
+    );
+  } finally {
+    await server.stop();
+  }
+});
+
+test('how a schema changed is told, and leads to the rows as they were', () =>
+  at('/tables', async (page) => {
+    const row = page.getByRole('row', { name: /operations\.products/ });
+    await row.getByTitle('3 changes of the schema').click();
+    await page.waitForURL(/tab=schema/);
+    const told = page.locator('.schema-changes > li');
+    await told.nth(2).waitFor();
+    assert.equal(await told.count(), 3);
+    assert.match(
+      await told.first().textContent(),
+      /retyped.*unit_price.*numeric\(10,2\).*numeric\(12,2\).*retyped.*barcode/,
+    );
+    await told.nth(1).getByRole('link').click();
+    await page.waitForURL(/as_of=16%2FB3A00D40|as_of=16\/B3A00D40/);
+    await page.getByRole('tab', { name: 'Rows', selected: true }).waitFor();
+  }));

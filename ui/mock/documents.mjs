@@ -151,10 +151,29 @@ export function lineage(size) {
   return { nodes, edges };
 }
 
+/** How the schema of a table changed since its history began. */
+export function schemaChanges(name, since) {
+  const at = (minutes, lsn, steps) => ({ at: new Date(since + minutes * 60_000).toISOString(), lsn, steps });
+  if (name !== 'products') return [];
+  return [
+    at(12, '16/B374F1C8', [
+      { change: 'column_added', column: 'is_active', to: 'boolean' },
+      { change: 'column_dropped', column: 'legacy_code', from: 'character varying(20)' },
+    ]),
+    at(31, '16/B3A00D40', [{ change: 'column_renamed', from: 'title', to: 'product_name' }]),
+    at(58, '16/B3B1E2A0', [
+      { change: 'column_retyped', column: 'unit_price', from: 'numeric(10,2)', to: 'numeric(12,2)' },
+      { change: 'column_retyped', column: 'barcode', from: 'bigint', to: 'text' },
+    ]),
+  ];
+}
+
 export const MODELS = Object.entries(VIEWS).map(([name, { columns }]) => ({
   name: `analytics.${name}`,
   warehouse: { schema: 'analytics', name },
   kind: 'view',
   columns: columns.map((column) => ({ ...column, key: false })),
   history: false,
+  history_since: null,
+  changes: [],
 }));

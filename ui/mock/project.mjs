@@ -12,12 +12,13 @@ const FAILURE = {
   hint: 'is PostgreSQL running there, and does a firewall let this machine in? It is tried again every 5 seconds.',
 };
 
-/** Scenes: `well`, `idle`, `error` (the source is away), `resync` (a table must be read again), `full` (the log nears its bound), `empty`, `locked` (the key is `ms_key`). */
+/** Scenes: `well`, `idle`, `error` (the source is away), `resync` (a table must be read again), `full` (the log nears its bound), `empty`, `locked` (the key is `ms_key`), `role` (who looks may not see everything). */
 export class Project {
   constructor({ scene = 'well', seed = 7, lineage = 0 } = {}) {
     this.scene = scene;
     this.lineage = lineage;
     this.locked = scene === 'locked';
+    this.ofRole = scene === 'role';
     this.finance = new Finance({ seed });
     this.store = this.finance.store;
     this.samples = [];

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ANSWERS, DASHBOARDS, ENDPOINTS, lineage, MODELS, QUERIES } from './documents.mjs';
+import { ANSWERS, DASHBOARDS, ENDPOINTS, lineage, MODELS, QUERIES, schemaChanges } from './documents.mjs';
 import { Project } from './project.mjs';
 import { answerSql, Refused, VIEWS } from './questions.mjs';
 import { moment, rowOf, rowsOf } from './rows.mjs';
@@ -24,6 +24,9 @@ const TYPES = {
 /** As strict as the server's own: what it refuses is to be noticed here first. */
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/** What answers every role. */
+const ROLES_OWN = ['/api/me', '/api/log', '/api/tables', '/api/rows/', '/api/row/', '/api/endpoints'];
 
 function json(response, body, headers = {}) {
   response.writeHead(200, { 'content-type': 'application/json', ...headers });
@@ -109,24 +112,42 @@ async function answer(project, request, response, url) {
     throw new Refused(401, 'MS7113', 'not authenticated', 'this needs a key');
   }
   if (path === '/api/me') {
-    const authentication = project.scene === 'locked';
-    return json(response, { authentication, role: 'admin', key: 'a1', admin: true, sql: true });
+    const me = { role: 'admin', key: 'a1', admin: true, sql: true, project: 'finance' };
+    const authentication = project.scene === 'locked' || project.ofRole;
+    return json(response, {
+      authentication,
+      ...me,
+      ...(project.ofRole ? { role: 'clerk', admin: false, sql: false } : {}),
+    });
+  }
+  if (project.ofRole && path.startsWith('/api/') && !ROLES_OWN.some((own) => path.startsWith(own))) {
+    throw new Refused(403, 'MS7114', 'not allowed', 'this takes a role with `admin: true`');
   }
   if (path === '/api/status') return json(response, project.status());
   if (path === '/api/tables') {
-    const tables = [...store.tables.values()].map((table) => ({
-      name: table.name,
-      warehouse: { schema: 'analytics', name: table.name.split('.')[1] },
-      kind: 'table',
-      columns: table.columns,
-      history: true,
-    }));
-    return json(response, project.scene === 'empty' ? [] : [...tables, ...MODELS]);
+    const tables = [...store.tables.values()].map((table) => {
+      const name = table.name.split('.')[1];
+      const history = !project.ofRole || name === 'orders';
+      return {
+        name: table.name,
+        warehouse: { schema: 'analytics', name },
+        kind: 'table',
+        columns: table.columns,
+        history,
+        history_since: history ? new Date(project.finance.since).toISOString() : null,
+        changes: schemaChanges(name, project.finance.since),
+      };
+    });
+    const seen = project.ofRole ? tables.filter(({ name }) => !/customers|items/.test(name)) : [...tables, ...MODELS];
+    return json(response, project.scene === 'empty' ? [] : seen);
   }
   if (path.startsWith('/api/rows/'))
     return json(response, rowsOf(store, project.finance.since, parts[3], parts[4], query));
   if (path.startsWith('/api/row/')) return json(response, rowOf(store, parts[3], parts[4], query));
-  if (path === '/api/endpoints') return json(response, project.scene === 'empty' ? [] : ENDPOINTS);
+  if (path === '/api/endpoints') {
+    const seen = project.ofRole ? ENDPOINTS.slice(0, 2).map((of) => ({ ...of, file: null })) : ENDPOINTS;
+    return json(response, project.scene === 'empty' ? [] : seen);
+  }
   if (path === '/api/dashboards') return json(response, project.scene === 'empty' ? [] : DASHBOARDS);
   if (path.startsWith('/api/dashboards/')) {
     const chart = DASHBOARDS.find(({ name }) => name === parts[3])?.charts[Number(parts[4])];

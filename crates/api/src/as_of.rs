@@ -22,6 +22,13 @@ pub fn parse(text: &str) -> Result<AsOf, Problem> {
     }
 }
 
+/// Prints a time as it is parsed; none beyond the years that RFC 3339 has.
+pub fn print(time: Timestamp) -> Option<String> {
+    let text = DateTime::from_timestamp_micros(time.0)?.format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
+    // As many digits of the second as it needs, as the warehouse prints it.
+    Some(format!("{}Z", text.trim_end_matches('0').trim_end_matches('.')))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,6 +38,10 @@ mod tests {
         assert_eq!(parse("0/16B3748"), Ok(AsOf::Lsn(Lsn(0x16B_3748))));
         assert_eq!(parse("1970-01-01T00:00:01Z"), Ok(AsOf::Time(Timestamp(1_000_000))));
         assert_eq!(parse("1970-01-01T01:00:01 01:00"), Ok(AsOf::Time(Timestamp(1_000_000))));
+        for text in ["1970-01-01T00:00:01Z", "2026-01-31T10:00:00.12059Z", "0001-01-01T00:00:00Z"] {
+            let Ok(AsOf::Time(time)) = parse(text) else { panic!("{text}") };
+            assert_eq!(print(time).as_deref(), Some(text));
+        }
         for text in ["yesterday", "2026-01-01", "2026-01-01T00:00:00", "16B3748", ""] {
             assert_eq!(parse(text).unwrap_err().members["parameter"], "as_of", "{text}");
         }

@@ -34,8 +34,8 @@ pub enum Segment {
 pub struct Batch {
     /// What happened to each table, in order.
     pub tables: HashMap<TableId, Vec<Segment>>,
-    /// Schemas as they were announced, in order.
-    pub schemas: Vec<Arc<TableSchema>>,
+    /// Schemas as they were announced, in order, and where.
+    pub schemas: Vec<(Arc<TableSchema>, Moment)>,
     /// The transactions that end in this batch, in commit order.
     pub headers: Vec<Arc<TransactionHeader>>,
     /// The transaction last pushed.
@@ -74,7 +74,7 @@ impl Batch {
                 ChangeKind::Truncate { tables: truncated, .. } => {
                     for schema in truncated {
                         if self.takes(&schema, &part.header, tables, &selected) {
-                            self.announce(&schema, tables);
+                            self.announce(&schema, at, tables);
                             self.tables.entry(schema.id).or_default().push(Segment::Truncate(at));
                         }
                     }
@@ -82,7 +82,7 @@ impl Batch {
                 }
                 ChangeKind::Schema { table } => {
                     if self.takes(&table, &part.header, tables, &selected) {
-                        self.announce(&table, tables);
+                        self.announce(&table, at, tables);
                     }
                     continue;
                 }
@@ -104,7 +104,7 @@ impl Batch {
                         schema: schema.clone(),
                         changes: vec![RowChange { at, kind }],
                     });
-                    self.announce(&schema, tables);
+                    self.announce(&schema, at, tables);
                 }
             }
         }
@@ -133,11 +133,11 @@ impl Batch {
     }
 
     /// Notes a schema that is not the one last heard of.
-    fn announce(&mut self, schema: &Arc<TableSchema>, tables: &HashMap<TableId, Table>) {
-        let last = self.schemas.iter().rev().find(|last| last.id == schema.id);
+    fn announce(&mut self, schema: &Arc<TableSchema>, at: Moment, tables: &HashMap<TableId, Table>) {
+        let last = self.schemas.iter().rev().map(|(last, _)| last).find(|last| last.id == schema.id);
         let last = last.or_else(|| tables.get(&schema.id).map(|table| &table.schema));
         if last.is_none_or(|last| !Arc::ptr_eq(last, schema) && last != schema) {
-            self.schemas.push(schema.clone());
+            self.schemas.push((schema.clone(), at));
         }
     }
 }

@@ -8,7 +8,7 @@
 //! column that must be widened.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -16,14 +16,14 @@ use arrow_array::RecordBatch;
 use millstream_core::{
     base::BaseTable,
     warehouse::{Alteration, Moment, Progress, ReplaceCounts, TableLayout, WarehouseTransaction},
-    ColumnType, TableId, TableSchema, Tuple,
+    ColumnType, TableId, TableSchema, Timestamp, Tuple,
 };
 
 use crate::{
     batch::{Batch, Segment},
     encode::{self, EncodeError},
     error::ApplyError,
-    layout::{evolve, key_of, writable, OnUnrepresentable, Selection},
+    layout::{evolve, key_of, steps, writable, OnUnrepresentable, Selection},
     plan::{plan_keyed, plan_whole_rows, whole_row_probes, RowChange, TablePlan},
     quarantine::{Holds, ValueFiles},
     table::{Phase, Table},
@@ -38,10 +38,10 @@ use aside::{numbered, ordinals, Aside};
 /// What must run ahead of the rows when a warehouse transaction is run again.
 #[derive(Debug, Default)]
 pub struct Hoist {
-    /// Schemas announced, in order.
-    schemas: Vec<Arc<TableSchema>>,
-    /// Columns to be widened to text.
-    widen: BTreeSet<(TableId, i16)>,
+    /// Schemas announced, in order, and where.
+    schemas: Vec<(Arc<TableSchema>, Moment)>,
+    /// Columns to be widened to text, and where the value stands that did not fit.
+    widen: BTreeMap<(TableId, i16), Moment>,
     /// Tables of which every value is looked at before it is written: one was found that is to be set aside.
     check: HashSet<TableId>,
 }
@@ -72,11 +72,13 @@ pub struct Execution<'a> {
     /// What rows that are older than a column added in this transaction hold in it.
     existing: HashMap<(TableId, i16), String>,
     /// Schemas taken in so far, in order, that were not hoisted: they go ahead too when the transaction is run again.
-    evolved: Vec<Arc<TableSchema>>,
+    evolved: Vec<(Arc<TableSchema>, Moment)>,
     /// Tables with rows written in this transaction: their columns can't be altered any more.
     written: HashSet<TableId>,
     /// What is set aside.
     aside: Aside<'a>,
+    /// The time of what is being written, for what is told of it.
+    pub(crate) time: Timestamp,
 }
 
 /// What a transaction came to.
@@ -108,13 +110,13 @@ impl<'a> Execution<'a> {
             evolved: Vec::new(),
             written: HashSet::new(),
             aside: Aside::new(quarantine.0, quarantine.1),
+            time: Timestamp::default(),
         };
-        for schema in execution.hoist.schemas.clone() {
-            execution.evolve(&schema)?;
+        for (schema, at) in execution.hoist.schemas.clone() {
+            execution.evolve(&schema, at)?;
         }
-        let widen: Vec<_> = execution.hoist.widen.iter().copied().collect();
-        for (table, attnum) in widen {
-            execution.widen(table, attnum)?;
+        for ((table, attnum), at) in execution.hoist.widen.clone() {
+            execution.widen(table, attnum, at)?;
         }
         Ok(execution)
     }
@@ -133,10 +135,10 @@ impl<'a> Execution<'a> {
 
     /// Executes a batch.
     pub fn run(&mut self, batch: Batch) -> Result<(), Interrupt> {
-        for schema in &batch.schemas {
-            if !self.hoist.schemas.contains(schema) {
-                self.evolve(schema)?;
-                self.evolved.push(schema.clone());
+        for (schema, at) in &batch.schemas {
+            if !self.hoist.schemas.iter().any(|(hoisted, _)| hoisted == schema) {
+                self.evolve(schema, *at)?;
+                self.evolved.push((schema.clone(), *at));
             }
         }
         // In the order of OIDs, so that a run can be repeated exactly.
@@ -155,6 +157,7 @@ impl<'a> Execution<'a> {
                     Segment::Rows { schema, changes } => {
                         // What identified rows when these were sent, which the table may have changed since.
                         layout.key = key_of(&schema);
+                        self.time = changes.last().map_or(self.time, |last| last.at.time);
                         let changes = self.set_aside(&layout, &schema, changes, xid)?;
                         if !changes.is_empty() {
                             self.rows(&layout, &schema, changes)?;
@@ -202,13 +205,14 @@ impl<'a> Execution<'a> {
         {
             return Err(Interrupt::Again);
         }
-        let EncodeError::Unrepresentable { attnum, .. } = &error else {
+        let EncodeError::Unrepresentable { attnum, position, .. } = &error else {
             return Err(Interrupt::Failed(error.into_apply_error(layout)));
         };
         if options.on_unrepresentable != OnUnrepresentable::Widen {
             return Err(Interrupt::Failed(error.into_apply_error(layout)));
         }
-        if !self.hoist.widen.insert((layout.id, *attnum)) {
+        let place = Moment { time: self.time, position: *position };
+        if self.hoist.widen.insert((layout.id, *attnum), place).is_some() {
             // It is text already and still does not fit: not a matter of width.
             return Err(Interrupt::Failed(error.into_apply_error(layout)));
         }
@@ -262,8 +266,8 @@ impl<'a> Execution<'a> {
         Ok(plan.fill(&found)?)
     }
 
-    /// Follows a table to a new schema, or takes in a table not known so far.
-    pub(crate) fn evolve(&mut self, schema: &Arc<TableSchema>) -> Result<(), Interrupt> {
+    /// Follows a table to a new schema that was announced at this moment, or takes in a table not known so far.
+    pub(crate) fn evolve(&mut self, schema: &Arc<TableSchema>, at: Moment) -> Result<(), Interrupt> {
         let Some(table) = self.table(schema.id) else {
             let Some(mut layout) = self.selection.layout(schema) else { return Ok(()) };
             self.widen_new(&mut layout);
@@ -275,6 +279,7 @@ impl<'a> Execution<'a> {
                 phase: Phase::NeedsResync { reason: "the table is new".into(), fence: None },
                 history_since: None,
                 uncertain: Vec::new(),
+                changes: Vec::new(),
             };
             self.transaction.create_table(&table.to_state()?)?;
             self.changed.insert(schema.id, (table, layout));
@@ -291,7 +296,7 @@ impl<'a> Execution<'a> {
         if !evolution.alterations.is_empty() && self.written.contains(&schema.id) {
             // With all before it: run ahead alone, it would be followed by the older ones as if they were newer.
             self.hoist.schemas.append(&mut self.evolved);
-            self.hoist.schemas.push(schema.clone());
+            self.hoist.schemas.push((schema.clone(), at));
             return Err(Interrupt::Again);
         }
         self.check_name(&evolution.layout)?;
@@ -302,6 +307,7 @@ impl<'a> Execution<'a> {
         }
         let held = self.write_layout(schema.id).unwrap_or(&table.layout).clone();
         let write_layout = writable(&held, &evolution.layout);
+        table.changed(at, steps(&table.layout, &evolution.layout, schema));
         table.layout = evolution.layout;
         if let Some(reason) = evolution.resync {
             let fence = table.phase.fence().cloned();
@@ -363,9 +369,10 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    fn widen(&mut self, id: TableId, attnum: i16) -> Result<(), Interrupt> {
+    fn widen(&mut self, id: TableId, attnum: i16, at: Moment) -> Result<(), Interrupt> {
         let Some(mut table) = self.table(id).cloned() else { return Ok(()) };
         let mut write_layout = self.write_layout(id).unwrap_or(&table.layout).clone();
+        let was = table.layout.clone();
         let columns = table.layout.columns.iter_mut().chain(&mut write_layout.columns);
         let mut was_narrow = false;
         for column in columns.filter(|column| column.attnum == attnum) {
@@ -373,6 +380,7 @@ impl<'a> Execution<'a> {
             column.column_type = ColumnType::Text;
         }
         if was_narrow {
+            table.changed(at, steps(&was, &table.layout, &table.schema));
             let alteration = Alteration::Retype { attnum, to: ColumnType::Text };
             self.transaction.alter_table(&table.to_state()?, &[alteration])?;
             self.changed.insert(id, (table, write_layout));
@@ -383,7 +391,7 @@ impl<'a> Execution<'a> {
     /// A table that this transaction creates was not there yet when the columns were widened ahead.
     fn widen_new(&self, layout: &mut TableLayout) {
         for column in &mut layout.columns {
-            if self.hoist.widen.contains(&(layout.id, column.attnum)) {
+            if self.hoist.widen.contains_key(&(layout.id, column.attnum)) {
                 column.column_type = ColumnType::Text;
             }
         }

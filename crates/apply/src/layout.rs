@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use millstream_core::{
-    warehouse::{Alteration, HistoryNames, LayoutColumn, TableLayout},
+    warehouse::{Alteration, HistoryNames, LayoutColumn, SchemaStep, TableLayout},
     ColumnSchema, ColumnType, TableName, TableSchema,
 };
 use millstream_pgoutput::types::{column_type, converts_exactly};
@@ -196,6 +196,51 @@ pub fn evolve(
     changed.then_some(Evolution { layout, alterations, resync })
 }
 
+/// What tells a person how a table's schema changed, from how it was held to how it is, of this schema.
+pub(crate) fn steps(was: &TableLayout, now: &TableLayout, schema: &TableSchema) -> Vec<SchemaStep> {
+    let mut steps = Vec::new();
+    if was.source != now.source {
+        steps.push(SchemaStep::TableRenamed { from: was.source.to_string(), to: now.source.to_string() });
+    }
+    for column in &was.columns {
+        let next = now.columns.iter().find(|next| next.attnum == column.attnum);
+        if column.live && next.is_none_or(|next| !next.live) {
+            let (column, from) = (column.name.clone(), column.source_type.clone());
+            steps.push(SchemaStep::ColumnDropped { column, from });
+        }
+    }
+    for column in now.columns.iter().filter(|column| column.live) {
+        let name = || column.name.clone();
+        let before = was.columns.iter().find(|before| before.attnum == column.attnum && before.live);
+        let Some(before) = before else {
+            steps.push(SchemaStep::ColumnAdded { column: name(), to: column.source_type.clone() });
+            continue;
+        };
+        if before.name != column.name {
+            steps.push(SchemaStep::ColumnRenamed { from: before.name.clone(), to: name() });
+        }
+        if before.source_type != column.source_type {
+            let (from, to) = (before.source_type.clone(), column.source_type.clone());
+            steps.push(SchemaStep::ColumnRetyped { column: name(), from, to });
+        }
+        // What is text at the source as well has not lost its type.
+        let declared = schema.columns.iter().find(|of| of.attnum == column.attnum);
+        let is_text = declared.is_some_and(|of| column_type(&of.pg_type) == ColumnType::Text);
+        if before.column_type != ColumnType::Text && column.column_type == ColumnType::Text && !is_text {
+            steps.push(SchemaStep::ColumnWidened { column: name(), from: before.column_type.to_string() });
+        }
+    }
+    let names = |layout: &TableLayout| -> Vec<String> {
+        let key = layout.key.iter().flatten();
+        let column = |attnum: &i16| layout.columns.iter().find(|column| column.attnum == *attnum);
+        key.filter_map(|attnum| Some(column(attnum)?.name.clone())).collect()
+    };
+    if was.key != now.key {
+        steps.push(SchemaStep::KeyChanged { from: names(was), to: names(now) });
+    }
+    steps
+}
+
 /// The layout under which the rows of a transaction that changes the schema are written: what was dropped in it still takes
 /// the values of the rows before.
 pub fn writable(held: &TableLayout, next: &TableLayout) -> TableLayout {
@@ -264,6 +309,52 @@ mod tests {
         assert!(evolution.alterations.is_empty() && evolution.resync.is_none());
         assert_eq!(evolution.layout.columns[1].name, "b");
         assert_eq!(evolution.layout.target, TableName::new("analytics", "u"));
+    }
+
+    #[test]
+    fn a_change_is_told_column_by_column() {
+        let told = |new: &TableSchema| {
+            let was = selection().layout(&base()).unwrap();
+            steps(&was, &evolved(new).unwrap().layout, new)
+        };
+        let mut new = base();
+        let second = new.columns[1].name.clone();
+        new.columns[1].name = "b".into();
+        new.name = TableName::new("public", "u");
+        new.columns.push(column(3, "n", TypeKind::Int4));
+        let SchemaStep::TableRenamed { from, to } = &told(&new)[0] else { panic!("{:?}", told(&new)) };
+        assert_eq!((from, to.as_str()), (&base().name.to_string(), "public.u"));
+        let renamed = SchemaStep::ColumnRenamed { from: second.clone(), to: "b".into() };
+        assert_eq!(told(&new)[1], renamed);
+        assert!(matches!(&told(&new)[2], SchemaStep::ColumnAdded { column, .. } if column == "n"));
+        let mut new = base();
+        new.columns.remove(1);
+        assert!(
+            matches!(&told(&new)[..], [SchemaStep::ColumnDropped { column, .. }] if *column == second),
+            "{:?}",
+            told(&new)
+        );
+        let was = selection().layout(&base()).unwrap();
+        assert_eq!(steps(&was, &was, &base()), []);
+        let mut new = base();
+        new.columns[0] = column(1, "id", TypeKind::Text);
+        assert!(
+            matches!(&told(&new)[..], [SchemaStep::ColumnRetyped { .. }]),
+            "text at the source is no loss: {:?}",
+            told(&new)
+        );
+        let mut wide = was.clone();
+        wide.columns[0].column_type = ColumnType::Text;
+        wide.key = None;
+        let key = was.columns[0].name.clone();
+        assert!(
+            matches!(&steps(&was, &wide, &base())[..], [
+            SchemaStep::ColumnWidened { column, .. },
+            SchemaStep::KeyChanged { from, to },
+        ] if *column == key && *from == [key.clone()] && to.is_empty()),
+            "{:?}",
+            steps(&was, &wide, &base())
+        );
     }
 
     #[test]

@@ -93,6 +93,7 @@ fn chunk_rows(
     at: Moment,
     mut loaded: impl FnMut(u64),
 ) -> Result<(), Interrupt> {
+    execution.time = at.time;
     let id = from.schema.id;
     let Some(layout) = execution.current(id).map(|table| table.layout.clone()) else { return Ok(()) };
     let Some((&first, others)) = numbers.split_first() else { return Ok(()) };
@@ -221,6 +222,7 @@ impl Applier {
             phase: Phase::Loading { base, fence: from.fence.clone(), chunks: Vec::new() },
             history_since: Some(at),
             uncertain: Vec::new(),
+            changes: Vec::new(),
         };
         chunks.extend(numbers);
         let is_whole = from.is_complete() && from.chunks.iter().all(|chunk| chunks.contains(&chunk.number));
@@ -285,7 +287,7 @@ impl Applier {
         let progress = Progress { applied_time: time, ..self.progress.clone() };
         let bases = self.bases.clone();
         let counts = self.in_transaction(&progress, |execution| {
-            execution.evolve(&schema)?;
+            execution.evolve(&schema, at)?;
             execution.supersede(id, "the table was read again", at.position)?;
             let numbers: Vec<u32> = from.chunks.iter().map(|chunk| chunk.number).collect();
             chunk_rows(execution, &bases, (base, from, &numbers), Purpose::Replace, at, |_| {})?;

@@ -379,7 +379,8 @@ impl Applier {
     /// Takes in how a table looks at the position that is applied; whether it must be read again.
     fn follow(&mut self, schema: &Arc<TableSchema>) -> Result<bool, ApplyError> {
         let progress = self.progress.clone();
-        self.in_transaction(&progress, |execution| execution.evolve(schema))?;
+        let at = self.between();
+        self.in_transaction(&progress, |execution| execution.evolve(schema, at))?;
         let table = self.tables.get(&schema.id);
         Ok(table.is_some_and(|table| matches!(table.phase, Phase::NeedsResync { .. })))
     }
@@ -398,7 +399,8 @@ impl Applier {
     /// Brings a table's changes in quarantine back. They get the moments that were given to them when they came, so the progress stays.
     fn replay(&mut self, id: TableId) -> Result<Replayed, ApplyError> {
         let progress = self.progress.clone();
-        let replayed = self.in_transaction(&progress, |execution| execution.replay(id))?;
+        let at = self.between();
+        let replayed = self.in_transaction(&progress, |execution| execution.replay(id, at))?;
         tracing::info!(
             event = "quarantine_replayed",
             table = %id,

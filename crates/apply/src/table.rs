@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use millstream_core::{
     base::BaseId,
-    warehouse::{Moment, TableLayout, TableState, Uncertain},
+    warehouse::{Moment, SchemaChange, SchemaStep, TableLayout, TableState, Uncertain},
     Fence, Lsn, TableSchema,
 };
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,9 @@ use crate::error::ApplyError;
 
 /// Stretches of uncertain history that are kept apart for a table. Beyond that the two oldest become one.
 const UNCERTAIN_MAX: usize = 100;
+
+/// Changes of its schema that are remembered of a table. Beyond that the oldest are forgotten.
+const CHANGES_MAX: usize = 200;
 
 /// What a table is going through.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +95,8 @@ pub struct Table {
     pub history_since: Option<Moment>,
     /// Where its history is not certain, oldest first; only the last may be without an end.
     pub uncertain: Vec<Uncertain>,
+    /// How its schema changed, oldest first.
+    pub changes: Vec<SchemaChange>,
 }
 
 impl Table {
@@ -107,6 +112,19 @@ impl Table {
         }
         let from = last.filter(|last| last.position >= since.position).unwrap_or(since);
         self.uncertain.push(Uncertain { from, to: None, reason: reason.to_owned() });
+    }
+
+    /// Remembers how its schema changed.
+    pub(crate) fn changed(&mut self, at: Moment, steps: Vec<SchemaStep>) {
+        if steps.is_empty() {
+            return;
+        }
+        match self.changes.last_mut().filter(|last| last.at == at) {
+            Some(last) => last.steps.extend(steps),
+            None => self.changes.push(SchemaChange { at, steps }),
+        }
+        let excess = self.changes.len().saturating_sub(CHANGES_MAX);
+        self.changes.drain(..excess);
     }
 
     /// Notes that the table was read again.
@@ -127,6 +145,7 @@ impl Table {
             phase_json: json(serde_json::to_string(&self.phase))?,
             history_since: self.history_since,
             uncertain: self.uncertain.clone(),
+            changes: self.changes.clone(),
         })
     }
 
@@ -138,6 +157,7 @@ impl Table {
             phase: serde_json::from_str(&state.phase_json).map_err(error)?,
             history_since: state.history_since,
             uncertain: state.uncertain,
+            changes: state.changes,
             layout: state.layout,
         })
     }
@@ -169,7 +189,22 @@ mod tests {
             phase: Phase::Live { fence: None },
             history_since: Some(at(10)),
             uncertain: Vec::new(),
+            changes: Vec::new(),
         }
+    }
+
+    #[test]
+    fn of_a_schema_that_changes_without_end_the_newest_changes_are_remembered() {
+        let mut table = table();
+        let step = |number: u64| SchemaStep::ColumnAdded { column: number.to_string(), to: "text".into() };
+        for number in 0..CHANGES_MAX as u64 + 5 {
+            table.changed(at(number), vec![step(number)]);
+        }
+        table.changed(at(9_999), Vec::new());
+        assert_eq!((table.changes.len(), table.changes[0].at), (CHANGES_MAX, at(5)));
+        table.changed(at(CHANGES_MAX as u64 + 4), vec![step(0)]);
+        assert_eq!(table.changes[CHANGES_MAX - 1].steps.len(), 2, "of one moment");
+        assert_eq!(Table::from_state(table.to_state().unwrap()).unwrap(), table);
     }
 
     #[test]

@@ -216,6 +216,72 @@ impl Uncertain {
     }
 }
 
+/// A change of a table's schema.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaChange {
+    /// When and where it was first seen: the stream tells of a schema with the first row of it.
+    pub at: Moment,
+    /// What changed.
+    pub steps: Vec<SchemaStep>,
+}
+
+/// A part of it. Types are PostgreSQL's, as the source declares them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum SchemaStep {
+    /// A column came.
+    ColumnAdded {
+        /// Its name.
+        column: String,
+        /// Its type.
+        to: String,
+    },
+    /// A column went; its history stays.
+    ColumnDropped {
+        /// Its name.
+        column: String,
+        /// Its type.
+        from: String,
+    },
+    /// A column got another name.
+    ColumnRenamed {
+        /// The one it had.
+        from: String,
+        /// The one it has.
+        to: String,
+    },
+    /// A column got another type at the source.
+    ColumnRetyped {
+        /// Its name.
+        column: String,
+        /// The type it had.
+        from: String,
+        /// The type it has.
+        to: String,
+    },
+    /// A column became text in the warehouse: it came to hold what its type can't, or was retyped beyond exact conversion.
+    ColumnWidened {
+        /// Its name.
+        column: String,
+        /// The warehouse's type that it had.
+        from: String,
+    },
+    /// Other columns identify its rows; none: the whole row does.
+    KeyChanged {
+        /// Those that did.
+        from: Vec<String>,
+        /// Those that do.
+        to: Vec<String>,
+    },
+    /// The table got another name.
+    TableRenamed {
+        /// The one it had.
+        from: String,
+        /// The one it has.
+        to: String,
+    },
+}
+
 /// What a replicated table has come to. Kept in the warehouse, opaque to it but for the layout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableState {
@@ -230,6 +296,9 @@ pub struct TableState {
     /// Where history is not certain, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uncertain: Vec<Uncertain>,
+    /// How its schema changed, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<SchemaChange>,
 }
 
 /// How far a warehouse has come. Stands in the same transaction as the data it speaks of.

@@ -59,6 +59,7 @@ fn state() -> TableState {
         phase_json: "{}".into(),
         history_since: Some(Moment { time: Timestamp(0), position: Position::default() }),
         uncertain: Vec::new(),
+        changes: Vec::new(),
     }
 }
 

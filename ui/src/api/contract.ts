@@ -17,6 +17,8 @@ export interface Me {
   key: string | null;
   admin: boolean;
   sql: boolean;
+  /** The project's name. */
+  project: string;
 }
 
 export interface Uncertain {
@@ -96,7 +98,28 @@ export interface Table {
   warehouse: { schema: string; name: string };
   kind: 'table' | 'view';
   columns: TableColumn[];
+  /** Whether who looks may read its history. */
   history: boolean;
+  history_since: string | null;
+  /** How its schema changed, oldest first. */
+  changes: SchemaChange[];
+}
+
+/** A part of a change of a schema; types are those of the source. */
+export type SchemaStep =
+  | { change: 'column_added'; column: string; to: string }
+  | { change: 'column_dropped'; column: string; from: string }
+  | { change: 'column_renamed'; from: string; to: string }
+  | { change: 'column_retyped'; column: string; from: string; to: string }
+  | { change: 'column_widened'; column: string; from: string }
+  | { change: 'key_changed'; from: string[]; to: string[] }
+  | { change: 'table_renamed'; from: string; to: string };
+
+export interface SchemaChange {
+  /** When and where the first row of the new schema was. */
+  at: string | null;
+  lsn: string;
+  steps: SchemaStep[];
 }
 
 /** A cell is the text that the warehouse prints, so that no digit is lost on the way; null is NULL. */
@@ -151,7 +174,8 @@ export interface Endpoint {
   params: EndpointParameter[];
   cache_seconds: number | null;
   live: boolean;
-  file: string;
+  /** Null to who may only call it. */
+  file: string | null;
   /** What is wrong with its file or its statement: what happened, and lines of detail. */
   error: string | null;
 }

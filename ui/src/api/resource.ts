@@ -62,14 +62,15 @@ export function useJson<T>(path: string | null): Resource<T> {
 }
 
 /** The same, asked again every `seconds` while the page is seen. */
-export function usePolled<T>(path: string, seconds: number): Resource<T> {
+export function usePolled<T>(path: string | null, seconds: number): Resource<T> {
   const resource = useJson<T>(path);
   const { reload } = resource;
   useEffect(() => {
+    if (path === null) return;
     const timer = setInterval(() => {
       if (!document.hidden) reload();
     }, seconds * 1000);
     return () => clearInterval(timer);
-  }, [reload, seconds]);
+  }, [path, reload, seconds]);
   return resource;
 }

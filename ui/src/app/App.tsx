@@ -1,10 +1,12 @@
 // Which page an address means. The overview is in the first load; every other page comes when it is asked for.
 
-import { Component, type ComponentType, lazy, type ReactNode, Suspense } from 'react';
+import { Component, type ComponentType, lazy, type ReactNode, Suspense, useEffect } from 'react';
 import { problemOf } from '../api/client';
 import { Overview } from '../pages/overview/Overview';
+import { may, useMe } from './me';
 import { Empty, ErrorNote, Skeleton } from './Notes';
-import { Link, usePlace } from './router';
+import { pageOf, pagesFor } from './navigation';
+import { go, Link, usePlace } from './router';
 import { Page, Shell } from './Shell';
 
 const Tables = lazy(() => import('../pages/tables/Tables'));
@@ -63,6 +65,25 @@ function NotFound() {
   );
 }
 
+/** A page that shows more of the project than a role may see. The first page is where everybody begins, so it leads on. */
+function NotForRole({ path, role }: { path: string; role: string | null }) {
+  const me = useMe();
+  const first = pagesFor(me)[0]?.pages[0]?.path;
+  const leads = path === '/' && first !== undefined;
+  useEffect(() => {
+    if (leads) go(first, { replace: true });
+  }, [leads, first]);
+  if (leads) return null;
+  return (
+    <Page title="Not for this key">
+      <Empty title="This page shows what is before any role’s rows and masks.">
+        It takes a role with <code>admin: true</code>; this key’s is <code>{role}</code>. Its tables and endpoints are
+        in the navigation, and <a href="/docs">/docs</a> says what programs may ask.
+      </Empty>
+    </Page>
+  );
+}
+
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
@@ -73,7 +94,16 @@ function decoded(part: string): string {
 
 export function App() {
   const { path } = usePlace();
+  const me = useMe();
   const plain = path.length > 1 ? path.replace(/\/+$/, '') : path;
+  const page = pageOf(plain);
+  if (page !== undefined && !may(me, page.needs)) {
+    return (
+      <Shell>
+        <NotForRole path={plain} role={me?.role ?? null} />
+      </Shell>
+    );
+  }
   for (const [pattern, Show, names] of ROUTES) {
     const match = pattern.exec(plain);
     if (match === null) continue;

@@ -1,14 +1,11 @@
 // Who looks: where the project has keys, a key is asked for once, and the server keeps the session in a cookie that no script reads.
 
-import { createContext, type FormEvent, type ReactNode, useContext, useEffect, useState } from 'react';
+import { type FormEvent, type ReactNode, useEffect, useState } from 'react';
 import { getJson, LOCKED, type Problem, postJson, problemOf } from '../api/client';
 import type { Me } from '../api/contract';
 import { useResource } from '../api/resource';
+import { MeContext } from './me';
 import { ErrorNote } from './Notes';
-
-const MeContext = createContext<Me | null>(null);
-
-export const useMe = (): Me | null => useContext(MeContext);
 
 async function logOut() {
   await fetch('/api/logout', { method: 'POST' });
@@ -44,7 +41,7 @@ function Login({ onDone }: { onDone: () => void }) {
           />
         </label>
         <p className="quiet">
-          One that <code>millstream keys create</code> made, of a role with <code>admin: true</code>. It stays in this
+          One that <code>millstream keys create</code> made. The pages show what its role may see. It stays in this
           browser for twelve hours, as a cookie that no script can read.
         </p>
         {problem ? <ErrorNote problem={problem} /> : null}
@@ -54,26 +51,6 @@ function Login({ onDone }: { onDone: () => void }) {
           </button>
         </p>
       </form>
-    </main>
-  );
-}
-
-function NotForRole({ me }: { me: Me }) {
-  return (
-    <main className="gate">
-      <div className="card gate-card">
-        <h1>Not for this key</h1>
-        <p>
-          The pages show the whole project, before any role’s rows and masks, so they take a role with{' '}
-          <code>admin: true</code>. This key’s is <code>{me.role}</code>.
-        </p>
-        <p className="quiet">
-          What it may read is at <a href="/docs">/docs</a>.
-        </p>
-        <p>
-          <LogOut />
-        </p>
-      </div>
     </main>
   );
 }
@@ -96,6 +73,5 @@ export function Gate({ children }: { children: ReactNode }) {
   if (me.error?.status === 401) return <Login onDone={reload} />;
   // A server that is away says so on the pages themselves.
   if (me.data === undefined && me.error === undefined) return null;
-  if (me.data && !me.data.admin) return <NotForRole me={me.data} />;
   return <MeContext.Provider value={me.data ?? null}>{children}</MeContext.Provider>;
 }

@@ -1,13 +1,14 @@
 // Ctrl-K: go anywhere by typing a part of its name.
 
 import { type KeyboardEvent, useEffect, useMemo, useState } from 'react';
-import type { Dashboard, Endpoint, ProjectQuery, Table } from '../api/contract';
+import type { Dashboard, Endpoint, Me, ProjectQuery, Table } from '../api/contract';
 import { useJson } from '../api/resource';
 import { savedQueries } from '../pages/sql/saved';
 import { dashboardAddress, endpointAddress, sqlAddress, tableAddress } from './addresses';
 import { Dialog } from './Dialog';
 import { rank } from './matching';
-import { ALL_PAGES } from './navigation';
+import { may, useMe, useSeesAll } from './me';
+import { pagesFor } from './navigation';
 import { go } from './router';
 import { setTheme, type Theme } from './theme';
 
@@ -22,13 +23,15 @@ interface Target {
 const SHOWN_MAX = 12;
 
 function targetsOf(
+  me: Me | null,
   tables: Table[],
   endpoints: Endpoint[],
   dashboards: Dashboard[],
   queries: ProjectQuery[],
   help: () => void,
 ): Target[] {
-  const page = ALL_PAGES.map((page) => ({
+  const pages = pagesFor(me).flatMap(({ pages }) => pages);
+  const page = pages.map((page) => ({
     kind: 'page',
     name: page.name,
     about: page.about,
@@ -53,7 +56,7 @@ function targetsOf(
   const shared = queries.flatMap(({ title, description, sql }) =>
     sql === null ? [] : [{ kind: 'query', name: title, about: description ?? sql, act: () => go(sqlAddress(sql)) }],
   );
-  const query = savedQueries().map(({ name, sql }) => ({
+  const query = (may(me, 'sql') ? savedQueries() : []).map(({ name, sql }) => ({
     kind: 'query',
     name,
     about: sql,
@@ -66,15 +69,17 @@ function targetsOf(
 }
 
 function Choice({ onClose, onHelp }: { onClose: () => void; onHelp: () => void }) {
+  const me = useMe();
+  const seesAll = useSeesAll();
   const tables = useJson<Table[]>('/api/tables').data;
   const endpoints = useJson<Endpoint[]>('/api/endpoints').data;
-  const dashboards = useJson<Dashboard[]>('/api/dashboards').data;
-  const queries = useJson<ProjectQuery[]>('/api/queries').data;
+  const dashboards = useJson<Dashboard[]>(seesAll ? '/api/dashboards' : null).data;
+  const queries = useJson<ProjectQuery[]>(seesAll ? '/api/queries' : null).data;
   const [text, setText] = useState('');
   const [at, setAt] = useState(0);
   const targets = useMemo(
-    () => targetsOf(tables ?? [], endpoints ?? [], dashboards ?? [], queries ?? [], onHelp),
-    [tables, endpoints, dashboards, queries, onHelp],
+    () => targetsOf(me, tables ?? [], endpoints ?? [], dashboards ?? [], queries ?? [], onHelp),
+    [me, tables, endpoints, dashboards, queries, onHelp],
   );
   const found = useMemo(() => rank(text, targets, (target) => target.name).slice(0, SHOWN_MAX), [text, targets]);
 

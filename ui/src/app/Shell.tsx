@@ -3,10 +3,11 @@
 import { type ReactNode, useCallback, useEffect, useState } from 'react';
 import { useLastSample, useLive } from '../api/live';
 import { printClock } from '../format/time';
-import { LogOut, useMe } from './Gate';
+import { LogOut } from './Gate';
 import { Help } from './Help';
 import { useKey } from './keys';
-import { isIn, PAGES } from './navigation';
+import { useMe, useSeesAll } from './me';
+import { isIn, pagesFor } from './navigation';
 import { Palette } from './Palette';
 import { Link, usePlace } from './router';
 import { StateMark } from './StateMark';
@@ -30,6 +31,18 @@ function ThemeChoice() {
   );
 }
 
+/** The state of the whole, for who sees it. */
+function Whole() {
+  const sample = useLastSample();
+  const status = useStatus().data;
+  const { connection } = useLive();
+  return (
+    <span className="live shell-state">
+      <StateMark state={connection === 'lost' ? null : (sample?.state ?? status?.state ?? null)} />
+    </span>
+  );
+}
+
 function Lost() {
   const { connection, since } = useLive();
   useEffect(() => {
@@ -49,10 +62,8 @@ export function Shell({ children }: { children: ReactNode }) {
   const [palette, setPalette] = useState(false);
   const [help, setHelp] = useState(false);
   const [menu, setMenu] = useState(false);
-  const sample = useLastSample();
   const me = useMe();
-  const status = useStatus().data;
-  const { connection } = useLive();
+  const seesAll = useSeesAll();
   const openHelp = useCallback(() => setHelp(true), []);
 
   useKey('?', openHelp);
@@ -78,11 +89,9 @@ export function Shell({ children }: { children: ReactNode }) {
         <div className="shell-head">
           <Link to="/" className="shell-name">
             <span className="shell-product">Millstream</span>
-            <span className="shell-project">{status?.name ?? '\u00a0'}</span>
+            <span className="shell-project">{me?.project ?? '\u00a0'}</span>
           </Link>
-          <span className="live shell-state">
-            <StateMark state={connection === 'lost' ? null : (sample?.state ?? status?.state ?? null)} />
-          </span>
+          {seesAll ? <Whole /> : null}
           <button type="button" className="button small shell-menu" aria-expanded={menu} onClick={() => setMenu(!menu)}>
             Menu
           </button>
@@ -94,7 +103,7 @@ export function Shell({ children }: { children: ReactNode }) {
           </span>
         </button>
         <nav className="shell-navigation" aria-label="Pages">
-          {PAGES.map(({ group, pages }) => (
+          {pagesFor(me).map(({ group, pages }) => (
             <div key={group ?? 'first'} className="shell-group">
               {group ? <p className="shell-group-name">{group}</p> : null}
               <ul>
@@ -118,7 +127,7 @@ export function Shell({ children }: { children: ReactNode }) {
         </div>
       </header>
       <main id="page" className="shell-page" tabIndex={-1}>
-        <Lost />
+        {seesAll ? <Lost /> : null}
         {children}
       </main>
       <Palette open={palette} onClose={() => setPalette(false)} onHelp={openHelp} />

@@ -26,8 +26,11 @@ const LOGIN: &str = "/api/login";
 const LOGOUT: &str = "/api/logout";
 const ME: &str = "/api/me";
 
-/// Where questions in SQL are asked.
-const SQL: &str = "/api/sql";
+/// What the UI asks for that answers every role, with what that may see.
+const OF_ROLE: [&str; 3] = ["/api/sql", "/api/tables", "/api/endpoints"];
+
+/// Likewise, with the names of a table behind.
+const ROWS: [&str; 2] = ["/api/rows/", "/api/row/"];
 
 /// The longest body of a login: a token is some hundred bytes, and some thousand at worst.
 const LOGIN_BYTES_MAX: usize = 16 * 1024;
@@ -40,10 +43,11 @@ fn is_open(path: &str) -> bool {
     matches!(path, "/" | "/live" | "/ready") || pages.iter().any(below)
 }
 
-/// What the UI asks for, but for who somebody is, and questions in SQL, which carry the role.
-fn is_console(path: &str) -> bool {
+/// What the UI asks for that shows the whole project: all but who somebody is, and what carries the role of whoever asks.
+fn is_of_whole(path: &str) -> bool {
     let below = path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    below && path != SQL && !answers(path)
+    let of_role = OF_ROLE.contains(&path) || ROWS.iter().any(|prefix| path.starts_with(prefix));
+    below && !of_role && !answers(path)
 }
 
 /// Who asks. What they show is wrong: an error, wherever they ask. They show nothing: an error, unless the path is open to everybody.
@@ -64,8 +68,7 @@ pub(super) fn caller(access: Option<&Arc<Access>>, parts: &Parts) -> Result<Call
     };
     match shown {
         Some(Some(caller)) => {
-            // What the UI asks for shows the whole project, as it is.
-            if is_console(parts.uri.path()) {
+            if is_of_whole(parts.uri.path()) {
                 caller.must_be_admin()?;
             }
             Ok(caller)
@@ -131,7 +134,7 @@ pub(super) async fn answer(site: &Site, parts: &Parts, body: Body) -> Result<Res
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return Err(Problem::method_not_allowed(&["GET", "HEAD"]));
         }
-        return Ok(me(access.is_some(), &caller(access.as_ref(), parts)?));
+        return Ok(me(site, access.is_some(), &caller(access.as_ref(), parts)?));
     }
     if parts.method != Method::POST {
         return Err(Problem::method_not_allowed(&["POST"]));
@@ -157,19 +160,20 @@ pub(super) async fn answer(site: &Site, parts: &Parts, body: Body) -> Result<Res
             "the key is not one of this project, was revoked, or has expired",
         ));
     };
-    let mut response = me(true, &caller);
+    let mut response = me(site, true, &caller);
     set_cookie(&mut response, &session, SESSION_SECONDS, secure);
     Ok(response)
 }
 
 /// What somebody may know of themselves.
-fn me(authenticated: bool, caller: &Caller) -> Response {
+fn me(site: &Site, authenticated: bool, caller: &Caller) -> Response {
     let document = json!({
         "authentication": authenticated,
         "role": caller.role_name(),
         "key": caller.key_id(),
         "admin": caller.is_admin(),
         "sql": caller.may_ask_sql(),
+        "project": site.host().project(),
     });
     let mut response = document.to_string().into_response();
     let headers = response.headers_mut();

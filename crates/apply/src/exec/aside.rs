@@ -265,11 +265,11 @@ impl Execution<'_> {
         self.aside.holds_mut().take(change.position, content);
     }
 
-    /// Applies a table's changes in quarantine at the moments they had; what still can't be held stays, with what follows it.
-    pub(crate) fn replay(&mut self, id: TableId) -> Result<Replayed, Interrupt> {
+    /// Applies a table's changes in quarantine, `at` a moment between transactions, as of the moments they had; what still can't be held stays, with what follows it.
+    pub(crate) fn replay(&mut self, id: TableId, at: Moment) -> Result<Replayed, Interrupt> {
         let Some(table) = self.current(id).cloned() else { return Ok(Replayed::default()) };
         // A type that was chosen meanwhile takes effect here, ahead of the rows.
-        self.evolve(&table.schema)?;
+        self.evolve(&table.schema, at)?;
         let Some(layout) = self.write_layout(id).cloned() else { return Ok(Replayed::default()) };
         let options = (self.selection.options)(&layout.source).unwrap_or_default();
         if options.on_unrepresentable == OnUnrepresentable::Quarantine {

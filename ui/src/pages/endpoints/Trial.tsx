@@ -141,8 +141,13 @@ export function Trial({ endpoint }: { endpoint: Endpoint }) {
           <code>GET {endpoint.path}</code>
         </h2>
         <p className="quiet">
-          {endpoint.description ? `${endpoint.description}. ` : ''}From <code>{endpoint.file}</code>
-          {endpoint.cache_seconds ? `, may be kept for ${printSeconds(endpoint.cache_seconds)}` : ''}.
+          {endpoint.description ? `${endpoint.description}. ` : ''}
+          {endpoint.file ? (
+            <>
+              From <code>{endpoint.file}</code>.{' '}
+            </>
+          ) : null}
+          {endpoint.cache_seconds ? `May be kept for ${printSeconds(endpoint.cache_seconds)}.` : ''}
         </p>
       </div>
       {broken ? <ErrorNote problem={broken} /> : null}

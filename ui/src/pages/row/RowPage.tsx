@@ -6,6 +6,7 @@ import type { RowHistory, Table } from '../../api/contract';
 import { useJson, useResource } from '../../api/resource';
 import { tableAddress } from '../../app/addresses';
 import { useNow } from '../../app/clock';
+import { useAsksSql } from '../../app/me';
 import { CopyButton, Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { Link, setQuery, usePlace } from '../../app/router';
 import { Page } from '../../app/Shell';
@@ -60,6 +61,7 @@ interface CardProps {
 
 function VersionCard({ step, tables, schema, name, keys }: CardProps) {
   const [open, setOpen] = useState(false);
+  const asksSql = useAsksSql();
   const now = useNow();
   const { version, differences, opens, closes } = step;
   const current = version.valid_to === null && !closes;
@@ -105,9 +107,11 @@ function VersionCard({ step, tables, schema, name, keys }: CardProps) {
           at <code>{version.lsn}</code>, change {version.seq}
         </span>
         <CopyButton text={version.lsn} label="Copy position" />
-        <button type="button" className="button small" aria-expanded={open} onClick={() => setOpen(!open)}>
-          {open ? 'Hide the transaction' : 'What else it changed'}
-        </button>
+        {asksSql ? (
+          <button type="button" className="button small" aria-expanded={open} onClick={() => setOpen(!open)}>
+            {open ? 'Hide the transaction' : 'What else it changed'}
+          </button>
+        ) : null}
         <Link className="button small" to={tableAddress(schema, name, { as_of: version.lsn })}>
           The table as of then
         </Link>

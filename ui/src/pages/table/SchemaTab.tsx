@@ -1,9 +1,64 @@
 // A table's columns as they are here and at the source, and how far its history can be trusted.
 
 import type { Table, TableStatus } from '../../api/contract';
+import { tableAddress } from '../../app/addresses';
 import { Command, Skeleton } from '../../app/Notes';
+import { Link } from '../../app/router';
 import { printCount } from '../../format/quantity';
-import { printInstantShort } from '../../format/time';
+import { printInstantShort, printUtc } from '../../format/time';
+import { newestFirst, type Told } from './schema';
+
+function Step({ told }: { told: Told }) {
+  return (
+    <li className="schema-step">
+      <span className={`operation ${told.kind}`}>{told.verb}</span>
+      {told.name ? <span className="data">{told.name}</span> : null}
+      {told.before ? <span className={told.after ? 'data quiet' : 'data faint'}>{told.before}</span> : null}
+      {told.before && told.after ? <span aria-hidden="true">→</span> : null}
+      {told.after ? <span className="data">{told.after}</span> : null}
+    </li>
+  );
+}
+
+/** What the columns were, and when they became others. Each moment leads to the rows as they were. */
+function Changes({ table }: { table: Table }) {
+  const shown = newestFirst(table.changes);
+  const { schema, name } = table.warehouse;
+  return (
+    <section className="card history-card">
+      <h2>Changes of the schema</h2>
+      {shown.length === 0 ? (
+        <p className="quiet">
+          None since the table was first copied. A column that is added, dropped, renamed or retyped is told here.
+        </p>
+      ) : (
+        <ol className="schema-changes">
+          {shown.map(({ change, told }) => (
+            <li key={change.lsn + change.at}>
+              <span className="schema-when">
+                <time dateTime={change.at ?? undefined} title={change.at ? printUtc(change.at) : undefined}>
+                  {change.at ? printInstantShort(change.at) : '–'}
+                </time>
+                {table.history ? (
+                  <Link to={tableAddress(schema, name, { as_of: change.lsn })}>
+                    <code>{change.lsn}</code>
+                  </Link>
+                ) : (
+                  <code className="faint">{change.lsn}</code>
+                )}
+              </span>
+              <ul>
+                {told.map((step) => (
+                  <Step key={`${step.verb} ${step.name} ${step.before} ${step.after}`} told={step} />
+                ))}
+              </ul>
+            </li>
+          ))}
+        </ol>
+      )}
+    </section>
+  );
+}
 
 export function SchemaTab({ table, status }: { table: Table | undefined; status: TableStatus | undefined }) {
   if (table === undefined) return <Skeleton lines={8} />;
@@ -36,6 +91,7 @@ export function SchemaTab({ table, status }: { table: Table | undefined; status:
           </tbody>
         </table>
       </div>
+      {source ? <Changes table={table} /> : null}
       {status ? (
         <section className="card history-card">
           <h2>History</h2>

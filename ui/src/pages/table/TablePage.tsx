@@ -6,6 +6,7 @@ import { useJson } from '../../api/resource';
 import { changesAddress, rowAddress, sqlAddress } from '../../app/addresses';
 import { useNow } from '../../app/clock';
 import { useKey } from '../../app/keys';
+import { useAsksSql, useSeesAll } from '../../app/me';
 import { Command, Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { go, Link, setQuery, usePlace } from '../../app/router';
 import { Page } from '../../app/Shell';
@@ -58,7 +59,7 @@ function RowsTab({
   );
   const filter = (filters: Filter[]) => setQuery({ filter: filters.map(printFilter) });
   const address = (row: (string | null)[]) => {
-    const key = table && names ? keyOf(table, names, row) : null;
+    const key = table?.history && names ? keyOf(table, names, row) : null;
     return key ? rowAddress(schema, name, key) : null;
   };
   const loaded = () => {
@@ -148,6 +149,8 @@ function RowsTab({
 export default function TablePage({ schema, name }: { schema: string; name: string }) {
   const tables = useJson<Table[]>('/api/tables');
   const status = useStatus().data;
+  const seesAll = useSeesAll();
+  const asksSql = useAsksSql();
   const { query } = usePlace();
   const table = tables.data?.find(({ warehouse }) => warehouse.schema === schema && warehouse.name === name);
   // A view is as old as the oldest table that it may read.
@@ -173,14 +176,19 @@ export default function TablePage({ schema, name }: { schema: string; name: stri
       }
       tools={
         <>
-          {table && !view ? (
+          {table && !view && seesAll ? (
             <Link className="button" to={changesAddress(table.name)}>
               Changes
             </Link>
           ) : null}
-          <Link className="button" to={sqlAddress(`SELECT *\nFROM ${quoteName(schema)}.${quoteName(name)}\nLIMIT 100`)}>
-            Ask in SQL
-          </Link>
+          {asksSql ? (
+            <Link
+              className="button"
+              to={sqlAddress(`SELECT *\nFROM ${quoteName(schema)}.${quoteName(name)}\nLIMIT 100`)}
+            >
+              Ask in SQL
+            </Link>
+          ) : null}
         </>
       }
     >
@@ -211,7 +219,7 @@ export default function TablePage({ schema, name }: { schema: string; name: stri
               table={table}
               schema={schema}
               name={name}
-              since={view ? oldest : (state?.history_since ?? null)}
+              since={view ? oldest : (table?.history_since ?? null)}
             />
           ) : (
             <SchemaTab table={table} status={state} />

@@ -7,6 +7,7 @@ import { tableAddress } from '../../app/addresses';
 import { useNow } from '../../app/clock';
 import { useKey } from '../../app/keys';
 import { rank } from '../../app/matching';
+import { useSeesAll } from '../../app/me';
 import { Command, Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { Link, setQuery, usePlace } from '../../app/router';
 import { Page } from '../../app/Shell';
@@ -130,10 +131,51 @@ function TableList({ lines, now, sort, onResynced }: TableListProps) {
                 {status?.history_since ? printInstantShort(status.history_since) : <span className="faint">–</span>}
               </td>
               <td className="live">{printAge(status?.applied_at, now)}</td>
-              <td className="number">{table.columns.length}</td>
+              <td className="number">
+                <Link
+                  to={tableAddress(table.warehouse.schema, table.warehouse.name, { tab: 'schema' })}
+                  title={
+                    table.changes.length > 0 ? `${plural(table.changes.length, 'change')} of the schema` : undefined
+                  }
+                >
+                  {table.columns.length}
+                </Link>
+              </td>
               <td>
                 <Resync table={table.name} onDone={onResynced} />
               </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** What a role sees of tables: what they are made of, and since when their past can be read. How they are kept is the project's affair. */
+function TablesOfRole({ lines }: { lines: Line[] }) {
+  return (
+    <div className="list-around">
+      <table className="list even">
+        <thead>
+          <tr>
+            <th>table</th>
+            <th>history since</th>
+            <th>columns</th>
+          </tr>
+        </thead>
+        <tbody>
+          {lines.map(({ table: { warehouse, columns, history_since } }) => (
+            <tr key={`${warehouse.schema}.${warehouse.name}`}>
+              <td>
+                <Link className="data" to={tableAddress(warehouse.schema, warehouse.name)}>
+                  {warehouse.schema}.{warehouse.name}
+                </Link>
+              </td>
+              <td title={history_since ? printUtc(history_since) : undefined}>
+                {history_since ? printInstantShort(history_since) : <span className="faint">–</span>}
+              </td>
+              <td className="data quiet">{columns.map(({ name }) => name).join(', ')}</td>
             </tr>
           ))}
         </tbody>
@@ -175,6 +217,7 @@ function ModelList({ lines }: { lines: Line[] }) {
 export default function Tables() {
   const tables = useJson<Table[]>('/api/tables');
   const status = useStatus();
+  const seesAll = useSeesAll();
   const now = useNow();
   const { query } = usePlace();
   const [typed, setTyped] = useState(query.get('find') ?? '');
@@ -218,8 +261,16 @@ export default function Tables() {
       {tables.error && !tables.data ? <ErrorNote problem={tables.error} onRetry={tables.reload} /> : null}
       {tables.data === undefined && !tables.error ? <Skeleton lines={8} /> : null}
       {tables.data && found.length === 0 ? (
-        <Empty title={typed ? 'No table is called so.' : 'No table is replicated yet.'}>
-          {typed ? null : (
+        <Empty
+          title={
+            typed
+              ? 'No table is called so.'
+              : seesAll
+                ? 'No table is replicated yet.'
+                : 'No table is for this key’s role.'
+          }
+        >
+          {typed || !seesAll ? null : (
             <>
               source.postgres.tables in millstream.yml chooses them; <Command text="millstream plan" /> says what it
               matches.
@@ -236,6 +287,8 @@ export default function Tables() {
             <h2 className="section-name">{name}</h2>
             {kind === 'view' ? (
               <ModelList lines={sorted} />
+            ) : !seesAll ? (
+              <TablesOfRole lines={sorted} />
             ) : (
               <TableList lines={sorted} now={now} sort={sort} onResynced={status.reload} />
             )}

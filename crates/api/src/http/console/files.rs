@@ -3,11 +3,16 @@
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{http::request::Parts, response::Response};
-use millstream_core::warehouse::TableState;
+use millstream_core::warehouse::{SchemaChange, TableState};
 use serde_json::{json, Value};
 
-use super::{super::route::Site, document, parameters, survey};
+use super::{
+    super::{route::Site, tables::visible},
+    document, parameters, survey,
+};
 use crate::{
+    access::Caller,
+    as_of,
     dashboard::{Chart, ChartOf},
     endpoint::{Endpoint, Kind, Param},
     problem::Problem,
@@ -23,11 +28,11 @@ pub(super) async fn status(site: &Site, parts: &Parts) -> Result<Response, Probl
     Ok(document(parts, &site.answers.reading().with_turn(DOING, read).await?))
 }
 
-/// Every table and model, with its columns here and at the source.
-pub(super) async fn tables(site: &Site, parts: &Parts) -> Result<Response, Problem> {
+/// Every table and model that somebody may read, with its columns here and at the source.
+pub(super) async fn tables(site: &Site, parts: &Parts, caller: &Caller) -> Result<Response, Problem> {
     const DOING: &str = "looking at the tables";
     parameters(parts, &[])?;
-    let relations = site.relations().await?;
+    let relations = visible(site, caller).await?;
     let host = site.host().clone();
     let read = move |_: &_| host.tables().map_err(|error| Problem::of(&error, DOING, false));
     let states = site.answers.reading().with_turn(DOING, read).await?;
@@ -35,17 +40,24 @@ pub(super) async fn tables(site: &Site, parts: &Parts) -> Result<Response, Probl
         .iter()
         .map(|state| ((state.layout.target.schema.as_str(), state.layout.target.name.as_str()), state))
         .collect();
+    let has_history = |relation: &Relation| {
+        let name = format!("{}_history", relation.name);
+        let is = |(of, kind): &(Relation, &str)| {
+            *kind == "history" && of.schema == relation.schema && of.name == name
+        };
+        relations.iter().any(is)
+    };
     let listed = relations.iter().filter_map(|(relation, kind)| match *kind {
         "table" => states
             .get(&(relation.schema.as_str(), relation.name.as_str()))
-            .map(|state| table(relation, state)),
+            .map(|state| table(relation, state, has_history(relation))),
         "model" => Some(model(relation)),
         _ => None,
     });
     Ok(document(parts, &listed.collect()))
 }
 
-fn table(relation: &Relation, state: &TableState) -> Value {
+fn table(relation: &Relation, state: &TableState, has_history: bool) -> Value {
     // As apply keeps it: the source's schema, whose columns say whether they may be NULL.
     let schema: Value = serde_json::from_str(&state.schema_json).unwrap_or_default();
     let not_null = |attnum: i16| {
@@ -68,8 +80,15 @@ fn table(relation: &Relation, state: &TableState) -> Value {
         "warehouse": {"schema": relation.schema, "name": relation.name},
         "kind": "table",
         "columns": columns.collect::<Value>(),
-        "history": state.layout.history,
+        "history": has_history,
+        "history_since": state.history_since.filter(|_| has_history).and_then(|since| as_of::print(since.time)),
+        "changes": state.changes.iter().map(change).collect::<Value>(),
     })
+}
+
+/// How the table's schema changed at one moment.
+fn change(of: &SchemaChange) -> Value {
+    json!({"at": as_of::print(of.at.time), "lsn": of.at.position.commit_lsn.to_string(), "steps": of.steps})
 }
 
 fn model(relation: &Relation) -> Value {
@@ -80,15 +99,25 @@ fn model(relation: &Relation) -> Value {
         "kind": "view",
         "columns": columns.collect::<Value>(),
         "history": false,
+        "history_since": null,
+        "changes": [],
     })
 }
 
-/// The endpoints; one that can't be served says why.
-pub(super) async fn endpoints(site: &Site, parts: &Parts) -> Result<Response, Problem> {
+/// The endpoints that somebody may call. One that can't be served says why to whoever may see everything: the reason may name what others may not.
+pub(super) async fn endpoints(site: &Site, parts: &Parts, caller: &Caller) -> Result<Response, Problem> {
     parameters(parts, &[])?;
     let survey = survey::of(site).await?;
-    let served = survey.endpoints.served.iter().map(|of| endpoint(of, survey.endpoint_error(&of.path)));
-    let broken = survey.endpoints.broken.iter().map(|(file, error)| {
+    let all = caller.is_admin();
+    let told = |error: &'static str| move |said: &str| if all { said.to_owned() } else { error.to_owned() };
+    let callable = survey.endpoints.served.iter().filter(|of| caller.may_call(of));
+    let served = callable.map(|of| {
+        let error = survey
+            .endpoint_error(&of.path)
+            .map(told("it can't be run; whoever keeps the project is told why"));
+        endpoint(of, error.as_deref(), all)
+    });
+    let broken = survey.endpoints.broken.iter().filter(|_| all).map(|(file, error)| {
         json!({
             "path": file, "description": null, "params": [], "cache_seconds": null, "live": false, "file": file,
             "error": error,
@@ -97,14 +126,14 @@ pub(super) async fn endpoints(site: &Site, parts: &Parts) -> Result<Response, Pr
     Ok(document(parts, &served.chain(broken).collect()))
 }
 
-fn endpoint(of: &Endpoint, error: Option<&str>) -> Value {
+fn endpoint(of: &Endpoint, error: Option<&str>, with_file: bool) -> Value {
     json!({
         "path": of.path,
         "description": of.description,
         "params": of.params.iter().map(param).collect::<Value>(),
         "cache_seconds": of.cache.map(|cache| cache.as_secs_f64()),
         "live": of.live,
-        "file": of.file,
+        "file": with_file.then_some(&of.file),
         "error": error,
     })
 }

@@ -53,7 +53,8 @@ pub(super) fn answers(path: &str) -> bool {
     path.starts_with(PREFIX) || path == PREFIX.trim_end_matches('/')
 }
 
-/// The route for the metrics, and the answer. Who asks may do everything: what is shown is the whole, before any role's rows and masks.
+/// The route for the metrics, and the answer. Tables, their rows and endpoints are those that the role may see, as it sees them; for the others who
+/// asks may do everything, and is shown the whole, before any role's rows and masks.
 pub(super) async fn answer(
     site: &Arc<Site>,
     parts: &Parts,
@@ -76,13 +77,13 @@ pub(super) async fn answer(
     match segments[..] {
         ["status"] => ("/api/status", files::status(site, parts).await),
         ["stream"] => ("/api/stream", streams::samples(site, parts, caller)),
-        ["tables"] => ("/api/tables", files::tables(site, parts).await),
-        ["rows", schema, name] => ("/api/rows", rows::rows(site, parts, schema, name).await),
-        ["row", schema, name] => ("/api/row", rows::row(site, parts, schema, name).await),
+        ["tables"] => ("/api/tables", files::tables(site, parts, caller).await),
+        ["rows", schema, name] => ("/api/rows", rows::rows(site, parts, caller, schema, name).await),
+        ["row", schema, name] => ("/api/row", rows::row(site, parts, caller, schema, name).await),
         ["sql"] => ("/api/sql", rows::sql(site, parts, body, caller).await),
         ["changes"] => ("/api/changes", streams::newest_changes(site, parts).await),
         ["changes", "stream"] => ("/api/changes/stream", streams::changes(site, parts, caller).await),
-        ["endpoints"] => ("/api/endpoints", files::endpoints(site, parts).await),
+        ["endpoints"] => ("/api/endpoints", files::endpoints(site, parts, caller).await),
         ["dashboards"] => ("/api/dashboards", files::dashboards(site, parts).await),
         ["dashboards", name, chart] => ("/api/dashboards/chart", rows::chart(site, parts, name, chart).await),
         ["queries"] => ("/api/queries", files::queries(site, parts).await),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{json, Value};
 
 use super::{
-    super::{endpoints, respond, route::Site},
+    super::{endpoints, respond, route::Site, tables::visible},
     cells::{self, Cells, Cut, BYTES_MAX},
     number, one, parameters, text,
     work::posted,
@@ -38,18 +38,24 @@ const VERSIONS_MAX: usize = 2_000;
 const KEY: &str = "key.";
 
 /// A page of a table or model.
-pub(super) async fn rows(site: &Site, parts: &Parts, schema: &str, name: &str) -> Result<Response, Problem> {
+pub(super) async fn rows(
+    site: &Site,
+    parts: &Parts,
+    caller: &Caller,
+    schema: &str,
+    name: &str,
+) -> Result<Response, Problem> {
     const DOING: &str = "reading a table";
     let given = parameters(parts, &["order", "filter", "limit", "offset", "as_of"])?;
     let filters = given.iter().filter(|(name, _)| name == "filter").map(|(_, text)| text.clone());
     let grid = Grid {
         filters: filters.collect(),
         order: one(&given, "order")?.map(str::to_owned),
-        limit: number(&given, "limit", PAGE_ROWS.1, (1, PAGE_ROWS.0))?,
+        limit: number(&given, "limit", PAGE_ROWS.1, (1, PAGE_ROWS.0))?.min(rows_max(site, caller)),
         offset: number(&given, "offset", 0, (0, respond::OFFSET_MAX))?,
     };
     let point = one(&given, "as_of")?.map(as_of::parse).transpose()?;
-    let relation = find(site, schema, name, &["table", "model"]).await?;
+    let relation = find(site, caller, schema, name, &["table", "model"]).await?;
     let ask = |(sql, parameters): (String, Vec<_>), limit: usize| Asked {
         sql: Arc::from(sql),
         parameters,
@@ -57,7 +63,7 @@ pub(super) async fn rows(site: &Site, parts: &Parts, schema: &str, name: &str) -
         page: Page { offset: 0, limit },
         prefix: None,
         trust: Trust::Guest,
-        role: None,
+        role: caller.role(),
     };
     let page = cells::read(site, ask(relation.grid(&grid)?, grid.limit), DOING).await?;
     if page.cut == Some(Cut::Bytes) {
@@ -80,9 +86,20 @@ fn too_large() -> Problem {
     Problem::too_large(format!("the rows have more than {} MiB", BYTES_MAX >> 20))
 }
 
-/// The relation, if it is of one of these kinds.
-async fn find(site: &Site, schema: &str, name: &str, kinds: &[&str]) -> Result<Relation, Problem> {
-    let relations = site.relations().await?;
+/// Rows that somebody may be given at once.
+fn rows_max(site: &Site, caller: &Caller) -> usize {
+    site.limits(caller).rows.unwrap_or(usize::MAX)
+}
+
+/// The relation, if it is of one of these kinds and they may read it. What they may not is not there for them.
+async fn find(
+    site: &Site,
+    caller: &Caller,
+    schema: &str,
+    name: &str,
+    kinds: &[&str],
+) -> Result<Relation, Problem> {
+    let relations = visible(site, caller).await?;
     let is = |relation: &Relation| {
         relation.schema.eq_ignore_ascii_case(schema) && relation.name.eq_ignore_ascii_case(name)
     };
@@ -95,9 +112,15 @@ async fn find(site: &Site, schema: &str, name: &str, kinds: &[&str]) -> Result<R
 }
 
 /// The versions of one row.
-pub(super) async fn row(site: &Site, parts: &Parts, schema: &str, name: &str) -> Result<Response, Problem> {
+pub(super) async fn row(
+    site: &Site,
+    parts: &Parts,
+    caller: &Caller,
+    schema: &str,
+    name: &str,
+) -> Result<Response, Problem> {
     const DOING: &str = "reading a row's history";
-    let table = find(site, schema, name, &["table"]).await?;
+    let table = find(site, caller, schema, name, &["table"]).await?;
     let host = site.host().clone();
     let states = site
         .answers
@@ -113,17 +136,18 @@ pub(super) async fn row(site: &Site, parts: &Parts, schema: &str, name: &str) ->
         let problem = Problem::not_found(format!("no history is kept of {schema}.{name}"));
         return Err(problem.hint("`history: true` at the table in millstream.yml keeps it from then on."));
     }
-    let history = find(site, &table.schema, &format!("{}_history", table.name), &["history"]).await?;
+    let history = find(site, caller, &table.schema, &format!("{}_history", table.name), &["history"]).await?;
     let columns = own_columns(&history, &state);
-    let (sql, parameters) = history.versions(&columns, &key, &state.layout.history_names, VERSIONS_MAX)?;
+    let versions_max = VERSIONS_MAX.min(rows_max(site, caller));
+    let (sql, parameters) = history.versions(&columns, &key, &state.layout.history_names, versions_max)?;
     let asked = Asked {
         sql: Arc::from(sql),
         parameters,
         as_of: None,
-        page: Page { offset: 0, limit: VERSIONS_MAX },
+        page: Page { offset: 0, limit: versions_max },
         prefix: None,
         trust: Trust::Guest,
-        role: None,
+        role: caller.role(),
     };
     let found = cells::read(site, asked, DOING).await?;
     if found.cut == Some(Cut::Bytes) {

@@ -57,6 +57,7 @@ fn table(id: u32, schema: &str, name: &str, columns: &[ColumnSpec], key: &[i16])
         phase_json: "\"live\"".into(),
         history_since: Some(moment(10)),
         uncertain: Vec::new(),
+        changes: Vec::new(),
     }
 }
 

@@ -44,6 +44,7 @@ pub(crate) fn table(id: u32, name: &str, columns: Vec<LayoutColumn>, key: Option
         phase_json: "\"live\"".into(),
         history_since: Some(moment(10, 0)),
         uncertain: Vec::new(),
+        changes: Vec::new(),
     }
 }
 
