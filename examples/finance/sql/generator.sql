@@ -62,17 +62,22 @@ CREATE FUNCTION generator.flying_status(order_id bigint) RETURNS text
         [1 + generator.pick(order_id, 8, 8)];
 
 -- Fills the four empty tables: `orders` orders of 1 to 25 items, a customer for every ten orders, a thousand products.
--- The last twentieth of the orders is still in flight. They were taken in the 90 days up to `today`.
+-- The last twentieth of the orders is still in flight. They were taken in the 90 days up to `today`. Three quarters of the customers had come in the
+-- year before, the others came meanwhile, and nobody orders before they came.
 CREATE PROCEDURE generator.fill(orders bigint DEFAULT 100000, today date DEFAULT current_date)
     LANGUAGE plpgsql AS
 $$
 DECLARE
     customers_known bigint := greatest(orders / 10, 10);
     products_known bigint := 1000;
-    began timestamptz := today - 90;
+    began date := today - 90;
+    customers_before bigint := customers_known * 3 / 4;
+    customers_since bigint := customers_known - customers_before;
 BEGIN
     INSERT INTO operations.customers (customer_id, customer_name, is_active, customer_address, created_at)
-    SELECT id, generator.customer_name(id), generator.pick(id, 9, 50) > 0, generator.address(id, 10), began
+    SELECT id, generator.customer_name(id), generator.pick(id, 9, 50) > 0, generator.address(id, 10),
+           CASE WHEN id <= customers_before THEN began - 365 + (id * 365 / customers_before)::int
+                ELSE began + ((id - customers_before) * 90 / customers_since)::int END
     FROM generate_series(1, customers_known) AS id;
 
     INSERT INTO operations.products (product_id, product_name, barcode, unit_price, is_active, created_at)
@@ -81,7 +86,8 @@ BEGIN
     FROM generate_series(1, products_known) AS id;
 
     INSERT INTO operations.orders (order_id, order_date, delivery_date, customer_id, status, created_at)
-    SELECT id, day, day + 1 + generator.pick(id, 13, 14)::int, generator.customer_of(id, customers_known),
+    SELECT id, day, day + 1 + generator.pick(id, 13, 14)::int,
+           generator.customer_of(id, customers_before + customers_since * id / orders),
            CASE WHEN id <= orders - orders / 20 THEN generator.settled_status(id) ELSE generator.flying_status(id) END, day
     FROM generate_series(1, orders) AS id, LATERAL (SELECT today - 90 + (id * 90 / orders)::int AS day) AS taken;
 

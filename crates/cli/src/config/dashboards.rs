@@ -1,6 +1,6 @@
 //! `dashboards/*.yml`: pages of charts.
 
-use std::{fs, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use millstream_api::{
     dashboard::{Chart, ChartKind, ChartOf, Dashboard},
@@ -10,49 +10,36 @@ use millstream_api::{
 use super::{
     check::{check_dashboard, nearest},
     error::{ConfigError, Problem, ProblemKind},
-    files::{self, unreadable},
-    text_at,
+    files, text_at,
     tree::{self, Kind as NodeKind, Node},
     Project,
 };
 
+/// What the files end with.
+const SUFFIXES: &[&str] = &["yml", "yaml"];
+
 /// The dashboards' files by path. A project without any has no directory.
 pub(crate) fn dashboard_files(project: &Project) -> io::Result<Vec<PathBuf>> {
-    files::below(&project.dashboards, &["yml", "yaml"])
+    files::below(&project.dashboards, SUFFIXES)
 }
 
-/// Reads them. What is wrong with one does not keep others from being shown.
+/// Reads them.
 pub(crate) fn read_dashboards(
     project: &Project,
     endpoints: &Endpoints,
 ) -> Result<(Dashboards, Vec<ConfigError>), ConfigError> {
-    let mut dashboards = Dashboards::default();
-    let mut errors = Vec::new();
-    for path in dashboard_files(project).map_err(unreadable(&project.dashboards))? {
-        let file = path.strip_prefix(&project.dir).unwrap_or(&path).display().to_string();
-        let below = path.strip_prefix(&project.dashboards).unwrap_or(&path).with_extension("");
-        let name = below.display().to_string();
-        let text = fs::read_to_string(&path).map_err(unreadable(&path));
-        let read = text.and_then(|text| {
-            let dashboard = parse(&file, &name, &text, endpoints).map_err(ConfigError::Wrong)?;
-            match dashboards.served.iter().find(|other| other.name == name) {
-                Some(other) => {
-                    let message = format!("{file} is called like {}", other.file);
-                    let problem = Problem::new(ProblemKind::BadValue, message, None);
-                    Err(problem.hint("rename one of them: a dashboard's address ends with its name").into())
-                }
-                None => Ok(dashboard),
+    let read = files::read_each(&project.dir, &project.dashboards, SUFFIXES, |of, others: &[Dashboard]| {
+        let dashboard = parse(of.file, of.name, of.text, endpoints).map_err(ConfigError::Wrong)?;
+        match others.iter().find(|other| other.name == of.name) {
+            Some(other) => {
+                let message = format!("{} is called like {}", of.file, other.file);
+                let problem = Problem::new(ProblemKind::BadValue, message, None);
+                Err(problem.hint("rename one of them: a dashboard's address ends with its name").into())
             }
-        });
-        match read {
-            Ok(dashboard) => dashboards.served.push(dashboard),
-            Err(error) => {
-                dashboards.broken.push((file, files::told(&error)));
-                errors.push(error);
-            }
+            None => Ok(dashboard),
         }
-    }
-    Ok((dashboards, errors))
+    })?;
+    Ok((Dashboards { served: read.served, broken: read.broken }, read.errors))
 }
 
 fn parse(file: &str, name: &str, text: &str, endpoints: &Endpoints) -> Result<Dashboard, Vec<Problem>> {

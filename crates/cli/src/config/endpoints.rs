@@ -1,6 +1,6 @@
 //! `api/*.sql`: endpoints, each a SELECT under a head in YAML between `/*---` and `---*/`.
 
-use std::{fs, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use millstream_api::{
     endpoint::{limit_parameter, Endpoint, Kind, Param},
@@ -11,49 +11,37 @@ use super::{
     access::AccessSettings,
     check::{check_head, nearest},
     error::{ConfigError, Problem, ProblemKind},
-    files::{self, unreadable},
+    files,
     place::Place,
     scalar, text_at,
     tree::{self, Kind as NodeKind, Node},
     units, Project,
 };
 
+/// What the files end with.
+const SUFFIXES: &[&str] = &["sql"];
+
 /// The endpoints' files by path. A project without endpoints has no directory.
 pub(crate) fn endpoint_files(project: &Project) -> io::Result<Vec<PathBuf>> {
-    files::below(&project.api, &["sql"])
+    files::below(&project.api, SUFFIXES)
 }
 
-/// Reads them. What is wrong with one does not keep others from being served.
+/// Reads them.
 pub(crate) fn read_endpoints(project: &Project) -> Result<(Endpoints, Vec<ConfigError>), ConfigError> {
-    let mut endpoints = Endpoints::default();
-    let mut errors = Vec::new();
-    for path in endpoint_files(project).map_err(unreadable(&project.api))? {
-        let file = path.strip_prefix(&project.dir).unwrap_or(&path).display().to_string();
-        let below = path.strip_prefix(&project.api).unwrap_or(&path).with_extension("");
-        let text = fs::read_to_string(&path).map_err(unreadable(&path));
-        let read = text.and_then(|text| {
-            let endpoint = parse(&file, &format!("/{}", below.display()), &text, &project.access)
-                .map_err(ConfigError::Wrong)?;
-            let same = |other: &&Endpoint| other.path == endpoint.path;
-            match endpoints.served.iter().find(same) {
-                Some(other) => {
-                    let message =
-                        format!("{file} answers at {}, where {} answers already", endpoint.path, other.file);
-                    let problem = Problem::new(ProblemKind::BadValue, message, None);
-                    Err(problem.hint("give one of them another `path`").into())
-                }
-                None => Ok(endpoint),
+    let read = files::read_each(&project.dir, &project.api, SUFFIXES, |of, others: &[Endpoint]| {
+        let endpoint = parse(of.file, &format!("/{}", of.name), of.text, &project.access);
+        let endpoint = endpoint.map_err(ConfigError::Wrong)?;
+        match others.iter().find(|other| other.path == endpoint.path) {
+            Some(other) => {
+                let message =
+                    format!("{} answers at {}, where {} answers already", of.file, endpoint.path, other.file);
+                let problem = Problem::new(ProblemKind::BadValue, message, None);
+                Err(problem.hint("give one of them another `path`").into())
             }
-        });
-        match read {
-            Ok(endpoint) => endpoints.served.push(endpoint),
-            Err(error) => {
-                endpoints.broken.push((file, files::told(&error)));
-                errors.push(error);
-            }
+            None => Ok(endpoint),
         }
-    }
-    Ok((endpoints, errors))
+    })?;
+    Ok((Endpoints { served: read.served, broken: read.broken }, read.errors))
 }
 
 /// One file. `default_path`: where it answers unless its head says otherwise.

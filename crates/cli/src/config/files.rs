@@ -40,8 +40,51 @@ pub(super) fn below(dir: &Path, suffixes: &[&str]) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// A file that defines something.
+pub(super) struct Source<'a> {
+    /// Relative to the project.
+    pub(super) file: &'a str,
+    /// Relative to its directory, without the suffix.
+    pub(super) name: &'a str,
+    /// What stands in it.
+    pub(super) text: &'a str,
+}
+
+/// What the files of a directory came to.
+pub(super) struct Defined<T> {
+    /// What the good ones define, by path.
+    pub(super) served: Vec<T>,
+    /// The others, and what is wrong with each, for a page.
+    pub(super) broken: Vec<(String, String)>,
+    /// The same as errors.
+    pub(super) errors: Vec<ConfigError>,
+}
+
+/// Reads files, each with what those before it define. What is wrong with one does not keep others from being served.
+pub(super) fn read_each<T>(
+    project: &Path,
+    dir: &Path,
+    suffixes: &[&str],
+    mut read: impl FnMut(&Source<'_>, &[T]) -> Result<T, ConfigError>,
+) -> Result<Defined<T>, ConfigError> {
+    let mut defined = Defined { served: Vec::new(), broken: Vec::new(), errors: Vec::new() };
+    for path in below(dir, suffixes).map_err(unreadable(dir))? {
+        let file = path.strip_prefix(project).unwrap_or(&path).display().to_string();
+        let name = path.strip_prefix(dir).unwrap_or(&path).with_extension("").display().to_string();
+        let text = fs::read_to_string(&path).map_err(unreadable(&path));
+        match text.and_then(|text| read(&Source { file: &file, name: &name, text: &text }, &defined.served)) {
+            Ok(one) => defined.served.push(one),
+            Err(error) => {
+                defined.broken.push((file, told(&error)));
+                defined.errors.push(error);
+            }
+        }
+    }
+    Ok(defined)
+}
+
 /// That a file can't be read.
-pub(super) fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> ConfigError {
+fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> ConfigError {
     let path = path.to_owned();
     move |source| ConfigError::Unreadable { path, source }
 }

@@ -1,39 +1,29 @@
 //! `queries/*.sql`: saved queries, each a SELECT under a head that says what it is called.
 
-use std::{fs, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use millstream_api::host::{SavedQueries, SavedQuery};
 
 use super::{
     check::check_query,
     error::{ConfigError, Problem, ProblemKind},
-    files::{self, unreadable},
-    text_at, tree, Project,
+    files, text_at, tree, Project,
 };
+
+/// What the files end with.
+const SUFFIXES: &[&str] = &["sql"];
 
 /// The saved queries' files by path. A project without any has no directory.
 pub(crate) fn query_files(project: &Project) -> io::Result<Vec<PathBuf>> {
-    files::below(&project.queries, &["sql"])
+    files::below(&project.queries, SUFFIXES)
 }
 
-/// Reads them. What is wrong with one does not keep others from being shown.
+/// Reads them.
 pub(crate) fn read_queries(project: &Project) -> Result<(SavedQueries, Vec<ConfigError>), ConfigError> {
-    let mut queries = SavedQueries::default();
-    let mut errors = Vec::new();
-    for path in query_files(project).map_err(unreadable(&project.queries))? {
-        let file = path.strip_prefix(&project.dir).unwrap_or(&path).display().to_string();
-        let name =
-            path.strip_prefix(&project.queries).unwrap_or(&path).with_extension("").display().to_string();
-        let text = fs::read_to_string(&path).map_err(unreadable(&path));
-        match text.and_then(|text| parse(&file, &name, &text).map_err(ConfigError::Wrong)) {
-            Ok(query) => queries.served.push(query),
-            Err(error) => {
-                queries.broken.push((file, files::told(&error)));
-                errors.push(error);
-            }
-        }
-    }
-    Ok((queries, errors))
+    let read = files::read_each(&project.dir, &project.queries, SUFFIXES, |of, _| {
+        parse(of.file, of.name, of.text).map_err(ConfigError::Wrong)
+    })?;
+    Ok((SavedQueries { served: read.served, broken: read.broken }, read.errors))
 }
 
 fn parse(file: &str, name: &str, text: &str) -> Result<SavedQuery, Vec<Problem>> {

@@ -87,6 +87,31 @@ fn expressions(dashboard: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// Saved queries and a chart show customers over time: there must be a time that they came over.
+#[test]
+fn the_examples_customers_came_over_a_year_and_before_their_orders() {
+    let filled = || {
+        let cluster = PgCluster::start_default().unwrap();
+        let sql = |name: &str| fs::read_to_string(example("finance").join("sql").join(name)).unwrap();
+        cluster.execute(&sql("schema.sql")).unwrap();
+        cluster.execute(&sql("generator.sql")).unwrap();
+        cluster.execute("CALL generator.fill(orders => 10000, today => date '2026-01-31')").unwrap();
+        cluster
+    };
+    let cluster = filled();
+    let ask = |sql: &str| cluster.execute(sql).unwrap();
+    assert_eq!(
+        ask("SELECT count(*), min(created_at)::date, max(created_at)::date FROM operations.customers"),
+        "1000|2024-11-02|2026-01-31"
+    );
+    let days: u32 = ask("SELECT count(DISTINCT created_at::date) FROM operations.customers").parse().unwrap();
+    assert!(days > 400, "{days}");
+    let early = "SELECT count(*) FROM operations.orders AS o JOIN operations.customers AS c USING (customer_id) WHERE o.created_at < c.created_at";
+    assert_eq!(ask(early), "0", "nobody orders before they came");
+    let sum = "SELECT md5(string_agg(c::text, ',' ORDER BY customer_id)) FROM (SELECT customer_id, customer_name, created_at FROM operations.customers) AS c";
+    assert_eq!(ask(sum), filled().execute(sum).unwrap(), "the same on any machine");
+}
+
 #[test]
 fn messages_are_json_with_the_names_of_their_events() {
     let cluster = PgCluster::start_default().unwrap();
