@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use millstream_core::Exit;
 
 use crate::{
+    config::SchemaOf,
     error::ProgramError,
     failure::Failure,
     output::{Format, LogFormat, Output},
@@ -146,8 +147,12 @@ pub enum Verb {
         #[command(subcommand)]
         verb: KeysVerb,
     },
-    /// Print the JSON Schema of millstream.yml, for editors
-    Schema,
+    /// Print a JSON Schema, for editors
+    Schema {
+        /// Of what
+        #[arg(value_enum, default_value_t)]
+        of: SchemaOf,
+    },
     /// Print a shell's completions
     Completions {
         /// Which shell

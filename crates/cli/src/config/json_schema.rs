@@ -1,16 +1,36 @@
-//! The JSON Schema of the configuration file, for editors; made from the same [`PROJECT`] that the parser checks against.
+//! JSON Schemas of the project's files, for editors; made from the same shapes that the parser checks against.
 
 use serde_json::{json, Map, Value};
 
-use super::shape::{Scalar, Shape, PROJECT};
+use super::shape::{Scalar, Shape, DASHBOARD, ENDPOINT, PROJECT, QUERY};
+
+/// What a schema is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum SchemaOf {
+    /// millstream.yml
+    #[default]
+    Project,
+    /// A file of dashboards/
+    Dashboard,
+    /// The head of a file of api/
+    Endpoint,
+    /// The head of a file of queries/
+    Query,
+}
 
 /// The schema (JSON Schema 2020-12).
-pub fn json_schema() -> Value {
+pub fn json_schema(what: SchemaOf) -> Value {
+    let (shape, title, description) = match what {
+        SchemaOf::Project => (&PROJECT, "millstream.yml", "A Millstream project."),
+        SchemaOf::Dashboard => (&DASHBOARD, "dashboards/*.yml", "A dashboard of a Millstream project."),
+        SchemaOf::Endpoint => (&ENDPOINT, "api/*.sql", "The head of an endpoint of a Millstream project."),
+        SchemaOf::Query => (&QUERY, "queries/*.sql", "The head of a saved query of a Millstream project."),
+    };
     let mut schema = Map::new();
     schema.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
-    schema.insert("title".into(), json!("millstream.yml"));
-    schema.insert("description".into(), json!("A Millstream project."));
-    if let Value::Object(body) = of(&PROJECT) {
+    schema.insert("title".into(), json!(title));
+    schema.insert("description".into(), json!(description));
+    if let Value::Object(body) = of(shape) {
         schema.extend(body);
     }
     Value::Object(schema)

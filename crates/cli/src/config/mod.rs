@@ -30,7 +30,7 @@ pub(crate) use check::nearest;
 pub(crate) use dashboards::{dashboard_files, read_dashboards};
 pub(crate) use endpoints::{endpoint_files, read_endpoints};
 pub use error::{ConfigError, Problem, ProblemKind};
-pub use json_schema::json_schema;
+pub use json_schema::{json_schema, SchemaOf};
 pub use place::Place;
 pub(crate) use queries::{query_files, read_queries};
 pub use secret::{redact, Secret};

@@ -42,7 +42,7 @@ pub fn run(arguments: Arguments, output: &Output) -> Outcome {
         Verb::Resync { tables } => ask::resync(&arguments.global, output, tables),
         Verb::Quarantine { verb } => quarantine::run(&arguments.global, output, verb),
         Verb::Keys { verb } => keys::run(&arguments.global, output, verb),
-        Verb::Schema => output.json(&config::json_schema()).map(|()| 0),
+        Verb::Schema { of } => output.json(&config::json_schema(of)).map(|()| 0),
         Verb::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut args::command(), "millstream", &mut text);

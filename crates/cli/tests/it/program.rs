@@ -40,15 +40,20 @@ fn init_makes_a_project_once_and_overwrites_nothing() {
 }
 
 #[test]
-fn the_schema_in_the_repository_is_the_one_that_is_printed() {
-    let kept = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
-        .join("../../schema/millstream.schema.json");
-    let printed = millstream(Path::new(".")).arg("schema").output().unwrap().stdout;
-    assert_eq!(
-        String::from_utf8(printed).unwrap(),
-        fs::read_to_string(kept).unwrap(),
-        "write it anew: millstream schema > schema/millstream.schema.json"
-    );
+fn the_schemas_in_the_repository_are_those_that_are_printed() {
+    let folder = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../schema");
+    let print = |arguments: &[&str]| {
+        let output = millstream(Path::new(".")).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (of, file) in
+        [("project", "millstream"), ("dashboard", "dashboard"), ("endpoint", "endpoint"), ("query", "query")]
+    {
+        let kept = fs::read_to_string(folder.join(format!("{file}.schema.json"))).unwrap();
+        let again = format!("write it anew: millstream schema {of} > schema/{file}.schema.json");
+        assert_eq!(print(&["schema", of]), kept, "{again}");
+    }
+    assert_eq!(print(&["schema"]), print(&["schema", "project"]));
 }
 
 #[test]
