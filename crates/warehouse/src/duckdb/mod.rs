@@ -22,6 +22,7 @@
 mod aside;
 mod ast;
 mod close;
+mod continuity;
 mod engine;
 mod few;
 mod guard;
@@ -63,6 +64,7 @@ pub use room::free_bytes;
 
 use self::{
     close::Estimates,
+    continuity::Continuity,
     engine::{Connection, Database, EngineError},
     sessions::Sessions,
     transaction::DuckTransaction,
@@ -76,6 +78,7 @@ pub struct DuckDb {
     sessions: Arc<Sessions>,
     writer: Connection,
     estimates: Estimates,
+    continuity: Arc<Continuity>,
     /// Gives DuckDB the threads of its options.
     reset_threads: String,
     /// What roles do not see.
@@ -136,6 +139,7 @@ impl Warehouse for DuckDb {
             &self.estimates,
             &self.reset_threads,
             &self.restrictions,
+            &self.continuity,
         )?))
     }
 

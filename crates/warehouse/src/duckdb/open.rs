@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use arrow_array::cast::AsArray;
@@ -11,6 +12,7 @@ use millstream_core::Restrictions;
 use super::{
     aside::{move_wal_aside, wal_path, FileKind},
     close::Estimates,
+    continuity::Continuity,
     engine::{Connection, Database, EngineError},
     failed,
     sessions::Sessions,
@@ -105,13 +107,15 @@ impl DuckDb {
             Some(threads) => format!("SET threads = {threads}"),
             None => "RESET threads".to_owned(),
         };
-        let sessions = Sessions::new(database.clone());
+        let continuity: Arc<Continuity> = Arc::default();
+        let sessions = Sessions::new(database.clone(), continuity.clone());
         Ok(DuckDb {
             path: path.to_owned(),
             database,
             sessions,
             writer,
             estimates: Estimates::new(options.memory_limit_bytes, options.memory_limit_bytes_max),
+            continuity,
             reset_threads,
             restrictions: Restrictions::default(),
         })

@@ -159,24 +159,21 @@ impl DuckReader {
     }
 
     fn read(&mut self, query: &Query<'_>, keep: bool, take: &mut Take<'_>) -> Outcome<()> {
-        let session = self.session();
-        if keep {
-            if let Some(statement) = session.prepared(query) {
-                return give_rows(statement, query, take);
-            }
+        if !keep {
+            let statement = self.connection().prepare(query.sql).map_err(querying)?;
+            return give_rows(&statement, query, take);
         }
-        let statement = session.connection.prepare(query.sql).map_err(querying)?;
-        give_rows(&statement, query, take)?;
-        if keep {
-            session.keep(query, statement);
+        if self.session().knows(query) {
+            // Takes the snapshot, if it is not there yet: a plan may only be older.
+            state::progress(self.connection())?;
         }
-        Ok(())
+        give_rows(self.session().statement(query).map_err(querying)?, query, take)
     }
 
     /// One query. Where its names mean the same for every reader, its statement is kept.
     fn look_up(&mut self, query: &Query<'_>, take: &mut Take<'_>) -> Outcome<()> {
         // A statement folds the point in, or that there is none, when it is planned.
-        if query.as_of.is_none() && self.session().prepared(query).is_some() {
+        if query.as_of.is_none() && self.session().knows(query) {
             return self.read_at(query, true, take);
         }
         self.with_names(query.sql, query.trust, query.role, |reader, keep| {
@@ -238,7 +235,7 @@ impl DuckReader {
     }
 }
 
-fn give_rows(statement: &Prepared, query: &Query<'_>, take: &mut Take<'_>) -> Outcome<()> {
+pub(super) fn give_rows(statement: &Prepared, query: &Query<'_>, take: &mut Take<'_>) -> Outcome<()> {
     if !statement.kind().reads() {
         return Err(WarehouseError::NotReadOnly { what: "this one would change something".into() });
     }
@@ -278,7 +275,7 @@ fn discreet(error: WarehouseError, role: Option<&Role>) -> WarehouseError {
 }
 
 /// Gives an error of a query its place; those that the views raise are told apart by their mark.
-fn querying(error: EngineError) -> WarehouseError {
+pub(super) fn querying(error: EngineError) -> WarehouseError {
     if let Some((_, detail)) = error.message.split_once(NO_HISTORY) {
         let detail = detail.lines().next().unwrap_or_default().to_owned();
         return WarehouseError::NoHistory { detail };

@@ -4,6 +4,10 @@
 //! 0.3 ms. Programs ask the same again and again, so a reader that ends leaves its connection, and what was prepared on it, to the next.
 //! DuckDB itself plans a statement anew when the catalog of a table that it reads has changed since; for statements that read no table, whoever
 //! changes a view says so here.
+//!
+//! A plan may be used again only while nothing was committed. DuckDB 1.5 takes the smallest and largest values of columns into it, and leaves out
+//! rows that came later and lie outside of them (duckdb/duckdb#23704, #24182; later versions don't). So a plan knows the state that it was made in; that
+//! the statement's names mean what they should is known for longer.
 
 use std::{
     collections::VecDeque,
@@ -16,7 +20,8 @@ use std::{
 use millstream_core::{Query, Trust};
 
 use super::{
-    engine::{Connection, Database, Interrupter, Prepared},
+    continuity::Continuity,
+    engine::{Connection, Database, EngineResult, Interrupter, Prepared},
     failed,
 };
 use crate::WarehouseError;
@@ -33,11 +38,12 @@ pub(super) struct Sessions {
     idle: Mutex<Vec<Session>>,
     /// How often views were changed.
     generation: AtomicU64,
+    continuity: Arc<Continuity>,
 }
 
 impl Sessions {
-    pub(super) fn new(database: Database) -> Arc<Self> {
-        Arc::new(Sessions { database, idle: Mutex::default(), generation: AtomicU64::new(0) })
+    pub(super) fn new(database: Database, continuity: Arc<Continuity>) -> Arc<Self> {
+        Arc::new(Sessions { database, idle: Mutex::default(), generation: AtomicU64::new(0), continuity })
     }
 
     /// One that waits, or a new one.
@@ -49,9 +55,15 @@ impl Sessions {
             None => Ok(Session {
                 generation,
                 statements: VecDeque::new(),
+                continuity: self.continuity.clone(),
                 connection: self.database.connect().map_err(failed("connecting"))?,
             }),
         }
+    }
+
+    /// How often views were changed.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Views were changed: what was prepared before is not used by a reader from here on.
@@ -71,6 +83,7 @@ impl Sessions {
 /// A connection and what was prepared on it, the last used at the end.
 pub(super) struct Session {
     generation: u64,
+    continuity: Arc<Continuity>,
     statements: VecDeque<Kept>,
     pub(super) connection: Connection,
 }
@@ -80,28 +93,42 @@ struct Kept {
     trust: Trust,
     /// A statement folds the role in when it is planned.
     role: Option<String>,
+    /// The state that it was planned in; `None`: it may not be used again.
+    planned: Option<u64>,
     statement: Prepared,
 }
 
 impl Session {
-    /// The query's statement, if it was prepared here for one who may reach as much.
-    pub(super) fn prepared(&mut self, query: &Query<'_>) -> Option<&Prepared> {
-        let role = query.role.map(|role| role.name.as_str());
-        let same =
-            |kept: &Kept| kept.sql == query.sql && kept.trust == query.trust && kept.role.as_deref() == role;
-        let at = self.statements.iter().position(same)?;
-        let found = self.statements.remove(at)?;
-        self.statements.push_back(found);
-        self.statements.back().map(|kept| &kept.statement)
+    /// Whether the query was prepared here for one who may reach as much.
+    pub(super) fn knows(&self, query: &Query<'_>) -> bool {
+        self.statements.iter().any(|kept| kept.is_for(query))
     }
 
-    /// Keeps a statement in place of the one that was not used for the longest time.
-    pub(super) fn keep(&mut self, query: &Query<'_>, statement: Prepared) {
+    /// The query's statement, planned so that it gives what a transaction sees whose snapshot has been taken.
+    pub(super) fn statement(&mut self, query: &Query<'_>) -> EngineResult<&Prepared> {
+        // Before anything is planned: what is committed meanwhile makes the plan one of an older state.
+        let state = self.continuity.state();
+        let found = self.statements.iter().position(|kept| kept.is_for(query));
+        let kept = match found.and_then(|at| self.statements.remove(at)) {
+            Some(kept) if state.is_some() && kept.planned == state => kept,
+            _ => {
+                let role = query.role.map(|role| role.name.clone());
+                let statement = self.connection.prepare(query.sql)?;
+                Kept { sql: query.sql.to_owned(), trust: query.trust, role, planned: state, statement }
+            }
+        };
         if self.statements.len() == STATEMENTS_MAX {
             self.statements.pop_front();
         }
-        let role = query.role.map(|role| role.name.clone());
-        self.statements.push_back(Kept { sql: query.sql.to_owned(), trust: query.trust, role, statement });
+        self.statements.push_back(kept);
+        Ok(&self.statements[self.statements.len() - 1].statement)
+    }
+}
+
+impl Kept {
+    fn is_for(&self, query: &Query<'_>) -> bool {
+        let role = query.role.map(|role| role.name.as_str());
+        self.sql == query.sql && self.trust == query.trust && self.role.as_deref() == role
     }
 }
 
@@ -139,7 +166,7 @@ mod tests {
     fn sessions() -> (tempfile::TempDir, Arc<Sessions>) {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(&directory.path().join("w.duckdb"), &[]).unwrap();
-        (directory, Sessions::new(database))
+        (directory, Sessions::new(database, Arc::default()))
     }
 
     #[test]
@@ -147,18 +174,34 @@ mod tests {
         let (_directory, sessions) = sessions();
         let mut session = sessions.take().unwrap();
         for number in 0..=STATEMENTS_MAX {
-            let sql = format!("SELECT {number}");
-            let statement = session.connection.prepare(&sql).unwrap();
-            session.keep(&Query::new(&sql), statement);
-            assert!(session.prepared(&Query::new("SELECT 0")).is_some(), "after {number}");
+            session.statement(&Query::new(&format!("SELECT {number}"))).unwrap();
+            session.statement(&Query::new("SELECT 0")).unwrap();
         }
         assert_eq!(session.statements.len(), STATEMENTS_MAX);
-        assert!(session.prepared(&Query::new("SELECT 1")).is_none());
+        assert!(session.knows(&Query::new("SELECT 0")) && !session.knows(&Query::new("SELECT 1")));
         let guest = Query { trust: Trust::Guest, ..Query::new("SELECT 0") };
-        assert!(session.prepared(&guest).is_none(), "what the owner may ask is not for guests");
+        assert!(!session.knows(&guest), "what the owner may ask is not for guests");
         let role = Role { name: "analyst".into(), tables: Grants::default(), fingerprint: 0 };
         let theirs = Query { role: Some(&role), ..Query::new("SELECT 0") };
-        assert!(session.prepared(&theirs).is_none(), "a role sees other rows");
+        assert!(!session.knows(&theirs), "a role sees other rows");
+    }
+
+    #[test]
+    fn a_plan_is_used_again_until_something_is_committed() {
+        let (_directory, sessions) = sessions();
+        let mut session = sessions.take().unwrap();
+        let query = Query::new("SELECT 1");
+        let planned = |session: &mut Session| {
+            session.statement(&query).unwrap();
+            session.statements.back().unwrap().planned
+        };
+        let first = planned(&mut session);
+        assert!(first.is_some());
+        assert_eq!(planned(&mut session), first);
+        let during = sessions.continuity.commit(false, None, || Ok::<_, ()>(planned(&mut session))).unwrap();
+        assert_eq!(during, None, "nobody knows which state it sees");
+        let second = planned(&mut session);
+        assert!(second.is_some() && second != first);
     }
 
     #[test]

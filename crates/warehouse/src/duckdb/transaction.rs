@@ -15,6 +15,7 @@ use std::{cell::Cell, collections::BTreeSet, sync::Arc};
 
 use super::{
     close::{self, Closing, Estimates},
+    continuity::Continuity,
     engine::{AppendTarget, Connection},
     failed, replace,
     restrict::Veil,
@@ -48,6 +49,10 @@ pub(crate) struct DuckTransaction<'a> {
     /// The statement that gives DuckDB its threads back, and whether it must run at the end.
     reset_threads: &'a str,
     restrictions: &'a Restrictions,
+    continuity: &'a Continuity,
+    /// Whether something was done that is not a change behind all that is applied, and how far this transaction comes.
+    breaks: Cell<bool>,
+    applied: Cell<Option<Lsn>>,
     has_one_thread: Cell<bool>,
     /// Tables with rows staged for [`WarehouseTransaction::replace_with_staged`].
     staged: BTreeSet<TableId>,
@@ -60,6 +65,7 @@ impl<'a> DuckTransaction<'a> {
         estimates: &'a Estimates,
         reset_threads: &'a str,
         restrictions: &'a Restrictions,
+        continuity: &'a Continuity,
     ) -> Outcome<Self> {
         connection.run("BEGIN TRANSACTION").map_err(failed("beginning a transaction"))?;
         Ok(DuckTransaction {
@@ -67,6 +73,9 @@ impl<'a> DuckTransaction<'a> {
             estimates,
             reset_threads,
             restrictions,
+            continuity,
+            breaks: Cell::new(false),
+            applied: Cell::new(None),
             has_one_thread: Cell::new(false),
             staged: BTreeSet::new(),
             ended: false,
@@ -79,6 +88,7 @@ impl<'a> DuckTransaction<'a> {
 
     /// Creates or re-creates what stands in front of a table.
     fn show(&self, table: &KeptTable, before: Option<&KeptTable>) -> Outcome<()> {
+        self.breaks.set(true);
         let shown = |table: &KeptTable| -> Outcome<_> {
             let veil = Veil::of(self.connection, self.restrictions, &table.state.layout)?;
             Ok(definitions(&table.state, &table.stem, table.retired, veil.as_ref()))
@@ -275,6 +285,13 @@ impl WarehouseTransaction for DuckTransaction<'_> {
     }
 
     fn write(&mut self, layout: &TableLayout, rows: &RowGroup) -> Result<()> {
+        let ahead = [(&rows.close, meta::LSN_TO), (&rows.closed, meta::LSN_TO), (&rows.open, meta::LSN)];
+        let is_ahead = |(rows, column): (&Option<RecordBatch>, _)| {
+            rows.as_ref().is_none_or(|rows| self.continuity.are_ahead(rows, column))
+        };
+        if !ahead.into_iter().all(is_ahead) {
+            self.breaks.set(true);
+        }
         if let Some(batch) = &rows.close {
             close::close(self.connection, self.estimates, layout, batch)?;
         }
@@ -288,6 +305,9 @@ impl WarehouseTransaction for DuckTransaction<'_> {
     }
 
     fn truncate(&mut self, layout: &TableLayout, at: Moment) -> Result<()> {
+        if !self.continuity.is_ahead(at.position.commit_lsn) {
+            self.breaks.set(true);
+        }
         if layout.history {
             let closing = Closing::at(at);
             self.run(
@@ -325,6 +345,7 @@ impl WarehouseTransaction for DuckTransaction<'_> {
     }
 
     fn clear(&mut self, layout: &TableLayout) -> Result<()> {
+        self.breaks.set(true);
         // Dropping and creating takes no time and no memory, whatever the size.
         self.run(
             &format!("clearing {}", layout.target),
@@ -392,6 +413,7 @@ impl WarehouseTransaction for DuckTransaction<'_> {
     }
 
     fn replace_with_staged(&mut self, layout: &TableLayout, at: Moment) -> Result<ReplaceCounts> {
+        self.breaks.set(true);
         let first = !self.staged.remove(&layout.id);
         Ok(replace::replace_with_staged(self.connection, layout, at, first)?)
     }
@@ -440,12 +462,15 @@ impl WarehouseTransaction for DuckTransaction<'_> {
 
     fn set_progress(&mut self, progress: &Progress) -> Result<()> {
         fail::fail_point!("warehouse::before_progress");
-        Ok(state::set_progress(self.connection, progress)?)
+        state::set_progress(self.connection, progress)?;
+        self.applied.set(Some(progress.applied_lsn));
+        Ok(())
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {
         fail::fail_point!("warehouse::before_commit");
-        self.run("committing", "COMMIT")?;
+        let (breaks, applied) = (self.breaks.get(), self.applied.get());
+        self.continuity.commit(breaks, applied, || self.run("committing", "COMMIT"))?;
         self.ended = true;
         fail::fail_point!("warehouse::after_commit");
         Ok(())

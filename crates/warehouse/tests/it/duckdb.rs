@@ -359,3 +359,28 @@ fn a_checkpoint_covers_what_was_committed_even_beside_an_open_reader() {
     reader.end().unwrap();
     assert_eq!(reader.counts(&state.layout).unwrap(), TableCounts { rows: 1, history_rows: 9 });
 }
+
+#[test]
+fn a_reader_that_asks_again_sees_rows_of_values_that_were_not_there_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut warehouse = DuckDb::open(&directory.path().join("w.duckdb"), &DuckDbOptions::default()).unwrap();
+    let state = items();
+    create(&mut warehouse, &state);
+    let some = |from: i32, to: i32, lsn: u64| {
+        let rows: Vec<_> = (from..to).map(|id| ((id, Some("x")), "INSERT", lsn, id as u64)).collect();
+        RowGroup { open: Some(open(&rows)), ..RowGroup::default() }
+    };
+    write(&mut warehouse, &state.layout, some(0, 100, 20));
+    let asked = [
+        ("SELECT count(*)::INTEGER FROM shop.items WHERE id = 200", ["0", "1"]),
+        ("SELECT count(*)::INTEGER FROM shop.items a JOIN shop.items b ON a.id = b.id + 1", ["99", "299"]),
+        ("SELECT count(*)::INTEGER FROM (SELECT id FROM shop.items GROUP BY id)", ["100", "300"]),
+    ];
+    for (sql, expected) in asked {
+        assert_eq!(query(&warehouse, sql), [expected[0]], "{sql}");
+    }
+    write(&mut warehouse, &state.layout, some(100, 300, 30));
+    for (sql, expected) in asked {
+        assert_eq!(query(&warehouse, sql), [expected[1]], "{sql}");
+    }
+}

@@ -1,0 +1,100 @@
+//! Whether the tables have only moved forward: what follows them by the positions of their changes must know when something happened behind its
+//! back.
+//!
+//! A change of a transaction of the source lies behind everything that was said to be applied. What does not (a table read again, a replay from
+//! quarantine, another column) breaks the continuity. Breaks are counted around the commit: an odd count says that one is being committed and nobody
+//! knows yet what a new transaction sees. Commits of any kind are counted in the same way, for plans: see [`super::sessions`].
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow_array::{cast::AsArray, types::UInt64Type, RecordBatch};
+use millstream_core::Lsn;
+
+/// What one writer tells many followers.
+#[derive(Debug, Default)]
+pub(super) struct Continuity {
+    breaks: AtomicU64,
+    commits: AtomicU64,
+    /// How far the warehouse is known to be, plus one; 0: nothing is known, and every write is a break.
+    applied: AtomicU64,
+}
+
+impl Continuity {
+    /// The number of the stretch without a break that a transaction lies in which begins behind this call; `None` while a break is committed.
+    pub(super) fn stretch(&self) -> Option<u64> {
+        let breaks = self.breaks.load(Ordering::Acquire);
+        (breaks % 2 == 0).then_some(breaks)
+    }
+
+    /// The number of the state that a transaction sees whose snapshot was taken before this call or is taken before the number changes; `None` while
+    /// something is committed.
+    pub(super) fn state(&self) -> Option<u64> {
+        let commits = self.commits.load(Ordering::Acquire);
+        (commits % 2 == 0).then_some(commits)
+    }
+
+    /// Commits, around a break where there is one.
+    pub(super) fn commit<T, E>(
+        &self,
+        breaks: bool,
+        applied: Option<Lsn>,
+        commit: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let broken = u64::from(breaks);
+        self.commits.fetch_add(1, Ordering::AcqRel);
+        self.breaks.fetch_add(broken, Ordering::AcqRel);
+        let outcome = commit();
+        self.breaks.fetch_add(broken, Ordering::AcqRel);
+        self.commits.fetch_add(1, Ordering::AcqRel);
+        if let (Ok(_), Some(applied)) = (&outcome, applied) {
+            self.applied.store(applied.0.saturating_add(1), Ordering::Release);
+        }
+        outcome
+    }
+
+    /// Whether something at a position lies behind all that is applied.
+    pub(super) fn is_ahead(&self, lsn: Lsn) -> bool {
+        let applied = self.applied.load(Ordering::Acquire);
+        applied > 0 && lsn.0 >= applied
+    }
+
+    /// Whether all positions of a column lie there.
+    pub(super) fn are_ahead(&self, rows: &RecordBatch, column: &str) -> bool {
+        let positions =
+            rows.column_by_name(column).and_then(|column| column.as_primitive_opt::<UInt64Type>());
+        let first = positions.map(|positions| positions.values().iter().min().copied());
+        match first {
+            Some(Some(first)) => self.is_ahead(Lsn(first)),
+            // No rows change nothing.
+            Some(None) => true,
+            None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_before_the_progress_is_a_break_and_so_is_everything_before_the_first_one() {
+        let continuity = Continuity::default();
+        assert!(!continuity.is_ahead(Lsn(9)), "nothing is known yet");
+        continuity.commit(true, Some(Lsn(7)), || Ok::<_, ()>(())).unwrap();
+        assert!(!continuity.is_ahead(Lsn(7)) && continuity.is_ahead(Lsn(8)));
+        continuity.commit(false, Some(Lsn(9)), || Err::<(), _>(())).unwrap_err();
+        assert!(continuity.is_ahead(Lsn(8)), "it was not committed");
+    }
+
+    #[test]
+    fn while_a_break_is_committed_no_stretch_has_begun() {
+        let continuity = Continuity::default();
+        let before = continuity.stretch().unwrap();
+        let during = continuity.commit(true, None, || Ok::<_, ()>(continuity.stretch())).unwrap();
+        assert_eq!(during, None);
+        assert_ne!(continuity.stretch(), Some(before));
+        let within = continuity.stretch();
+        continuity.commit(false, None, || Ok::<_, ()>(())).unwrap();
+        assert_eq!(continuity.stretch(), within);
+    }
+}
