@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use millstream_core::{
     log::Result,
     warehouse::{TableState, WarehouseReader},
-    Lsn, TableName,
+    Lsn, Maintainer, TableName,
 };
 
 use crate::{access::Access, answer::Interrupt, dashboard::Dashboard, endpoint::Endpoint};
@@ -122,6 +122,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// A reader of the warehouse. An error while there is none yet.
     fn reader(&self) -> Result<Box<dyn WarehouseReader>>;
+
+    /// What keeps results that follow the changes; `None`: the warehouse can't.
+    fn maintainer(&self) -> Result<Option<Box<dyn Maintainer>>>;
 
     /// The replicated tables as last committed.
     fn tables(&self) -> Result<Vec<TableState>>;

@@ -3,14 +3,17 @@
 use std::{
     collections::BTreeMap,
     fmt::Write,
-    sync::{Mutex, PoisonError},
+    sync::{atomic::Ordering, Mutex, PoisonError},
     time::Duration,
 };
 
 use axum::http::StatusCode;
 use serde_json::Value;
 
-use crate::host::{Applied, Traced};
+use crate::{
+    answer::Counts,
+    host::{Applied, Traced},
+};
 
 /// Upper ends of the histogram of answers' times, in seconds: an answer that was kept, one that was read, one that is in trouble.
 const BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0, 10.0];
@@ -84,7 +87,13 @@ impl Text {
 }
 
 /// The whole text, from the status document and what is counted.
-pub fn exposition(status: &Value, applied: &Applied, traced: Option<Traced>, metrics: &Metrics) -> String {
+pub fn exposition(
+    status: &Value,
+    applied: &Applied,
+    traced: Option<Traced>,
+    metrics: &Metrics,
+    answers: &Counts,
+) -> String {
     let mut text = Text(String::new());
     let number = |pointer: &str| status.pointer(pointer).and_then(Value::as_f64);
     let lsn = |pointer: &str| {
@@ -173,6 +182,15 @@ pub fn exposition(status: &Value, applied: &Applied, traced: Option<Traced>, met
     }
     tables(&mut text, status);
     process(&mut text);
+    let reads = "millstream_warehouse_reads_total";
+    text.family(
+        reads,
+        "counter",
+        "Answers made of tables, or of results that follow their changes; others were kept.",
+    );
+    for (of, count) in [("tables", &answers.read), ("followed", &answers.followed)] {
+        text.sample(reads, &[("of", of)], count.load(Ordering::Relaxed) as f64);
+    }
     text.family("millstream_http_requests_total", "counter", "Requests answered.");
     for ((route, status), count) in lock(&metrics.requests).iter() {
         let labels = [("route", *route), ("status", &*status.to_string())];
@@ -271,10 +289,11 @@ mod tests {
             "name": "shop", "state": "streaming", "source": {"lag_seconds": 0.25, "current_lsn": "0/10"},
             "tables": [{"name": "a\"b", "state": "live", "rows": 7, "history_rows": 9, "quarantined": 0}],
         });
-        let metrics = Metrics::default();
+        let (metrics, answers) = (Metrics::default(), Counts::default());
+        answers.followed.store(5, Ordering::Relaxed);
         metrics.request("/tables", StatusCode::OK, Duration::from_millis(3));
         let traced = Some(Traced { sent: 5, dropped: 2 });
-        let text = exposition(&status, &Applied::default(), traced, &metrics);
+        let text = exposition(&status, &Applied::default(), traced, &metrics, &answers);
         for line in [
             "millstream_state{state=\"streaming\"} 1",
             "millstream_state{state=\"error\"} 0",
@@ -283,6 +302,7 @@ mod tests {
             "millstream_table_rows{table=\"a\\\"b\"} 7",
             "millstream_traces_sent_total 5",
             "millstream_traces_dropped_total 2",
+            "millstream_warehouse_reads_total{of=\"followed\"} 5",
             "millstream_http_requests_total{route=\"/tables\",status=\"200\"} 1",
             "millstream_http_request_duration_seconds_bucket{route=\"/tables\",le=\"0.005\"} 1",
             "millstream_http_request_duration_seconds_bucket{route=\"/tables\",le=\"0.0025\"} 0",

@@ -8,7 +8,7 @@ mod names;
 
 pub use duckdb::{
     check_restriction, free_bytes, move_file_aside, BrokenModel, DuckDb, DuckDbOptions, DuckHandle,
-    DuckReader, FileKind, InMemory, ModelView,
+    DuckMaintainer, DuckReader, FileKind, InMemory, ModelView,
 };
 pub use error::WarehouseError;
 pub use names::{collisions, Collision};

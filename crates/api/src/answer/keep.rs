@@ -9,7 +9,10 @@ use std::{
     hash::{Hash, Hasher},
     io::Write,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+    },
     time::{Duration, Instant},
 };
 
@@ -19,7 +22,7 @@ use flate2::{write::GzEncoder, Compression};
 use lru::LruCache;
 use millstream_core::{Lsn, Role, TableName, Trust};
 
-use super::{Asked, Format, Read, Reading};
+use super::{follow::Following, place::Place, Asked, Format, Read, Reading};
 use crate::{host::Applied, host::Host, problem::Problem};
 
 /// How old an answer may be where its endpoint does not say: with what the way from the source takes, less than a quarter of a second.
@@ -78,6 +81,8 @@ struct Made {
     source: Source,
     /// The tables' last change, and the generation, as known before it was read.
     changed: (Lsn, u64),
+    /// Whether it came from a result that follows the changes: another one costs little.
+    followed: bool,
 }
 
 impl Made {
@@ -154,16 +159,24 @@ impl Key {
 
 type Sources = LruCache<(Arc<str>, Trust, Option<Arc<Role>>), Source>;
 
-/// Whoever asks the same meanwhile waits here for what the first one reads.
-type Place<T> = Arc<tokio::sync::Mutex<Option<Arc<T>>>>;
+/// How often answers were made, and of what.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Of results that follow the changes.
+    pub followed: AtomicU64,
+    /// Of tables.
+    pub read: AtomicU64,
+}
 
 /// The kept answers.
 pub struct Answers {
     host: Arc<dyn Host>,
     reading: Reading,
-    places: Mutex<LruCache<Key, Place<Answer>>>,
+    following: Following,
+    counts: Counts,
+    places: Mutex<LruCache<Key, Arc<Place<Answer>>>>,
     /// Rows that several answers are the beginning of.
-    rows: Mutex<LruCache<Key, Place<Rows>>>,
+    rows: Mutex<LruCache<Key, Arc<Place<Rows>>>>,
     /// What statements read, as of a generation.
     statements: Mutex<(u64, Sources)>,
 }
@@ -177,6 +190,8 @@ impl Answers {
     pub fn new(host: Arc<dyn Host>) -> Self {
         Answers {
             reading: Reading::new(host.clone()),
+            following: Following::new(host.clone()),
+            counts: Counts::default(),
             host,
             places: Mutex::new(LruCache::new(ANSWERS_MAX)),
             rows: Mutex::new(LruCache::new(ROWS_KEPT_MAX)),
@@ -187,6 +202,11 @@ impl Answers {
     /// Where reads get their turn.
     pub fn reading(&self) -> &Reading {
         &self.reading
+    }
+
+    /// How often answers were made.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The program.
@@ -232,28 +252,41 @@ impl Answers {
 
     /// The answer, at most `age_max` old where its tables have changed since.
     pub async fn answer(
-        &self,
+        self: &Arc<Self>,
         asked: Asked,
         format: Format,
         age_max: Duration,
         doing: &'static str,
     ) -> Result<Arc<Answer>, Problem> {
-        let asked_at = Instant::now();
         let key = key(&asked, format);
-        let place = lock(&self.places).get_or_insert(key.clone(), Place::default).clone();
-        let mut kept = place.lock().await;
-        if let Some(answer) =
-            kept.as_ref().filter(|kept| kept.made.is_good(asked_at, &self.host.applied(), age_max))
-        {
-            return Ok(answer.clone());
-        }
+        let place = lock(&self.places).get_or_insert(key.clone(), Arc::default).clone();
+        let is_good = self.is_good(|answer: &Answer| &answer.made);
+        let answers = self.clone();
+        let make = move |age_max| async move { answers.make(key, asked, age_max, doing).await };
+        place.get(age_max, is_good, |answer: &Answer| answer.made.followed, make).await
+    }
+
+    /// Whether what is kept may be given to whoever asks now.
+    fn is_good<T>(&self, made: impl Fn(&T) -> &Made) -> impl Fn(&T, Duration) -> bool {
+        let (asked, host) = (Instant::now(), self.host.clone());
+        move |kept, age_max| made(kept).is_good(asked, &host.applied(), age_max)
+    }
+
+    async fn make(
+        self: &Arc<Self>,
+        key: Key,
+        asked: Asked,
+        age_max: Duration,
+        doing: &'static str,
+    ) -> Result<(Arc<Answer>, bool), Problem> {
         let Rows { read, made } = match asked.whole() {
             Some(whole) => {
-                let rows = self.rows(whole, asked_at, age_max, doing).await?;
+                let rows = self.rows(whole, age_max, doing).await?;
                 Rows { read: asked.of_whole(&rows.read), made: rows.made.clone() }
             }
-            None => self.read(asked, doing).await?,
+            None => self.read(asked, age_max, doing).await?,
         };
+        let format = key.format;
         let body = format.print(&read.result).map_err(|error| {
             let problem = Problem::malformed(error.to_string());
             match error.hint() {
@@ -268,46 +301,45 @@ impl Answers {
             body.hash(&mut hasher);
             format!("W/\"{:x}-{:x}\"", key.hash(), hasher.finish())
         };
-        let answer = Arc::new(Answer {
-            body,
-            format,
-            position: read.position,
-            more: read.more,
-            etag,
-            made,
-            compressed: OnceLock::new(),
-        });
-        *kept = (answer.body.len() <= ANSWER_BYTES_MAX).then(|| answer.clone());
-        Ok(answer)
+        let worth_keeping = body.len() <= ANSWER_BYTES_MAX;
+        let (position, more, compressed) = (read.position, read.more, OnceLock::new());
+        Ok((Arc::new(Answer { body, format, position, more, etag, made, compressed }), worth_keeping))
     }
 
     /// The rows that several answers are the beginning of, read once for all of them.
     async fn rows(
-        &self,
+        self: &Arc<Self>,
         asked: Asked,
-        asked_at: Instant,
         age_max: Duration,
         doing: &'static str,
     ) -> Result<Arc<Rows>, Problem> {
         // Rows are in no format yet; any will do for the key.
-        let place = lock(&self.rows).get_or_insert(key(&asked, Format::ALL[0]), Place::default).clone();
-        let mut kept = place.lock().await;
-        if let Some(rows) =
-            kept.as_ref().filter(|kept| kept.made.is_good(asked_at, &self.host.applied(), age_max))
-        {
-            return Ok(rows.clone());
-        }
-        let rows = Arc::new(self.read(asked, doing).await?);
-        let bytes: usize = rows.read.result.batches.iter().map(RecordBatch::get_array_memory_size).sum();
-        *kept = (bytes <= ROWS_BYTES_MAX).then(|| rows.clone());
-        Ok(rows)
+        let place = lock(&self.rows).get_or_insert(key(&asked, Format::ALL[0]), Arc::default).clone();
+        let is_good = self.is_good(|rows: &Rows| &rows.made);
+        let answers = self.clone();
+        let make = move |age_max| async move {
+            let rows = answers.read(asked, age_max, doing).await?;
+            let batches = rows.read.result.batches.iter();
+            let bytes: usize = batches.map(RecordBatch::get_array_memory_size).sum();
+            Ok((Arc::new(rows), bytes <= ROWS_BYTES_MAX))
+        };
+        place.get(age_max, is_good, |rows: &Rows| rows.made.followed, make).await
     }
 
-    async fn read(&self, asked: Asked, doing: &'static str) -> Result<Rows, Problem> {
+    async fn read(&self, asked: Asked, age_max: Duration, doing: &'static str) -> Result<Rows, Problem> {
         let source = self.source(&asked).await?;
         // Before the read: what changes meanwhile makes the answer old, never another answer young.
-        let changed = source.changed(&self.host.applied());
-        let made = Made { at: Instant::now(), source, changed };
+        let (now, (changed, generation)) = (Instant::now(), source.changed(&self.host.applied()));
+        // What is kept may have half of the age already; it is given for the other half.
+        let since = now.checked_sub(age_max / 2).unwrap_or(now);
+        if let Some((read, at)) = self.following.answer(&asked, since).await {
+            self.counts.followed.fetch_add(1, Ordering::Relaxed);
+            // It may be of before the tables' last change.
+            let changed = (changed.min(read.position), generation);
+            return Ok(Rows { read, made: Made { at, source, changed, followed: true } });
+        }
+        self.counts.read.fetch_add(1, Ordering::Relaxed);
+        let made = Made { at: Instant::now(), source, changed: (changed, generation), followed: false };
         Ok(Rows { read: self.reading.read(asked, doing).await?, made })
     }
 }
@@ -364,6 +396,7 @@ mod tests {
             at: Instant::now().checked_sub(Duration::from_secs(1)).unwrap(),
             source: Source { steady, ..source.clone() },
             changed: (Lsn(9), 1),
+            followed: false,
         };
         let (none, minute, now) = (Duration::ZERO, Duration::from_secs(60), Instant::now());
         let good = |steady, items, generation, age_max| {

@@ -36,6 +36,11 @@ pub struct Page {
 impl Page {
     /// All that an answer may have.
     pub const WHOLE: Page = Page { offset: 0, limit: ROWS_MAX };
+
+    /// Rows that tell all of the page, and whether there are others behind it.
+    pub(super) fn rows_max(self) -> usize {
+        self.offset.saturating_add(self.limit).saturating_add(1)
+    }
 }
 
 /// The beginning of a result: questions that differ only in how much they want of it are answered from one read.
@@ -140,7 +145,7 @@ impl Reading {
                 sql: &asked.sql,
                 parameters: &asked.parameters,
                 as_of: asked.as_of,
-                rows_max: Some(asked.page.offset.saturating_add(asked.page.limit).saturating_add(1)),
+                rows_max: Some(asked.page.rows_max()),
                 trust: asked.trust,
                 role: asked.role.as_deref(),
             };
@@ -203,7 +208,7 @@ impl Asked {
 }
 
 /// The rows of the page, and whether there are others behind them.
-fn cut(result: QueryResult, page: Page) -> (QueryResult, bool) {
+pub(super) fn cut(result: QueryResult, page: Page) -> (QueryResult, bool) {
     let (mut skip, mut left) = (page.offset, page.limit);
     let mut batches = Vec::new();
     let mut more = false;

@@ -323,7 +323,9 @@ async fn metrics(site: &Site, caller: &Caller) -> Result<Response, Problem> {
         .reading()
         .with_turn(doing, move |_| host.status().map_err(|error| Problem::of(&error, doing, false)))
         .await?;
-    let text = metrics::exposition(&status, &site.host().applied(), site.host().traced(), &site.metrics);
+    let counts = site.answers.counts();
+    let text =
+        metrics::exposition(&status, &site.host().applied(), site.host().traced(), &site.metrics, counts);
     let mut response = plain(StatusCode::OK, text);
     response
         .headers_mut()

@@ -20,7 +20,7 @@ use millstream_api::{
 use millstream_core::{
     log::Result,
     warehouse::{TableState, WarehouseReader},
-    Diagnostic, Exit, Lsn,
+    Diagnostic, Exit, Lsn, Maintainer,
 };
 use millstream_traces::Counts;
 use millstream_warehouse::InMemory;
@@ -215,6 +215,11 @@ impl Host for Front {
     fn reader(&self) -> Result<Box<dyn WarehouseReader>> {
         let warehouse = self.desk.warehouse.get().ok_or(ProgramError::StillStarting)?;
         Ok(Box::new(warehouse.reader()?))
+    }
+
+    fn maintainer(&self) -> Result<Option<Box<dyn Maintainer>>> {
+        let warehouse = self.desk.warehouse.get().ok_or(ProgramError::StillStarting)?;
+        Ok(Some(Box::new(warehouse.maintainer()?)))
     }
 
     fn tables(&self) -> Result<Vec<TableState>> {

@@ -30,17 +30,21 @@ pub(super) struct Names {
 /// Kinds of sources of rows whose parts the walk finds by itself.
 const COMPOSED: [&str; 5] = ["SUBQUERY", "JOIN", "EXPRESSION_LIST", "EMPTY", "PIVOT"];
 
+/// DuckDB's tree of statements; `None` for those that it tells none of.
+pub(super) fn tree(connection: &Connection, sql: &str) -> Result<Option<Value>, WarehouseError> {
+    let parsed = connection
+        .query(&format!("SELECT json_serialize_sql({})::VARCHAR", string(sql)))
+        .map_err(failed("reading the query's names"))?;
+    let parsed = parsed.iter().find(|batch| batch.num_rows() > 0);
+    Ok(parsed
+        .and_then(|batch| serde_json::from_str::<Value>(batch.column(0).as_string::<i32>().value(0)).ok())
+        .filter(|tree| tree["error"] == false))
+}
+
 impl Names {
     /// Of a statement; `None` where DuckDB does not tell its tree: of anything but SELECT, and of PIVOT.
     pub(super) fn of(connection: &Connection, sql: &str) -> Result<Option<Self>, WarehouseError> {
-        let parsed = connection
-            .query(&format!("SELECT json_serialize_sql({})::VARCHAR", string(sql)))
-            .map_err(failed("reading the query's names"))?;
-        let parsed = parsed.iter().find(|batch| batch.num_rows() > 0);
-        let tree = parsed
-            .and_then(|batch| serde_json::from_str::<Value>(batch.column(0).as_string::<i32>().value(0)).ok())
-            .filter(|tree| tree["error"] == false);
-        Ok(tree.map(|tree| {
+        Ok(tree(connection, sql)?.map(|tree| {
             let mut names = Names::default();
             names.walk(&tree["statements"], &mut Vec::new());
             names

@@ -23,14 +23,14 @@ impl Continuity {
     /// The number of the stretch without a break that a transaction lies in which begins behind this call; `None` while a break is committed.
     pub(super) fn stretch(&self) -> Option<u64> {
         let breaks = self.breaks.load(Ordering::Acquire);
-        (breaks % 2 == 0).then_some(breaks)
+        breaks.is_multiple_of(2).then_some(breaks)
     }
 
     /// The number of the state that a transaction sees whose snapshot was taken before this call or is taken before the number changes; `None` while
     /// something is committed.
     pub(super) fn state(&self) -> Option<u64> {
         let commits = self.commits.load(Ordering::Acquire);
-        (commits % 2 == 0).then_some(commits)
+        commits.is_multiple_of(2).then_some(commits)
     }
 
     /// Commits, around a break where there is one.

@@ -26,6 +26,7 @@ mod continuity;
 mod engine;
 mod few;
 mod guard;
+mod maintain;
 mod memory;
 mod models;
 mod open;
@@ -55,6 +56,7 @@ use millstream_core::{
 };
 
 pub use aside::{move_file_aside, FileKind};
+pub use maintain::DuckMaintainer;
 pub use memory::InMemory;
 pub use models::{BrokenModel, DuckHandle, ModelView};
 pub use open::DuckDbOptions;

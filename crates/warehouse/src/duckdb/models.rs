@@ -12,8 +12,10 @@ use arrow_array::{
 use millstream_core::{warehouse::TableState, TableId, TableName};
 
 use super::{
+    continuity::Continuity,
     engine::{Connection, Database},
     failed,
+    maintain::DuckMaintainer,
     reader::DuckReader,
     sessions::Sessions,
     sql::{relation, string, HIDDEN_SCHEMA},
@@ -45,12 +47,17 @@ pub struct BrokenModel {
 pub struct DuckHandle {
     database: Database,
     sessions: Arc<Sessions>,
+    continuity: Arc<Continuity>,
 }
 
 impl DuckDb {
     /// A handle.
     pub fn handle(&self) -> DuckHandle {
-        DuckHandle { database: self.database.clone(), sessions: self.sessions.clone() }
+        DuckHandle {
+            database: self.database.clone(),
+            sessions: self.sessions.clone(),
+            continuity: self.continuity.clone(),
+        }
     }
 }
 
@@ -58,6 +65,11 @@ impl DuckHandle {
     /// A reader.
     pub fn reader(&self) -> Result<DuckReader, WarehouseError> {
         DuckReader::new(&self.sessions)
+    }
+
+    /// What follows the changes of statements.
+    pub fn maintainer(&self) -> Result<DuckMaintainer, WarehouseError> {
+        DuckMaintainer::new(&self.database, &self.continuity, &self.sessions)
     }
 
     /// All replicated tables, as last committed.

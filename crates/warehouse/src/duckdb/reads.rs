@@ -11,7 +11,7 @@ use super::{
 use crate::WarehouseError;
 
 /// Functions whose result is another one at another time.
-const UNSTEADY: [&str; 16] = [
+pub(super) const UNSTEADY: [&str; 16] = [
     "age",
     "ago",
     "current_date",
@@ -72,7 +72,7 @@ pub(super) fn reads(connection: &Connection, sql: &str) -> Result<Reads, Warehou
 }
 
 /// The SELECT of each view of the project.
-fn selects(connection: &Connection) -> Result<BTreeMap<TableName, String>, WarehouseError> {
+pub(super) fn selects(connection: &Connection) -> Result<BTreeMap<TableName, String>, WarehouseError> {
     let batches = connection
         .query(&format!(
             "SELECT lower(v.schema_name), lower(v.view_name), v.sql FROM duckdb_views() AS v JOIN {HIDDEN_SCHEMA}.views AS m \

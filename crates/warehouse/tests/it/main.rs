@@ -3,4 +3,5 @@
 
 mod conformance;
 mod duckdb;
+mod maintain;
 mod roles;

@@ -15,7 +15,7 @@ use millstream_core::{
         HistoryNames, LayoutColumn, Moment, Progress, RowGroup, TableLayout, TableState, Warehouse,
         WarehouseReader,
     },
-    ColumnType, Lsn, Position, TableId, TableName, Timestamp, TypeKind,
+    ColumnType, Lsn, Maintainer, Position, TableId, TableName, Timestamp, TypeKind,
 };
 use millstream_pgoutput::{types, ColumnBuilder};
 use millstream_warehouse::{DuckDb, DuckDbOptions, DuckHandle, InMemory, ModelView};
@@ -188,6 +188,10 @@ impl Host for FixtureHost {
 
     fn reader(&self) -> Result<Box<dyn WarehouseReader>> {
         Ok(Box::new(self.handle.reader()?))
+    }
+
+    fn maintainer(&self) -> Result<Option<Box<dyn Maintainer>>> {
+        Ok(None)
     }
 
     fn tables(&self) -> Result<Vec<TableState>> {

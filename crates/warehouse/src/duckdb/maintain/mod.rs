@@ -1,0 +1,508 @@
+//! Results that follow the changes of their tables: what a statement grouped and summed is kept in a temporary table, and brought forward by what
+//! has changed since, in the time that a few changes take and not that of reading everything again.
+//!
+//! What has changed is in the tables themselves: versions say where they opened and where they closed. So nothing is told to this module, and nothing has to
+//! be kept for it: a result at one position is brought to another by the versions between the two. That holds while tables only move forward;
+//! [`Continuity`] says when they did not, and everything kept is forgotten then.
+//!
+//! - [`shape`]: which part of a statement can follow, pure; [`statements`]: what it takes in SQL, pure; here: doing it.
+
+mod shape;
+mod statements;
+mod tree;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arrow_array::{cast::AsArray, types::UInt32Type};
+use millstream_core::{
+    log::Result, warehouse::QueryResult, Lsn, Maintained, Maintainer, Piece, Query, TableId, TableName,
+};
+use serde_json::Value;
+
+use self::{
+    shape::{cut, Found, Known, MeasureKind, Shape},
+    statements::{changes_table, create_changes, is_exact_sum, take_changes, zero, Plan},
+};
+use super::{
+    ast::{tree, Named, Names},
+    continuity::Continuity,
+    engine::{Connection, Database, EngineError, Prepared},
+    failed,
+    reader::{give_rows, querying},
+    reads::{self, UNSTEADY},
+    search_path::{self, Visible},
+    sessions::Sessions,
+    sql::string,
+    state::{self, single_u64},
+};
+use crate::WarehouseError;
+
+type Outcome<T> = std::result::Result<T, WarehouseError>;
+
+/// Groups of one kept result at most: some tens of megabytes, and a build of about a second.
+const GROUPS_MAX: u64 = 500_000;
+
+/// Results kept at most; the one that was not asked for the longest makes room.
+const KEPT_MAX: usize = 32;
+
+/// Keys of a kept result at most: their bits fit into one number.
+const KEYS_MAX: usize = 16;
+
+/// A result that was asked for so lately is brought forward together with others: they share what has changed.
+const ASKED_LATELY: Duration = Duration::from_secs(1);
+
+/// One that nobody asked for so long is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+
+/// Rows that pass through a table of changes before it is made anew: rows that are deleted leave their place only then.
+const CHANGES_PASSED_MAX: u64 = 50_000;
+
+/// How often groups are counted that nothing is left of, in times brought forward.
+const COUNTED_EVERY: u32 = 256;
+
+/// Names in statements of our own begin with it.
+const OWN_NAMES: &str = "millstream_";
+
+/// Keeps results of a DuckDB warehouse.
+pub struct DuckMaintainer {
+    connection: Connection,
+    continuity: Arc<Continuity>,
+    sessions: Arc<Sessions>,
+    /// Functions of one row's values that give the same for the same.
+    plain: HashSet<String>,
+    kept: Vec<Kept>,
+    /// Tables of changes, and the rows that have passed through each.
+    changes: BTreeMap<TableId, u64>,
+    /// What everything kept was made under: the stretch without a break, and the generation of the views.
+    under: (u64, u64),
+    made: u64,
+}
+
+/// Names and types of a result's columns.
+type Columns = Vec<(String, String)>;
+
+/// A kept result.
+struct Kept {
+    sql: String,
+    table: String,
+    plan: Plan,
+    /// Where the tables were that it was made of.
+    position: Lsn,
+    /// When that was all there was.
+    at: Instant,
+    asked: Instant,
+    /// The keys that are NULL somewhere, as bits.
+    nullable: u32,
+    brought: u32,
+    /// The statements that read it: of whole groups, and of others.
+    readers: [Option<Prepared>; 2],
+}
+
+/// What is known of the warehouse while one statement is looked at.
+struct Warehouse<'a> {
+    connection: &'a Connection,
+    visible: Visible,
+    tables: Vec<state::KeptTable>,
+    models: BTreeMap<TableName, String>,
+    plain: &'a HashSet<String>,
+}
+
+impl Known for Warehouse<'_> {
+    fn find(&self, named: &Named) -> Option<Found> {
+        let found = self.visible.resolve(named);
+        let [name] = found.as_slice() else { return None };
+        if let Some(select) = self.models.get(name) {
+            let tree = tree(self.connection, select).ok()??;
+            // Which schema a bare name of a view means is not told by the view.
+            let names = Names::of(self.connection, select).ok()??;
+            return names
+                .unqualified()
+                .is_empty()
+                .then(|| Found::Model(tree["statements"][0]["node"].clone()));
+        }
+        let is_it = |table: &&state::KeptTable| {
+            let target = &table.state.layout.target;
+            target.schema.eq_ignore_ascii_case(&name.schema) && target.name.eq_ignore_ascii_case(&name.name)
+        };
+        let table = self.tables.iter().filter(|table| !table.retired).find(is_it)?;
+        let follows = table.state.layout.history && table.state.history_since.is_some();
+        follows.then(|| Found::Table(Box::new(table.state.layout.clone())))
+    }
+
+    fn is_plain(&self, function: &str) -> bool {
+        self.plain.contains(function) && !UNSTEADY.contains(&function)
+    }
+}
+
+/// The statement of a tree.
+fn sql(connection: &Connection, tree: &Value) -> Outcome<String> {
+    let made = connection
+        .query(&format!("SELECT json_deserialize_sql({}::JSON)", string(&tree.to_string())))
+        .map_err(failed("writing a statement"))?;
+    let made = made.iter().find(|batch| batch.num_rows() > 0);
+    Ok(made.map(|batch| batch.column(0).as_string::<i32>().value(0).to_owned()).unwrap_or_default())
+}
+
+impl DuckMaintainer {
+    pub(super) fn new(
+        database: &Database,
+        continuity: &Arc<Continuity>,
+        sessions: &Arc<Sessions>,
+    ) -> Outcome<Self> {
+        let connection = database.connect().map_err(failed("connecting"))?;
+        let functions = connection
+            .query(
+                "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE function_type = 'scalar' AND stability = 'CONSISTENT' \
+                 EXCEPT SELECT lower(function_name) FROM duckdb_functions() WHERE function_type <> 'scalar'",
+            )
+            .map_err(failed("reading the functions"))?;
+        let names = functions.iter().flat_map(|batch| {
+            let names = batch.column(0).as_string::<i32>();
+            (0..batch.num_rows()).map(|row| names.value(row).to_owned()).collect::<Vec<_>>()
+        });
+        Ok(DuckMaintainer {
+            plain: names.collect(),
+            connection,
+            continuity: continuity.clone(),
+            sessions: sessions.clone(),
+            kept: Vec::new(),
+            changes: BTreeMap::new(),
+            under: (0, 0),
+            made: 0,
+        })
+    }
+
+    fn run(&self, doing: &'static str, statement: &str) -> Outcome<u64> {
+        self.connection.run(statement).map_err(failed(doing))
+    }
+
+    /// What everything is made under now; `None` while that changes.
+    fn now_under(&self) -> Option<(u64, u64)> {
+        Some((self.continuity.stretch()?, self.sessions.generation()))
+    }
+
+    /// Looks at a statement: what following it takes, and the columns of its result. `None`: it can't be followed.
+    fn plan(&self, statement: &str) -> Outcome<Option<(Plan, Columns)>> {
+        if statement.to_ascii_lowercase().contains(OWN_NAMES) {
+            return Ok(None);
+        }
+        let Some(tree) = tree(&self.connection, statement)? else { return Ok(None) };
+        let reads = reads::reads(&self.connection, statement)?;
+        if !reads.steady || !reads.known {
+            return Ok(None);
+        }
+        let result = self.columns(statement)?;
+        let names: Vec<String> = result.iter().map(|(name, _)| name.clone()).collect();
+        let warehouse = Warehouse {
+            connection: &self.connection,
+            visible: Visible::read(&self.connection)?,
+            tables: state::tables(&self.connection)?,
+            models: reads::selects(&self.connection)?,
+            plain: &self.plain,
+        };
+        let Ok(shape) = cut(tree, &names, &warehouse) else { return Ok(None) };
+        let plan = self.typed(shape)?;
+        Ok(plan.map(|plan| (plan, result)))
+    }
+
+    /// The columns of a statement's result, its names looked up as a reader does.
+    fn columns(&self, statement: &str) -> Outcome<Columns> {
+        let names = search_path::unqualified(&self.connection, statement)?;
+        let searching = !names.is_empty() && search_path::set(&self.connection, &names)?;
+        let columns = self.connection.prepare(statement).map(|prepared| prepared.columns());
+        if searching {
+            search_path::reset(&self.connection)?;
+        }
+        columns.map_err(querying)
+    }
+
+    /// A shape with its parts as SQL and its types; `None` where a type can't be kept.
+    fn typed(&self, shape: Shape) -> Outcome<Option<Plan>> {
+        let text = |tree: &Value| sql(&self.connection, tree);
+        let (core, selected, rest) = (text(&shape.core)?, text(&shape.selected)?, text(&shape.rest)?);
+        let mut plan = Plan { shape, core, selected, rest, keys: Vec::new(), measures: Vec::new() };
+        let of = |list: &str| -> Outcome<Vec<String>> {
+            let statement = format!("SELECT {list} FROM ({})", plan.core_now());
+            let prepared = self.connection.prepare(&statement).map_err(failed("looking at a statement"))?;
+            Ok(prepared.columns().into_iter().map(|(_, of)| of).collect())
+        };
+        let keys: Vec<_> = (0..plan.shape.keys).map(shape::key_name).collect();
+        let sum = |(at, measure): (usize, &shape::Measure)| match measure.kind {
+            MeasureKind::Sum => format!("sum({})", shape::argument_name(at)),
+            MeasureKind::Rows | MeasureKind::Values => "any_value(0::BIGINT)".to_owned(),
+        };
+        let sums: Vec<_> = plan.shape.measures.iter().enumerate().map(sum).collect();
+        let keys = if keys.is_empty() { Vec::new() } else { of(&keys.join(", "))? };
+        let measures = if sums.is_empty() { Vec::new() } else { of(&sums.join(", "))? };
+        let sums_are_exact = plan
+            .shape
+            .measures
+            .iter()
+            .zip(&measures)
+            .all(|(measure, of)| measure.kind != MeasureKind::Sum || is_exact_sum(of));
+        if !sums_are_exact || keys.len() > KEYS_MAX || keys.iter().any(|of| zero(of).is_none()) {
+            return Ok(None);
+        }
+        (plan.keys, plan.measures) = (keys, measures);
+        Ok(Some(plan))
+    }
+
+    /// Makes the result of a plan. `None`: it would have too many groups, or what it gives is not what the statement gives.
+    fn keep(&mut self, statement: &str, plan: Plan, result: &[(String, String)]) -> Outcome<bool> {
+        self.made += 1;
+        let name = format!("millstream_kept_{}", self.made);
+        let Some(under) = self.now_under() else { return Ok(false) };
+        if under != self.under {
+            self.forget_all()?;
+            self.under = under;
+        }
+        let at = Instant::now();
+        self.run("beginning to keep a result", "BEGIN TRANSACTION")?;
+        let position = state::progress(&self.connection)?.applied_lsn;
+        if self.now_under() != Some(under) {
+            self.abandon();
+            return Ok(false);
+        }
+        let table = format!("temp.main.{name}");
+        let filled = self.run("keeping a result", &plan.create(&name)).and_then(|_| {
+            self.run("keeping a result", &format!("{} LIMIT {}", plan.fill(&table), GROUPS_MAX + 1))
+        });
+        match filled {
+            Ok(groups) if groups <= GROUPS_MAX => self.run("keeping a result", "COMMIT")?,
+            Ok(_) => {
+                self.abandon();
+                return Ok(false);
+            }
+            Err(error) => {
+                self.abandon();
+                return Err(error);
+            }
+        };
+        let mut kept = Kept {
+            sql: statement.to_owned(),
+            table,
+            plan,
+            position,
+            at,
+            asked: at,
+            nullable: 0,
+            brought: 0,
+            readers: [None, None],
+        };
+        kept.look_at_nulls(&self.connection)?;
+        // The last word on whether the two are the same has DuckDB's binder.
+        let columns = kept.reader(&self.connection, false).map(|reader| reader.columns());
+        if !columns.is_ok_and(|columns| columns == result) {
+            self.run("forgetting a result", &format!("DROP TABLE {}", kept.table))?;
+            return Ok(false);
+        }
+        if self.kept.len() == KEPT_MAX {
+            let oldest = self.kept.iter().enumerate().min_by_key(|(_, kept)| kept.asked).map(|(at, _)| at);
+            if let Some(oldest) = oldest {
+                self.forget(oldest)?;
+            }
+        }
+        self.kept.push(kept);
+        Ok(true)
+    }
+
+    fn abandon(&self) {
+        if let Err(error) = self.connection.run("ROLLBACK") {
+            tracing::debug!(
+                event = "read_left_open",
+                error = error.message,
+                "a failed read left no transaction to end"
+            );
+        }
+    }
+
+    fn forget(&mut self, at: usize) -> Outcome<()> {
+        let kept = self.kept.remove(at);
+        self.run("forgetting a result", &format!("DROP TABLE IF EXISTS {}", kept.table)).map(drop)
+    }
+
+    fn forget_all(&mut self) -> Outcome<()> {
+        while !self.kept.is_empty() {
+            self.forget(self.kept.len() - 1)?;
+        }
+        for id in std::mem::take(&mut self.changes).into_keys() {
+            self.run("forgetting changes", &format!("DROP TABLE IF EXISTS {}", changes_table(id)))?;
+        }
+        Ok(())
+    }
+
+    /// Brings forward what was asked for lately. `false`: the tables did not only move forward.
+    fn bring_forward(&mut self) -> Outcome<bool> {
+        let at = Instant::now();
+        while let Some(old) =
+            self.kept.iter().position(|kept| at.duration_since(kept.asked) > FORGOTTEN_AFTER)
+        {
+            self.forget(old)?;
+        }
+        self.run("bringing a result forward", "BEGIN TRANSACTION")?;
+        let brought = self.bring_to_now(at);
+        match brought {
+            Ok(true) => self.run("bringing a result forward", "COMMIT").map(|_| true),
+            Ok(false) | Err(_) => {
+                self.abandon();
+                brought
+            }
+        }
+    }
+
+    fn bring_to_now(&mut self, at: Instant) -> Outcome<bool> {
+        let now = state::progress(&self.connection)?.applied_lsn;
+        // Behind the first read, which took the snapshot: what breaks from here on is not in it.
+        if self.now_under() != Some(self.under) {
+            return Ok(false);
+        }
+        let is_due = |kept: &Kept| at.duration_since(kept.asked) < ASKED_LATELY;
+        let from: BTreeSet<Lsn> =
+            self.kept.iter().filter(|kept| is_due(kept)).map(|kept| kept.position).collect();
+        for from in from.into_iter().filter(|from| *from < now) {
+            let due = |kept: &&mut Kept| is_due(kept) && kept.position == from;
+            let layouts: BTreeMap<TableId, _> = self
+                .kept
+                .iter()
+                .filter(|kept| is_due(kept) && kept.position == from)
+                .flat_map(|kept| kept.plan.shape.relations.iter().map(|layout| (layout.id, layout.clone())))
+                .collect();
+            let mut changed = BTreeSet::new();
+            for (id, layout) in &layouts {
+                let passed = self.changes.get(id).copied();
+                let passed = match passed.filter(|passed| *passed < CHANGES_PASSED_MAX) {
+                    Some(passed) => {
+                        self.run("looking for changes", &format!("DELETE FROM {}", changes_table(*id)))?;
+                        passed
+                    }
+                    None => {
+                        self.run("looking for changes", &create_changes(layout))?;
+                        0
+                    }
+                };
+                let rows = self.run("looking for changes", &take_changes(layout, from))?;
+                self.changes.insert(*id, passed + rows);
+                if rows > 0 {
+                    changed.insert(*id);
+                }
+            }
+            for kept in self.kept.iter_mut().filter(due) {
+                let mut touched = false;
+                for relation in 0..kept.plan.shape.relations.len() {
+                    if changed.contains(&kept.plan.shape.relations[relation].id) {
+                        let statement = kept.plan.add(&kept.table, relation, from, &changed);
+                        self.connection.run(&statement).map_err(failed("bringing a result forward"))?;
+                        touched = true;
+                    }
+                }
+                if touched {
+                    kept.look_at_nulls(&self.connection)?;
+                    kept.brought += 1;
+                    // A plan holds what values there were: see `sessions`.
+                    kept.readers = [None, None];
+                }
+                kept.position = now;
+            }
+        }
+        self.kept
+            .iter_mut()
+            .filter(|kept| is_due(kept) && kept.position == now)
+            .for_each(|kept| kept.at = at);
+        Ok(true)
+    }
+
+    /// Whether more than half of a result's groups are gone, or there are too many: it is made anew when it is asked for again.
+    fn is_overgrown(&mut self, at: usize) -> Outcome<bool> {
+        let kept = &mut self.kept[at];
+        if kept.brought < COUNTED_EVERY {
+            return Ok(false);
+        }
+        kept.brought = 0;
+        let table = &kept.table;
+        let count = |condition: &str| -> Outcome<u64> {
+            let batches = self
+                .connection
+                .query(&format!("SELECT count(*)::UBIGINT FROM {table} WHERE {condition}"))
+                .map_err(failed("counting groups"))?;
+            Ok(single_u64(&batches))
+        };
+        let all = count("true")?;
+        Ok(all > GROUPS_MAX || count("rows_there = 0")? > all / 2 + 1_000)
+    }
+
+    fn try_answer(&mut self, query: &Query<'_>, since: Instant) -> Outcome<Option<Maintained>> {
+        let Some(at) = self.kept.iter().position(|kept| kept.sql == query.sql) else { return Ok(None) };
+        self.kept[at].asked = Instant::now();
+        if self.now_under() != Some(self.under) || self.is_overgrown(at)? {
+            self.forget(at)?;
+            return Ok(None);
+        }
+        if self.kept[at].at < since && !self.bring_forward()? {
+            self.forget_all()?;
+            return Ok(None);
+        }
+        let Some(kept) = self.kept.iter_mut().find(|kept| kept.sql == query.sql) else { return Ok(None) };
+        let whole = kept.plan.is_whole(query.parameters);
+        let (position, at) = (kept.position, kept.at);
+        let reader = kept.reader(&self.connection, whole).map_err(querying)?;
+        let mut result = QueryResult { columns: Vec::new(), batches: Vec::new() };
+        give_rows(reader, query, &mut |piece| {
+            match piece {
+                Piece::Columns(columns) => result.columns = columns.to_vec(),
+                Piece::Rows(batch) => result.batches.push(batch),
+            }
+            true
+        })?;
+        Ok(Some(Maintained { result, position, at }))
+    }
+}
+
+impl Kept {
+    /// Which keys are NULL somewhere. What was prepared before does not know.
+    fn look_at_nulls(&mut self, connection: &Connection) -> Outcome<()> {
+        let batches = connection
+            .query(&format!("SELECT coalesce(bit_or(nulls), 0)::UINTEGER FROM {}", self.table))
+            .map_err(failed("looking at a kept result"))?;
+        let batch = batches.iter().find(|batch| batch.num_rows() > 0);
+        let nullable = batch.map_or(0, |batch| batch.column(0).as_primitive::<UInt32Type>().value(0));
+        self.nullable = nullable;
+        Ok(())
+    }
+
+    fn reader(
+        &mut self,
+        connection: &Connection,
+        whole: bool,
+    ) -> std::result::Result<&Prepared, EngineError> {
+        let place = &mut self.readers[usize::from(whole)];
+        Ok(match place {
+            Some(reader) => reader,
+            None => place.insert(connection.prepare(&self.plan.read(&self.table, self.nullable, whole))?),
+        })
+    }
+}
+
+impl Maintainer for DuckMaintainer {
+    fn follow(&mut self, sql: &str) -> Result<bool> {
+        if self.kept.iter().any(|kept| kept.sql == sql) {
+            return Ok(true);
+        }
+        match self.plan(sql)? {
+            Some((plan, result)) => Ok(self.keep(sql, plan, &result)?),
+            None => Ok(false),
+        }
+    }
+
+    fn answer(&mut self, query: &Query<'_>, since: Instant) -> Result<Option<Maintained>> {
+        let answered = self.try_answer(query, since);
+        if answered.is_err() {
+            // What it left behind is not known.
+            self.forget_all()?;
+        }
+        Ok(answered?)
+    }
+}
