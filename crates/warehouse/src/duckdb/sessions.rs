@@ -159,6 +159,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use millstream_core::{Grants, Role};
 
     use super::*;
@@ -198,7 +200,10 @@ mod tests {
         let first = planned(&mut session);
         assert!(first.is_some());
         assert_eq!(planned(&mut session), first);
-        let during = sessions.continuity.commit(false, None, || Ok::<_, ()>(planned(&mut session))).unwrap();
+        let during = sessions
+            .continuity
+            .commit(false, None, &BTreeSet::new(), || Ok::<_, ()>(planned(&mut session)))
+            .unwrap();
         assert_eq!(during, None, "nobody knows which state it sees");
         let second = planned(&mut session);
         assert!(second.is_some() && second != first);

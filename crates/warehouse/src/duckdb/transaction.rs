@@ -53,6 +53,8 @@ pub(crate) struct DuckTransaction<'a> {
     /// Whether something was done that is not a change behind all that is applied, and how far this transaction comes.
     breaks: Cell<bool>,
     applied: Cell<Option<Lsn>>,
+    /// Tables that rows were written of.
+    written: BTreeSet<TableId>,
     has_one_thread: Cell<bool>,
     /// Tables with rows staged for [`WarehouseTransaction::replace_with_staged`].
     staged: BTreeSet<TableId>,
@@ -76,6 +78,7 @@ impl<'a> DuckTransaction<'a> {
             continuity,
             breaks: Cell::new(false),
             applied: Cell::new(None),
+            written: BTreeSet::new(),
             has_one_thread: Cell::new(false),
             staged: BTreeSet::new(),
             ended: false,
@@ -285,6 +288,7 @@ impl WarehouseTransaction for DuckTransaction<'_> {
     }
 
     fn write(&mut self, layout: &TableLayout, rows: &RowGroup) -> Result<()> {
+        self.written.insert(layout.id);
         let ahead = [(&rows.close, meta::LSN_TO), (&rows.closed, meta::LSN_TO), (&rows.open, meta::LSN)];
         let is_ahead = |(rows, column): (&Option<RecordBatch>, _)| {
             rows.as_ref().is_none_or(|rows| self.continuity.are_ahead(rows, column))
@@ -305,6 +309,7 @@ impl WarehouseTransaction for DuckTransaction<'_> {
     }
 
     fn truncate(&mut self, layout: &TableLayout, at: Moment) -> Result<()> {
+        self.written.insert(layout.id);
         if !self.continuity.is_ahead(at.position.commit_lsn) {
             self.breaks.set(true);
         }
@@ -470,7 +475,7 @@ impl WarehouseTransaction for DuckTransaction<'_> {
     fn commit(mut self: Box<Self>) -> Result<()> {
         fail::fail_point!("warehouse::before_commit");
         let (breaks, applied) = (self.breaks.get(), self.applied.get());
-        self.continuity.commit(breaks, applied, || self.run("committing", "COMMIT"))?;
+        self.continuity.commit(breaks, applied, &self.written, || self.run("committing", "COMMIT"))?;
         self.ended = true;
         fail::fail_point!("warehouse::after_commit");
         Ok(())

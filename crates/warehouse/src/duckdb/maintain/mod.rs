@@ -17,15 +17,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow_array::{cast::AsArray, types::UInt32Type};
+use arrow_array::cast::AsArray;
 use millstream_core::{
-    log::Result, warehouse::QueryResult, Lsn, Maintained, Maintainer, Piece, Query, TableId, TableName,
+    log::Result,
+    warehouse::{QueryResult, TableLayout},
+    Lsn, Maintained, Maintainer, Piece, Query, TableId, TableName,
 };
 use serde_json::Value;
 
 use self::{
     shape::{cut, Found, Known, MeasureKind, Shape},
-    statements::{changes_table, create_changes, is_exact_sum, take_changes, zero, Plan},
+    statements::{changes_table, create_changes, is_exact_sum, is_key, take_changes, Plan},
 };
 use super::{
     ast::{tree, Named, Names},
@@ -49,7 +51,7 @@ const GROUPS_MAX: u64 = 500_000;
 /// Results kept at most; the one that was not asked for the longest makes room.
 const KEPT_MAX: usize = 32;
 
-/// Keys of a kept result at most: their bits fit into one number.
+/// Keys of a kept result at most: more are no groups any more.
 const KEYS_MAX: usize = 16;
 
 /// A result that was asked for so lately is brought forward together with others: they share what has changed.
@@ -75,11 +77,19 @@ pub struct DuckMaintainer {
     /// Functions of one row's values that give the same for the same.
     plain: HashSet<String>,
     kept: Vec<Kept>,
-    /// Tables of changes, and the rows that have passed through each.
-    changes: BTreeMap<TableId, u64>,
+    /// Tables of changes.
+    changes: BTreeMap<TableId, Changes>,
     /// What everything kept was made under: the stretch without a break, and the generation of the views.
     under: (u64, u64),
     made: u64,
+}
+
+/// A table of changes.
+struct Changes {
+    /// Rows that have passed through it.
+    passed: u64,
+    /// Its columns, in lower case.
+    columns: BTreeSet<String>,
 }
 
 /// Names and types of a result's columns.
@@ -95,8 +105,6 @@ struct Kept {
     /// When that was all there was.
     at: Instant,
     asked: Instant,
-    /// The keys that are NULL somewhere, as bits.
-    nullable: u32,
     brought: u32,
     /// The statements that read it: of whole groups, and of others.
     readers: [Option<Prepared>; 2],
@@ -244,7 +252,7 @@ impl DuckMaintainer {
             .iter()
             .zip(&measures)
             .all(|(measure, of)| measure.kind != MeasureKind::Sum || is_exact_sum(of));
-        if !sums_are_exact || keys.len() > KEYS_MAX || keys.iter().any(|of| zero(of).is_none()) {
+        if !sums_are_exact || keys.len() > KEYS_MAX || !keys.iter().all(|of| is_key(of)) {
             return Ok(None);
         }
         (plan.keys, plan.measures) = (keys, measures);
@@ -289,11 +297,9 @@ impl DuckMaintainer {
             position,
             at,
             asked: at,
-            nullable: 0,
             brought: 0,
             readers: [None, None],
         };
-        kept.look_at_nulls(&self.connection)?;
         // The last word on whether the two are the same has DuckDB's binder.
         let columns = kept.reader(&self.connection, false).map(|reader| reader.columns());
         if !columns.is_ok_and(|columns| columns == result) {
@@ -365,42 +371,23 @@ impl DuckMaintainer {
             self.kept.iter().filter(|kept| is_due(kept)).map(|kept| kept.position).collect();
         for from in from.into_iter().filter(|from| *from < now) {
             let due = |kept: &&mut Kept| is_due(kept) && kept.position == from;
-            let layouts: BTreeMap<TableId, _> = self
-                .kept
-                .iter()
-                .filter(|kept| is_due(kept) && kept.position == from)
-                .flat_map(|kept| kept.plan.shape.relations.iter().map(|layout| (layout.id, layout.clone())))
-                .collect();
+            let mut needed: BTreeMap<TableId, (TableLayout, BTreeSet<String>)> = BTreeMap::new();
+            for kept in self.kept.iter().filter(|kept| is_due(kept) && kept.position == from) {
+                for (layout, needs) in &kept.plan.shape.relations {
+                    let (_, all) =
+                        needed.entry(layout.id).or_insert_with(|| (layout.clone(), BTreeSet::new()));
+                    all.extend(needs.iter().cloned());
+                }
+            }
             let mut changed = BTreeSet::new();
-            for (id, layout) in &layouts {
-                let passed = self.changes.get(id).copied();
-                let passed = match passed.filter(|passed| *passed < CHANGES_PASSED_MAX) {
-                    Some(passed) => {
-                        self.run("looking for changes", &format!("DELETE FROM {}", changes_table(*id)))?;
-                        passed
-                    }
-                    None => {
-                        self.run("looking for changes", &create_changes(layout))?;
-                        0
-                    }
-                };
-                let rows = self.run("looking for changes", &take_changes(layout, from))?;
-                self.changes.insert(*id, passed + rows);
-                if rows > 0 {
-                    changed.insert(*id);
+            for (id, (layout, needs)) in needed {
+                if self.continuity.has_changed(id, from) && self.look_for_changes(&layout, needs, from)? > 0 {
+                    changed.insert(id);
                 }
             }
             for kept in self.kept.iter_mut().filter(due) {
-                let mut touched = false;
-                for relation in 0..kept.plan.shape.relations.len() {
-                    if changed.contains(&kept.plan.shape.relations[relation].id) {
-                        let statement = kept.plan.add(&kept.table, relation, from, &changed);
-                        self.connection.run(&statement).map_err(failed("bringing a result forward"))?;
-                        touched = true;
-                    }
-                }
-                if touched {
-                    kept.look_at_nulls(&self.connection)?;
+                if let Some(statement) = kept.plan.add(&kept.table, from, &changed) {
+                    self.connection.run(&statement).map_err(failed("bringing a result forward"))?;
                     kept.brought += 1;
                     // A plan holds what values there were: see `sessions`.
                     kept.readers = [None, None];
@@ -413,6 +400,29 @@ impl DuckMaintainer {
             .filter(|kept| is_due(kept) && kept.position == now)
             .for_each(|kept| kept.at = at);
         Ok(true)
+    }
+
+    /// Puts a table's changes behind a position in their place, and says how many rows they are.
+    fn look_for_changes(&mut self, layout: &TableLayout, needs: BTreeSet<String>, from: Lsn) -> Outcome<u64> {
+        const DOING: &str = "looking for changes";
+        let known = self.changes.get(&layout.id);
+        let good =
+            known.filter(|known| known.passed < CHANGES_PASSED_MAX && known.columns.is_superset(&needs));
+        let (passed, columns) = match good {
+            Some(known) => {
+                self.run(DOING, &format!("DELETE FROM {}", changes_table(layout.id)))?;
+                (known.passed, known.columns.clone())
+            }
+            None => {
+                let columns =
+                    known.map_or(needs.clone(), |known| known.columns.union(&needs).cloned().collect());
+                self.run(DOING, &create_changes(layout, &columns))?;
+                (0, columns)
+            }
+        };
+        let rows = self.run(DOING, &take_changes(layout, &columns, from))?;
+        self.changes.insert(layout.id, Changes { passed: passed + rows, columns });
+        Ok(rows)
     }
 
     /// Whether more than half of a result's groups are gone, or there are too many: it is made anew when it is asked for again.
@@ -462,17 +472,6 @@ impl DuckMaintainer {
 }
 
 impl Kept {
-    /// Which keys are NULL somewhere. What was prepared before does not know.
-    fn look_at_nulls(&mut self, connection: &Connection) -> Outcome<()> {
-        let batches = connection
-            .query(&format!("SELECT coalesce(bit_or(nulls), 0)::UINTEGER FROM {}", self.table))
-            .map_err(failed("looking at a kept result"))?;
-        let batch = batches.iter().find(|batch| batch.num_rows() > 0);
-        let nullable = batch.map_or(0, |batch| batch.column(0).as_primitive::<UInt32Type>().value(0));
-        self.nullable = nullable;
-        Ok(())
-    }
-
     fn reader(
         &mut self,
         connection: &Connection,
@@ -481,7 +480,7 @@ impl Kept {
         let place = &mut self.readers[usize::from(whole)];
         Ok(match place {
             Some(reader) => reader,
-            None => place.insert(connection.prepare(&self.plan.read(&self.table, self.nullable, whole))?),
+            None => place.insert(connection.prepare(&self.plan.read(&self.table, whole))?),
         })
     }
 }

@@ -103,8 +103,8 @@ pub(super) struct Pinned {
 /// A statement cut in two.
 #[derive(Debug)]
 pub(super) struct Shape {
-    /// The tables of the core, in the order of their marks.
-    pub(super) relations: Vec<TableLayout>,
+    /// The tables of the core, in the order of their marks, each with the columns that the core needs, in lower case.
+    pub(super) relations: Vec<(TableLayout, BTreeSet<String>)>,
     /// The core's tree: keys, then arguments and filters of the measures, then [`WEIGHT`].
     pub(super) core: Value,
     /// The first so many keys are what the statement groups by; the others only conditions look at.
@@ -239,15 +239,24 @@ impl Cutting<'_> {
         };
         let star = json!({"class": "STAR", "type": "STAR", "alias": "", "query_location": 0, "relation_name": "", "exclude_list": [],
                           "replace_list": [], "columns": false, "expr": null, "qualified_exclude_list": [], "rename_list": []});
+        let core = statement(plain(core_list, from, all_of(own)));
+        let needed = columns(&core);
+        let needs = |alias: &str| -> BTreeSet<String> {
+            let of = |column: &&Value| items(column, "column_names")[0] == alias;
+            let named = needed.iter().filter(of).filter_map(|column| items(column, "column_names").get(1));
+            named.filter_map(Value::as_str).map(str::to_owned).chain(scope.shared.iter().cloned()).collect()
+        };
+        let needs: Vec<_> = scope.relations.iter().map(|relation| needs(&relation.alias)).collect();
+        let layouts = scope.relations.into_iter().map(|relation| relation.layout);
         let shape = Shape {
-            core: statement(plain(core_list, from, all_of(own))),
+            relations: layouts.zip(needs).collect(),
+            core,
             selected: statement(plain(vec![star], base_table(STATE, ""), all_of(conditions))),
             groups: group_count,
             keys: keys.len(),
             measures: measures.into_iter().map(|(measure, _, _)| measure).collect(),
             pinned,
             single,
-            relations: scope.relations.into_iter().map(|relation| relation.layout).collect(),
             rest: Value::Null,
         };
         node["select_list"] = list.into();
