@@ -16,6 +16,9 @@ const ORDERS: &str = "/*---\ndescription: Orders by status\nparams:\n  status: {
      least: {type: integer, default: 0, min: 0, max: 1000}\nlive: true\n---*/\n\
      SELECT id, status, total FROM shop.orders WHERE ($status = 'all' OR status = $status) AND id >= $least ORDER BY id";
 
+const SUMS: &str = "/*---\nparams: {status: {type: string, default: all}}\n---*/\n\
+     SELECT status, count(*) AS n, sum(total) AS total FROM shop.orders WHERE $status = 'all' OR status = $status GROUP BY status ORDER BY status";
+
 pub(crate) struct Served {
     pub(crate) cluster: PgCluster,
     pub(crate) project: Project,
@@ -49,6 +52,7 @@ impl Served {
         .unwrap();
         for (name, sql) in [
             ("orders", ORDERS),
+            ("sums", SUMS),
             ("quiet", "SELECT count(*) AS n FROM shop.quiet"),
             ("model", "SELECT * FROM open_orders"),
             ("clock", "SELECT now() AS t"),
@@ -183,6 +187,56 @@ fn an_answer_names_its_position_and_is_given_again_only_while_it_is_true() {
     let changed = || (served.rows("/quiet") == json!([{"n": 2}])).then_some(());
     wait_until("the endpoint to change", SEEN_WAIT_MAX, changed).unwrap();
     assert_eq!(asked("/quiet", &quiet), 200);
+    stop(served.process);
+}
+
+#[test]
+fn what_counts_and_sums_follows_every_change_and_is_what_the_source_has() {
+    let served = Served::start();
+    let followed = || {
+        let text = served.get("/metrics").body;
+        let line =
+            text.lines().find(|line| line.starts_with("millstream_warehouse_reads_total{of=\"followed\"}"));
+        line.unwrap().rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let equal = |what: &str| {
+        // As old as an answer may be.
+        std::thread::sleep(Duration::from_millis(110));
+        for status in ["all", "OPEN", "NEW"] {
+            let source = served.cluster.execute(&format!(
+                "SELECT coalesce(json_agg(r), '[]') FROM (SELECT status, count(*) AS n, sum(total) AS total FROM shop.orders \
+                 WHERE '{status}' IN ('all', status) GROUP BY status ORDER BY status COLLATE \"C\") AS r"
+            ));
+            let source: serde_json::Value = serde_json::from_str(source.unwrap().trim()).unwrap();
+            assert_eq!(served.rows(&format!("/sums?status={status}")), source, "{status} behind {what}");
+        }
+    };
+    wait_until("the sums to be followed", SEEN_WAIT_MAX, || {
+        equal("nothing");
+        served.change("UPDATE shop.orders SET total = total + 1 WHERE id = 1");
+        (followed() > 0).then_some(())
+    })
+    .unwrap();
+    for change in [
+        "INSERT INTO shop.orders SELECT g, 'NEW', g FROM generate_series(100, 140) AS g",
+        "UPDATE shop.orders SET status = 'NEW', total = NULL WHERE id < 8",
+        "DELETE FROM shop.orders WHERE status = 'OPEN' AND id > 12",
+        "BEGIN; DELETE FROM shop.orders WHERE id = 100; INSERT INTO shop.orders VALUES (100, 'OPEN', 7), (101001, 'x', 1); \
+         DELETE FROM shop.orders WHERE id = 101001; COMMIT",
+        "UPDATE shop.orders SET id = id + 1000 WHERE id > 120",
+    ] {
+        let before = followed();
+        served.change(change);
+        equal(change);
+        assert!(followed() > before, "{change} was read");
+    }
+    // What is no change of rows is read anew, and followed again.
+    served.change("ALTER TABLE shop.orders ADD COLUMN more int DEFAULT 5; UPDATE shop.orders SET status = 'OPEN' WHERE id = 101");
+    equal("another column");
+    served.change("TRUNCATE shop.orders");
+    equal("a truncation");
+    served.change("INSERT INTO shop.orders VALUES (1, 'OPEN', 3)");
+    equal("a first row");
     stop(served.process);
 }
 

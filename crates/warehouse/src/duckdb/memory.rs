@@ -63,7 +63,7 @@ impl InMemory {
         for setting in ["SET GLOBAL TimeZone = 'UTC'", "SET lock_configuration = true"] {
             connection.run(setting).map_err(filling())?;
         }
-        Ok(InMemory { sessions: Sessions::new(database, Arc::default()) })
+        Ok(InMemory { sessions: Sessions::new(database, None) })
     }
 
     /// A reader. What only a replicated warehouse has (progress, quarantine, counts) it has not.

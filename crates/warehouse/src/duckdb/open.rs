@@ -108,7 +108,7 @@ impl DuckDb {
             None => "RESET threads".to_owned(),
         };
         let continuity: Arc<Continuity> = Arc::default();
-        let sessions = Sessions::new(database.clone(), continuity.clone());
+        let sessions = Sessions::new(database.clone(), Some(continuity.clone()));
         Ok(DuckDb {
             path: path.to_owned(),
             database,

@@ -163,8 +163,8 @@ impl DuckReader {
             let statement = self.connection().prepare(query.sql).map_err(querying)?;
             return give_rows(&statement, query, take);
         }
-        if self.session().knows(query) {
-            // Takes the snapshot, if it is not there yet: a plan may only be older.
+        if self.session().needs_snapshot(query) {
+            // Takes it, if it is not there yet: a plan may only be older.
             state::progress(self.connection())?;
         }
         give_rows(self.session().statement(query).map_err(querying)?, query, take)

@@ -38,11 +38,12 @@ pub(super) struct Sessions {
     idle: Mutex<Vec<Session>>,
     /// How often views were changed.
     generation: AtomicU64,
-    continuity: Arc<Continuity>,
+    /// Of what changes; `None`: nothing does.
+    continuity: Option<Arc<Continuity>>,
 }
 
 impl Sessions {
-    pub(super) fn new(database: Database, continuity: Arc<Continuity>) -> Arc<Self> {
+    pub(super) fn new(database: Database, continuity: Option<Arc<Continuity>>) -> Arc<Self> {
         Arc::new(Sessions { database, idle: Mutex::default(), generation: AtomicU64::new(0), continuity })
     }
 
@@ -83,7 +84,7 @@ impl Sessions {
 /// A connection and what was prepared on it, the last used at the end.
 pub(super) struct Session {
     generation: u64,
-    continuity: Arc<Continuity>,
+    continuity: Option<Arc<Continuity>>,
     statements: VecDeque<Kept>,
     pub(super) connection: Connection,
 }
@@ -104,10 +105,15 @@ impl Session {
         self.statements.iter().any(|kept| kept.is_for(query))
     }
 
+    /// Whether a plan that is used again needs a snapshot that was taken before.
+    pub(super) fn needs_snapshot(&self, query: &Query<'_>) -> bool {
+        self.continuity.is_some() && self.knows(query)
+    }
+
     /// The query's statement, planned so that it gives what a transaction sees whose snapshot has been taken.
     pub(super) fn statement(&mut self, query: &Query<'_>) -> EngineResult<&Prepared> {
         // Before anything is planned: what is committed meanwhile makes the plan one of an older state.
-        let state = self.continuity.state();
+        let state = self.continuity.as_ref().map_or(Some(0), |continuity| continuity.state());
         let found = self.statements.iter().position(|kept| kept.is_for(query));
         let kept = match found.and_then(|at| self.statements.remove(at)) {
             Some(kept) if state.is_some() && kept.planned == state => kept,
@@ -168,7 +174,7 @@ mod tests {
     fn sessions() -> (tempfile::TempDir, Arc<Sessions>) {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(&directory.path().join("w.duckdb"), &[]).unwrap();
-        (directory, Sessions::new(database, Arc::default()))
+        (directory, Sessions::new(database, Some(Arc::default())))
     }
 
     #[test]
@@ -202,6 +208,8 @@ mod tests {
         assert_eq!(planned(&mut session), first);
         let during = sessions
             .continuity
+            .as_ref()
+            .unwrap()
             .commit(false, None, &BTreeSet::new(), || Ok::<_, ()>(planned(&mut session)))
             .unwrap();
         assert_eq!(during, None, "nobody knows which state it sees");
