@@ -23,7 +23,7 @@ const WORTH_READS: u32 = 3;
 const WORTH_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long nobody tries to follow a statement again that could not be.
-const REFUSED_FOR: Duration = Duration::from_secs(60);
+const REFUSED_FOR: Duration = Duration::from_secs(10);
 
 /// Statements that reads are counted of. A project's own are few; the count begins anew where they are more.
 const STATEMENTS_MAX: usize = 1_024;

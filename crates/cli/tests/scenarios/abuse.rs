@@ -67,7 +67,7 @@ fn queries_without_end_and_joins_without_bound_are_ended_and_nobody_else_notices
         "SELECT count(*) FROM shop.orders AS a, shop.orders AS b, shop.orders AS c WHERE a.id + b.id + c.id = 7",
         "SELECT a.note || b.note AS n FROM shop.orders AS a, shop.orders AS b ORDER BY n LIMIT 5",
         "SELECT list(a.note || b.note) FROM shop.orders AS a, shop.orders AS b",
-        "SELECT string_agg(a.note, b.note) FROM shop.orders AS a, shop.orders AS b",
+        "SELECT string_agg(a.note || b.note) FROM shop.orders AS a, shop.orders AS b",
         "SELECT count(DISTINCT a.id * 100000 + b.id) FROM shop.orders AS a, shop.orders AS b",
         "SELECT repeat('x', 1000000000)",
         "SELECT length(repeat(repeat('x', 10000000), 10000))",

@@ -227,6 +227,21 @@ fn what_can_not_follow_is_refused() {
 }
 
 #[test]
+fn nothing_is_followed_before_the_first_transaction_behind_the_first_copy() {
+    let mut shop = Shop::new(13);
+    let sql = FOLLOWED[0].0;
+    // The copies stand at 10.
+    let lsn = std::mem::replace(&mut shop.lsn, 9);
+    shop.commit(|_, _| {});
+    assert!(!shop.maintainer.follow(sql).unwrap(), "rows of the copy lie behind the position");
+    shop.lsn = lsn;
+    shop.commit(|_, _| {});
+    assert!(shop.maintainer.follow(sql).unwrap());
+    shop.change(3);
+    assert!(shop.ask(sql, None).is_some());
+}
+
+#[test]
 fn an_answer_may_be_as_old_as_the_one_who_asks_allows() {
     let mut shop = Shop::new(7);
     let sql = FOLLOWED[0].0;

@@ -263,33 +263,17 @@ impl DuckMaintainer {
     fn keep(&mut self, statement: &str, plan: Plan, result: &[(String, String)]) -> Outcome<bool> {
         self.made += 1;
         let name = format!("millstream_kept_{}", self.made);
-        let Some(under) = self.now_under() else { return Ok(false) };
-        if under != self.under {
-            self.forget_all()?;
-            self.under = under;
-        }
         let at = Instant::now();
         self.run("beginning to keep a result", "BEGIN TRANSACTION")?;
-        let position = state::progress(&self.connection)?.applied_lsn;
-        if self.now_under() != Some(under) {
-            self.abandon();
-            return Ok(false);
-        }
         let table = format!("temp.main.{name}");
-        let filled = self.run("keeping a result", &plan.create(&name)).and_then(|_| {
-            self.run("keeping a result", &format!("{} LIMIT {}", plan.fill(&table), GROUPS_MAX + 1))
-        });
-        match filled {
-            Ok(groups) if groups <= GROUPS_MAX => self.run("keeping a result", "COMMIT")?,
-            Ok(_) => {
+        let position = match self.fill(&name, &table, &plan) {
+            Ok(Some(position)) => position,
+            other => {
                 self.abandon();
-                return Ok(false);
-            }
-            Err(error) => {
-                self.abandon();
-                return Err(error);
+                return other.map(|_| false);
             }
         };
+        self.run("keeping a result", "COMMIT")?;
         let mut kept = Kept {
             sql: statement.to_owned(),
             table,
@@ -314,6 +298,31 @@ impl DuckMaintainer {
         }
         self.kept.push(kept);
         Ok(true)
+    }
+
+    /// Makes and fills a plan's table, and says at which position. `None`: not now, or too many groups.
+    fn fill(&self, name: &str, table: &str, plan: &Plan) -> Outcome<Option<Lsn>> {
+        let position = state::progress(&self.connection)?.applied_lsn;
+        // Behind the first read, which took the snapshot.
+        if self.now_under() != Some(self.under) || position < self.copied_at(plan)? {
+            return Ok(None);
+        }
+        self.run("keeping a result", &plan.create(name))?;
+        let groups =
+            self.run("keeping a result", &format!("{} LIMIT {}", plan.fill(table), GROUPS_MAX + 1))?;
+        Ok((groups <= GROUPS_MAX).then_some(position))
+    }
+
+    /// Where the newest first copy of a plan's tables stands. Before something behind it is applied, rows lie behind the position that is known, and
+    /// would be taken for changes.
+    fn copied_at(&self, plan: &Plan) -> Outcome<Lsn> {
+        let is_read = |table: &state::KeptTable| {
+            plan.shape.relations.iter().any(|(layout, _)| layout.id == table.state.layout.id)
+        };
+        let tables = state::tables(&self.connection)?;
+        let copied =
+            tables.iter().filter(|table| is_read(table)).filter_map(|table| table.state.history_since);
+        Ok(copied.map(|moment| moment.position.commit_lsn).max().unwrap_or_default())
     }
 
     fn abandon(&self) {
@@ -489,6 +498,12 @@ impl Maintainer for DuckMaintainer {
     fn follow(&mut self, sql: &str) -> Result<bool> {
         if self.kept.iter().any(|kept| kept.sql == sql) {
             return Ok(true);
+        }
+        // Before anything is looked at: a plan of before a break is no plan for behind it.
+        let Some(under) = self.now_under() else { return Ok(false) };
+        if under != self.under {
+            self.forget_all()?;
+            self.under = under;
         }
         match self.plan(sql)? {
             Some((plan, result)) => Ok(self.keep(sql, plan, &result)?),
