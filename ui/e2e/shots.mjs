@@ -7,6 +7,11 @@ import { launch, open } from './browser.mjs';
 import { PAGES } from './pages.mjs';
 
 const [directory = 'shots', ...wanted] = process.argv.slice(2);
+// A directory's name may begin so, and nobody means one.
+if (directory.startsWith('-')) {
+  console.error('usage: node e2e/shots.mjs [DIRECTORY [PAGE …]]');
+  process.exit(2);
+}
 mkdirSync(directory, { recursive: true });
 const browser = await launch();
 const shapes = [
