@@ -1,10 +1,14 @@
 //! The arguments. Global flags stand before or after the verb.
 
+mod dbt;
+
 use std::path::PathBuf;
 
 use clap::{error::ErrorKind, Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use millstream_core::Exit;
+
+pub use dbt::{DbtFlags, DbtVerb, LsFlags, LsOutput};
 
 use crate::{
     config::SchemaOf,
@@ -146,6 +150,15 @@ pub enum Verb {
         /// What to do with them.
         #[command(subcommand)]
         verb: KeysVerb,
+    },
+    /// Verbs of dbt, for a dbt project.
+    #[command(flatten)]
+    Models(DbtVerb),
+    /// The same under dbt's own name, to stand in for it
+    Dbt {
+        /// What to do.
+        #[command(subcommand)]
+        verb: DbtVerb,
     },
     /// Print a JSON Schema, for editors
     Schema {

@@ -28,6 +28,8 @@ pub enum ProblemKind {
     Selection,
     /// What a dbt project may hold and this program does not do yet.
     Unsupported,
+    /// What the warehouse refused.
+    Warehouse,
 }
 
 /// Something wrong in a project, with its place.
@@ -171,6 +173,7 @@ impl Diagnostic for ModelsError {
                 ProblemKind::Cycle => "MS9106",
                 ProblemKind::Selection => "MS9107",
                 ProblemKind::Unsupported => "MS9108",
+                ProblemKind::Warehouse => "MS9201",
             },
         }
     }

@@ -7,7 +7,9 @@
 //! Everything is told in dbt's words and does what dbt does; where it doesn't, the reference says so. The crate knows no warehouse: what it needs of one is a
 //! port of `core`.
 
+pub mod artifacts;
 pub mod context;
+pub mod engine;
 pub mod error;
 pub mod hash;
 pub mod jinja;

@@ -7,8 +7,8 @@ mod error;
 mod names;
 
 pub use duckdb::{
-    check_restriction, free_bytes, move_file_aside, BrokenModel, DuckDb, DuckDbOptions, DuckHandle,
-    DuckMaintainer, DuckReader, FileKind, InMemory, ModelView,
+    check_restriction, free_bytes, move_file_aside, BrokenModel, DuckBuild, DuckDb, DuckDbOptions,
+    DuckHandle, DuckMaintainer, DuckReader, FileKind, InMemory, ModelView,
 };
 pub use error::WarehouseError;
 pub use names::{collisions, Collision};

@@ -9,7 +9,7 @@ pub mod macros;
 pub mod names;
 pub mod node;
 pub mod properties;
-mod reading;
+pub(crate) mod reading;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -420,6 +420,12 @@ impl Manifest {
             if !known.contains(&node.materialized()) {
                 return unsupported(format!("the materialization `{}`", node.materialized()));
             }
+            if node.config_str("on_schema_change").is_some_and(|what| what != "ignore") {
+                return unsupported("`on_schema_change` other than `ignore`".into());
+            }
+            if let Some(key) = node.config.keys().find(|key| key.starts_with("merge_")) {
+                return unsupported(format!("`{key}`"));
+            }
             if node.config.get("contract").and_then(|contract| contract.get("enforced")) == Some(&json!(true))
             {
                 return unsupported("an enforced contract".into());
@@ -434,6 +440,10 @@ impl Manifest {
             if !grants.is_empty() {
                 return unsupported("`grants`".into());
             }
+        }
+        let documented = node.config.get("persist_docs").and_then(Json::as_object);
+        if documented.is_some_and(|what| what.values().any(|wanted| *wanted == json!(true))) {
+            return unsupported("`persist_docs`".into());
         }
         for key in ["indexes", "partitioned_by", "sorted_by", "sql_header"] {
             if node.config.get(key).is_some_and(|value| !value.is_null()) {

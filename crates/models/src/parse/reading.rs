@@ -164,7 +164,7 @@ pub(super) fn template_of(raw: &str, file: &str) -> Result<Template> {
 }
 
 /// The arguments of a generic test, rendered: texts that look like a call of `ref`, `source`, `var`, `env_var` or `doc` are one.
-pub(super) fn test_arguments(
+pub(crate) fn test_arguments(
     scene: &std::rc::Rc<Scene>,
     kwargs: &Map<String, Json>,
 ) -> std::result::Result<Value, crate::jinja::JinjaError> {

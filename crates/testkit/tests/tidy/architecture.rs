@@ -25,6 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "millstream-warehouse",
             "millstream-api",
             "millstream-store",
+            "millstream-models",
             "millstream-traces",
         ],
     ),

@@ -21,6 +21,7 @@
 
 mod aside;
 mod ast;
+mod build;
 mod close;
 mod continuity;
 mod engine;
@@ -56,6 +57,7 @@ use millstream_core::{
 };
 
 pub use aside::{move_file_aside, FileKind};
+pub use build::DuckBuild;
 pub use maintain::DuckMaintainer;
 pub use memory::InMemory;
 pub use models::{BrokenModel, DuckHandle, ModelView};

@@ -4,7 +4,7 @@
   {%- else -%}{{ custom_schema_name | trim }}
   {%- endif -%}
 {%- endmacro %}
-{% macro log_run() %}insert into {{ target.schema }}.runs values ('{{ invocation_id }}'){% endmacro %}
+{% macro log_run() %}insert into {{ target.schema }}.runs values ('{{ flags.WHICH }}'){% endmacro %}
 {% macro default__named(column, suffix) -%}
   {{ column }}{{ suffix }}_mine
 {%- endmacro %}

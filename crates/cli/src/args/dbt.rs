@@ -1,0 +1,107 @@
+//! The verbs of dbt and their flags, named as dbt names them.
+
+use std::path::PathBuf;
+
+use clap::{builder::BoolishValueParser, Args, Subcommand, ValueEnum};
+
+/// What is done with a dbt project.
+#[derive(Debug, Subcommand)]
+pub enum DbtVerb {
+    /// Read a dbt project and write its manifest
+    Parse(DbtFlags),
+    /// List the nodes of a dbt project
+    #[command(alias = "list")]
+    Ls(LsFlags),
+    /// Compile the models of a dbt project; builds nothing
+    Compile(DbtFlags),
+    /// Build the models of a dbt project
+    Run(DbtFlags),
+    /// Test what a dbt project has built
+    Test(DbtFlags),
+    /// Load the seeds of a dbt project
+    Seed(DbtFlags),
+    /// Build and test a dbt project: seeds, models and tests in one order
+    Build(DbtFlags),
+}
+
+/// Flags of all verbs of dbt.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "dbt's flags")]
+pub struct DbtFlags {
+    /// Where dbt_project.yml is [default: here]
+    #[arg(long, value_name = "DIR", env = "DBT_PROJECT_DIR")]
+    pub project_dir: Option<PathBuf>,
+    /// Where profiles.yml is [default: the project's directory, then ~/.dbt]
+    #[arg(long, value_name = "DIR", env = "DBT_PROFILES_DIR")]
+    pub profiles_dir: Option<PathBuf>,
+    /// A profile other than the project's
+    #[arg(long, value_name = "NAME", env = "DBT_PROFILE")]
+    pub profile: Option<String>,
+    /// A target other than the profile's
+    #[arg(short, long, value_name = "NAME", env = "DBT_TARGET")]
+    pub target: Option<String>,
+    /// Variables, as a mapping in YAML
+    #[arg(long, value_name = "YAML", env = "DBT_VARS")]
+    pub vars: Option<String>,
+    /// How many nodes are built at a time [default: the target's]
+    #[arg(long, value_name = "N", env = "DBT_THREADS")]
+    pub threads: Option<usize>,
+    /// Where what is written goes [default: the project's target-path]
+    #[arg(long, value_name = "DIR", env = "DBT_TARGET_PATH")]
+    pub target_path: Option<String>,
+    /// Build incremental models and seeds anew
+    #[arg(short, long, env = "DBT_FULL_REFRESH", value_parser = BoolishValueParser::new())]
+    pub full_refresh: bool,
+    /// Begin nothing more once something has failed
+    #[arg(short = 'x', long, env = "DBT_FAIL_FAST", value_parser = BoolishValueParser::new())]
+    pub fail_fast: bool,
+    /// Read no rows: models are built empty
+    #[arg(long, env = "DBT_EMPTY", value_parser = BoolishValueParser::new())]
+    pub empty: bool,
+    /// Keep the rows that tests find
+    #[arg(long, env = "DBT_STORE_FAILURES", value_parser = BoolishValueParser::new())]
+    pub store_failures: bool,
+    /// Which nodes [default: all]
+    #[arg(short, long, visible_alias = "models", short_alias = 'm', value_name = "SELECTION", num_args = 1..)]
+    pub select: Vec<String>,
+    /// Which nodes not
+    #[arg(long, value_name = "SELECTION", num_args = 1..)]
+    pub exclude: Vec<String>,
+    /// A selector of selectors.yml
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["select", "exclude"])]
+    pub selector: Option<String>,
+    /// Which tests go with what is selected
+    #[arg(long, value_name = "MODE", default_value = "eager", env = "DBT_INDIRECT_SELECTION")]
+    pub indirect_selection: String,
+    /// Only nodes of these types
+    #[arg(long = "resource-type", visible_alias = "resource-types", value_name = "TYPE", num_args = 1..)]
+    pub resource_types: Vec<String>,
+}
+
+/// Flags of `ls`.
+#[derive(Debug, Clone, Args)]
+pub struct LsFlags {
+    /// Those of all verbs.
+    #[command(flatten)]
+    pub common: DbtFlags,
+    /// How nodes are listed
+    #[arg(long, value_enum, default_value_t)]
+    pub output: LsOutput,
+    /// Which keys are printed with --output json
+    #[arg(long, value_name = "KEY", num_args = 1.., value_delimiter = ' ')]
+    pub output_keys: Vec<String>,
+}
+
+/// How `ls` lists nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LsOutput {
+    /// Package, directories and name
+    #[default]
+    Selector,
+    /// The name alone
+    Name,
+    /// The file
+    Path,
+    /// One JSON object a line
+    Json,
+}

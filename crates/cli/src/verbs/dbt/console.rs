@@ -1,0 +1,234 @@
+//! What a person sees of a run: the lines that they know from dbt, on standard output.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use millstream_models::{
+    engine::run::{output_path, Observer, Outcome, Status},
+    parse::{
+        node::{Node, Resource},
+        Manifest,
+    },
+};
+use serde_json::json;
+
+use crate::{
+    args::Global,
+    output::{LogFormat, Output},
+};
+
+/// How wide a line is before what became of the node.
+const WIDTH: usize = 80;
+
+/// Prints lines, with the time of day in UTC, or as JSON.
+pub(super) struct Console<'o> {
+    output: &'o Output,
+    quiet: bool,
+    json: bool,
+}
+
+impl<'o> Console<'o> {
+    pub(super) fn new(global: &Global, output: &'o Output) -> Self {
+        Console { output, quiet: global.quiet, json: global.log_format == LogFormat::Json }
+    }
+
+    fn say(&self, text: &str) {
+        if !self.quiet {
+            self.print("info", text);
+        }
+    }
+
+    fn print(&self, level: &str, text: &str) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let clock = format!("{:02}:{:02}:{:02}", now / 3600 % 24, now / 60 % 60, now % 60);
+        // Where nobody reads any more, the run goes on all the same.
+        let _ = if self.json {
+            self.output.line(&json!({"info": {"level": level, "msg": text, "ts": now}}).to_string())
+        } else {
+            self.output.line(format!("{clock}  {text}").trim_end())
+        };
+    }
+
+    /// `Found 5 models, 20 data tests, 3 seeds`.
+    pub(super) fn found(&self, manifest: &Manifest) {
+        let count = |wanted: Resource| manifest.all().filter(|node| node.resource == wanted).count();
+        let kinds = [
+            (Resource::Model, "model"),
+            (Resource::Operation, "operation"),
+            (Resource::Seed, "seed"),
+            (Resource::Test, "data test"),
+            (Resource::Source, "source"),
+            (Resource::Exposure, "exposure"),
+            (Resource::Analysis, "analysis"),
+        ];
+        let mut parts: Vec<String> = kinds
+            .iter()
+            .map(|(kind, name)| (count(*kind), *name))
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, name)| plural(count, name))
+            .collect();
+        parts.push(plural(manifest.world.macros.all.len(), "macro"));
+        self.say(&format!("Found {}", parts.join(", ")));
+        self.say("");
+    }
+
+    /// `Concurrency: 2 threads (target='dev')`.
+    pub(super) fn concurrency(&self, manifest: &Manifest) {
+        let target = &manifest.world.project.target;
+        self.say(&format!("Concurrency: {} (target='{}')", plural(target.threads, "thread"), target.name));
+        self.say("");
+    }
+
+    /// Nothing was selected.
+    pub(super) fn nothing(&self) {
+        self.say("Nothing to do. Try checking your model configs and model specification args");
+    }
+
+    /// Prints the SQL of the node that was named.
+    pub(super) fn compiled(&self, manifest: &Manifest, outcomes: &[Outcome], select: &[String]) {
+        for outcome in outcomes {
+            let Some(node) = manifest.nodes.get(&outcome.unique_id) else { continue };
+            if let Some(compiled) = outcome.compiled.as_ref().filter(|_| select.first() == Some(&node.name)) {
+                self.say(&format!("Compiled node '{}' is:\n{}", node.name, compiled.sql));
+            }
+            self.problem(node, outcome);
+        }
+    }
+
+    /// Sums up.
+    pub(super) fn finished(&self, manifest: &Manifest, outcomes: &[Outcome], elapsed: f64) {
+        self.say("");
+        let mut kinds: Vec<(String, usize)> = Vec::new();
+        for outcome in outcomes {
+            let Some(node) = manifest.nodes.get(&outcome.unique_id) else { continue };
+            let kind = match node.resource {
+                Resource::Model => format!("{} model", node.materialized()),
+                Resource::Test => "data test".into(),
+                other => other.name().into(),
+            };
+            match kinds.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, count)) => *count += 1,
+                None => kinds.push((kind, 1)),
+            }
+        }
+        kinds.sort();
+        let kinds: Vec<String> = kinds.iter().map(|(kind, count)| plural(*count, kind)).collect();
+        let whole = elapsed as u64;
+        self.say(&format!(
+            "Finished running {} in {} hours {} minutes and {:.2} seconds ({elapsed:.2}s).",
+            kinds.join(", "),
+            whole / 3600,
+            whole / 60 % 60,
+            elapsed % 60.0
+        ));
+        let count =
+            |status: &[Status]| outcomes.iter().filter(|outcome| status.contains(&outcome.status)).count();
+        let errors = count(&[Status::Error, Status::Fail]);
+        let warnings = count(&[Status::Warn]);
+        self.say("");
+        if errors == 0 && warnings == 0 {
+            self.say("Completed successfully");
+        } else {
+            self.say(&format!(
+                "Completed with {}, 0 partial successes, and {}:",
+                plural(errors, "error"),
+                plural(warnings, "warning")
+            ));
+        }
+        for outcome in outcomes {
+            if let Some(node) = manifest.nodes.get(&outcome.unique_id) {
+                self.problem(node, outcome);
+            }
+        }
+        self.say("");
+        let passed = count(&[Status::Success, Status::Pass]);
+        self.say(&format!(
+            "Done. PASS={passed} WARN={warnings} ERROR={errors} SKIP={} NO-OP={} TOTAL={}",
+            count(&[Status::Skipped]),
+            count(&[Status::NoOp]),
+            outcomes.len()
+        ));
+    }
+
+    /// What went wrong with a node. It is told to the quiet too.
+    fn problem(&self, node: &Node, outcome: &Outcome) {
+        let what = match outcome.status {
+            Status::Error => "Error",
+            Status::Fail => "Failure",
+            Status::Warn => "Warning",
+            _ => return,
+        };
+        let level = if outcome.status == Status::Warn { "warn" } else { "error" };
+        self.print(level, "");
+        self.print(
+            level,
+            &format!("{what} in {} {} ({})", node.resource.name(), node.name, node.original_path),
+        );
+        for line in outcome.message.as_deref().unwrap_or_default().lines() {
+            self.print(level, &format!("  {line}"));
+        }
+        if outcome.compiled.is_some() && node.resource != Resource::Seed {
+            self.print(level, "");
+            self.print(level, &format!("  compiled code at target/{}", output_path("compiled", node)));
+        }
+    }
+
+    fn row(&self, index: usize, total: usize, text: &str, status: &str) {
+        let text = format!("{index} of {total} {text} ");
+        self.say(&format!("{text:.<WIDTH$} [{status}]"));
+    }
+}
+
+fn plural(count: usize, name: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    match name {
+        "analysis" if count != 1 => format!("{count} analyses"),
+        _ => format!("{count} {name}{s}"),
+    }
+}
+
+fn described(node: &Node) -> String {
+    match node.resource {
+        Resource::Model => format!("sql {} model {}.{}", node.materialized(), node.schema, node.alias),
+        Resource::Seed => format!("seed file {}.{}", node.schema, node.alias),
+        _ => node.name.clone(),
+    }
+}
+
+impl Observer for Console<'_> {
+    fn started(&self, index: usize, total: usize, node: &Node) {
+        let kind = if node.resource == Resource::Test { "test " } else { "" };
+        self.row(index, total, &format!("START {kind}{}", described(node)), "RUN");
+    }
+
+    fn finished(&self, index: usize, total: usize, node: &Node, outcome: &Outcome) {
+        let took = outcome.times[2] - outcome.times[0];
+        let what = described(node);
+        let count = outcome.failures.unwrap_or_default();
+        let message = outcome.message.as_deref().unwrap_or("OK");
+        let (text, status) = match (outcome.status, node.resource) {
+            (Status::Success, Resource::Model) => (format!("OK created {what}"), format!("OK in {took:.2}s")),
+            (Status::Success, Resource::Seed) => {
+                (format!("OK loaded {what}"), format!("{message} in {took:.2}s"))
+            }
+            (Status::Success, _) => (format!("OK {what}"), format!("OK in {took:.2}s")),
+            (Status::Pass, _) => (format!("PASS {what}"), format!("PASS in {took:.2}s")),
+            (Status::Warn, _) => (format!("WARN {count} {what}"), format!("WARN {count} in {took:.2}s")),
+            (Status::Fail, _) => (format!("FAIL {count} {what}"), format!("FAIL {count} in {took:.2}s")),
+            (Status::Error, Resource::Model) => {
+                (format!("ERROR creating {what}"), format!("ERROR in {took:.2}s"))
+            }
+            (Status::Error, Resource::Seed) => {
+                (format!("ERROR loading {what}"), format!("ERROR in {took:.2}s"))
+            }
+            (Status::Error, _) => (format!("ERROR {what}"), format!("ERROR in {took:.2}s")),
+            (Status::NoOp, _) => (format!("NO-OP {what}"), "NO-OP".into()),
+            (Status::Skipped, Resource::Test) => (format!("SKIP test {what}"), "SKIP".into()),
+            (Status::Skipped, _) => (format!("SKIP relation {}.{}", node.schema, node.alias), "SKIP".into()),
+        };
+        self.row(index, total, &text, &status);
+    }
+
+    fn said(&self, text: &str) {
+        self.say(text);
+    }
+}

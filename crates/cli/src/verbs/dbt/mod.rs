@@ -1,0 +1,262 @@
+//! dbt's verbs: a project is read, its nodes selected, compiled or built, and what became of them told as dbt tells it.
+
+mod console;
+mod listing;
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use millstream_core::{build::BuildWarehouse, Exit};
+use millstream_models::{
+    artifacts,
+    engine::{
+        live::Shared,
+        run::{Outcome as NodeOutcome, Run, Status, Work},
+    },
+    hash,
+    parse::{
+        self,
+        node::{Node, Resource},
+        Manifest,
+    },
+    place::Text,
+    project::{Adapter, Options, Project},
+    select::{yaml::Selectors, Graph, Ids, Indirect, Selector, Spec},
+    yaml, ModelsError, Problem, ProblemKind,
+};
+use millstream_warehouse::DuckBuild;
+use serde_json::{json, Map, Value};
+
+use self::console::Console;
+use crate::{
+    args::{DbtFlags, DbtVerb, Global},
+    failure::{Doing, Failure, Outcome},
+    output::Output,
+};
+
+/// Runs a verb.
+pub(super) fn run(global: &Global, output: &Output, verb: DbtVerb) -> Outcome {
+    let (which, flags) = match &verb {
+        DbtVerb::Parse(flags) => ("parse", flags),
+        DbtVerb::Ls(flags) => ("list", &flags.common),
+        DbtVerb::Compile(flags) => ("compile", flags),
+        DbtVerb::Run(flags) => ("run", flags),
+        DbtVerb::Test(flags) => ("test", flags),
+        DbtVerb::Seed(flags) => ("seed", flags),
+        DbtVerb::Build(flags) => ("build", flags),
+    };
+    let console = Console::new(global, output);
+    let options = options(global, flags, which)?;
+    let began = seconds();
+    let manifest = Arc::new(parse::parse(Project::read(options).map_err(Failure::from)?)?);
+    for warning in &manifest.warnings {
+        output.warn(warning);
+    }
+    match &verb {
+        DbtVerb::Parse(_) => {
+            write_manifest(&manifest, &HashMap::new())?;
+            console.found(&manifest);
+            Ok(0)
+        }
+        DbtVerb::Ls(ls) => {
+            let ids = select(&manifest, flags, |node| wanted(flags, node, listing::is_listed), output)?;
+            write_manifest(&manifest, &HashMap::new())?;
+            listing::print(&manifest, &ids, ls, output)
+        }
+        _ => work(&manifest, which, flags, output, &console, began),
+    }
+}
+
+fn seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Failure> {
+    let here = || global.project.clone().unwrap_or_else(|| PathBuf::from("."));
+    let given = flags.project_dir.clone().unwrap_or_else(here);
+    // Where a seed lies is told to the warehouse, which may be elsewhere.
+    let project_dir = std::path::absolute(&given).unwrap_or(given);
+    let started_us = (seconds() * 1e6) as i64;
+    let vars = match &flags.vars {
+        None => Map::new(),
+        Some(text) => {
+            let text = Arc::new(Text { file: "--vars".into(), text: text.clone() });
+            match yaml::parse(&text).map_err(ModelsError::from)?.to_json() {
+                Value::Object(map) => map,
+                Value::Null => Map::new(),
+                _ => {
+                    return Err(ModelsError::from(Problem::new(
+                        ProblemKind::Configuration,
+                        "--vars is a mapping, such as '{start: 2026-01-01}'",
+                    ))
+                    .into())
+                }
+            }
+        }
+    };
+    let random = hash::md5(&format!("{started_us} {} {}", std::process::id(), project_dir.display()));
+    let part = |from: usize, to: usize| random[from..to].to_owned();
+    let invocation_id =
+        [part(0, 8), part(8, 12), format!("4{}", part(13, 16)), format!("8{}", part(17, 20)), part(20, 32)];
+    Ok(Options {
+        project_dir,
+        profiles_dir: flags.profiles_dir.clone(),
+        profile: flags.profile.clone(),
+        target: flags.target.clone(),
+        vars,
+        threads: flags.threads,
+        full_refresh: flags.full_refresh,
+        target_path: flags.target_path.clone(),
+        store_failures: flags.store_failures,
+        empty: flags.empty,
+        env: std::env::vars().collect(),
+        which: which.to_owned(),
+        invocation_id: invocation_id.join("-"),
+        started_us,
+    })
+}
+
+fn wanted(flags: &DbtFlags, node: &Node, default: impl Fn(Resource) -> bool) -> bool {
+    if flags.resource_types.is_empty() {
+        return default(node.resource);
+    }
+    let all = flags.resource_types.iter().any(|kind| kind == "all");
+    (all && node.resource != Resource::Operation)
+        || flags.resource_types.iter().any(|kind| kind == node.resource.name())
+}
+
+/// The nodes that the flags mean, of those that the verb is about.
+fn select(
+    manifest: &Manifest,
+    flags: &DbtFlags,
+    is_about: impl Fn(&Node) -> bool,
+    output: &Output,
+) -> Result<Ids, Failure> {
+    const TYPES: &[&str] = &["all", "model", "seed", "test", "analysis", "source", "exposure"];
+    if let Some(unknown) = flags.resource_types.iter().find(|kind| !TYPES.contains(&kind.as_str())) {
+        let problem = Problem::new(
+            ProblemKind::Selection,
+            format!("`{unknown}` is no type of resource that is built here"),
+        )
+        .hint(format!("there are: {}", TYPES.join(", ")));
+        return Err(ModelsError::from(problem).into());
+    }
+    let indirect = Indirect::parse(&flags.indirect_selection)?;
+    let selectors = Selectors::read(&manifest.world.project.options.project_dir, indirect)?;
+    let nothing_said = flags.select.is_empty() && flags.exclude.is_empty();
+    let spec = match (&flags.selector, selectors.preset()) {
+        (Some(name), _) => selectors.get(name)?.clone(),
+        (None, Some(preset)) if nothing_said => preset.clone(),
+        _ => Spec::parse(&flags.select, &flags.exclude, indirect)?,
+    };
+    let graph = Graph::of(manifest);
+    let mut selector = Selector::new(manifest, &graph);
+    let ids = selector.select(&spec)?;
+    for empty in &selector.empty {
+        output.warn(&format!("the selection criterion `{empty}` does not match any enabled nodes"));
+    }
+    Ok(ids.into_iter().filter(|id| manifest.get(id).is_some_and(&is_about)).collect())
+}
+
+fn write_manifest(
+    manifest: &Manifest,
+    compiled: &HashMap<String, millstream_models::engine::compile::Compiled>,
+) -> Result<(), Failure> {
+    let json = artifacts::manifest(manifest, compiled, seconds());
+    artifacts::write(&manifest.world.project.target_dir(), "manifest.json", &json)?;
+    Ok(())
+}
+
+fn open(project: &Project) -> Result<DuckBuild, Failure> {
+    let target = &project.target;
+    if target.kind == Adapter::Postgres {
+        let problem = Problem::new(
+            ProblemKind::Unsupported,
+            "models are not built in PostgreSQL yet; parse and ls work with such a profile",
+        );
+        return Err(ModelsError::from(problem).into());
+    }
+    let path = match target.path.as_str() {
+        ":memory:" => PathBuf::from(":memory:"),
+        // A path that is relative is so to where dbt runs: the project's directory.
+        path => project.options.project_dir.join(path),
+    };
+    DuckBuild::open(Path::new(&path), &target.settings, &target.extensions)
+        .doing("opening the profile's warehouse")
+}
+
+fn work(
+    manifest: &Arc<Manifest>,
+    which: &str,
+    flags: &DbtFlags,
+    output: &Output,
+    console: &Console<'_>,
+    began: f64,
+) -> Outcome {
+    let is_about = |node: &Node| {
+        let kind = match which {
+            "run" => node.resource == Resource::Model,
+            "test" => node.resource == Resource::Test,
+            "seed" => node.resource == Resource::Seed,
+            "compile" => wanted(flags, node, |kind| {
+                matches!(kind, Resource::Model | Resource::Test | Resource::Seed | Resource::Analysis)
+            }),
+            _ => {
+                wanted(flags, node, |kind| matches!(kind, Resource::Model | Resource::Test | Resource::Seed))
+            }
+        };
+        let builds =
+            matches!(node.resource, Resource::Model | Resource::Test | Resource::Seed | Resource::Analysis);
+        kind && builds && !node.is_ephemeral() && (which == "compile" || node.resource != Resource::Analysis)
+    };
+    let ids = select(manifest, flags, is_about, output)?;
+    console.found(manifest);
+    let graph = if which == "build" { Graph::with_tests_first(manifest) } else { Graph::of(manifest) };
+    let shared = Arc::new(Shared::new(manifest.clone(), ids.clone()));
+    let outcomes = if ids.is_empty() {
+        console.nothing();
+        Vec::new()
+    } else {
+        let warehouse = open(&manifest.world.project)?;
+        let warehouse: &dyn BuildWarehouse = &warehouse;
+        console.concurrency(manifest);
+        let run = Run {
+            shared: shared.clone(),
+            warehouse,
+            graph: &graph,
+            ids,
+            work: if which == "compile" { Work::Compile } else { Work::Build },
+            fail_fast: flags.fail_fast,
+            observer: console,
+        };
+        run.run()?
+    };
+    let mut outcomes = outcomes;
+    if which == "build" && flags.resource_types.is_empty() {
+        let exposures = select(manifest, flags, |node| node.resource == Resource::Exposure, output)?;
+        outcomes.extend(exposures.iter().map(|id| NodeOutcome::no_op(id)));
+    }
+    let ended = seconds();
+    let compiled: HashMap<_, _> = outcomes
+        .iter()
+        .filter_map(|outcome| Some((outcome.unique_id.clone(), outcome.compiled.clone()?)))
+        .collect();
+    write_manifest(manifest, &compiled)?;
+    let arguments = json!({"which": which, "select": flags.select, "exclude": flags.exclude, "full_refresh": flags.full_refresh});
+    let results = artifacts::run_results(manifest, &outcomes, ended - began, &arguments, ended);
+    artifacts::write(&manifest.world.project.target_dir(), "run_results.json", &results)?;
+    if which == "compile" {
+        console.compiled(manifest, &outcomes, &flags.select);
+    } else if !outcomes.is_empty() {
+        console.finished(manifest, &outcomes, ended - began);
+    }
+    Ok(if outcomes.iter().any(is_wrong) { Exit::Wrong as u8 } else { 0 })
+}
+
+fn is_wrong(outcome: &NodeOutcome) -> bool {
+    matches!(outcome.status, Status::Error | Status::Fail | Status::Skipped)
+}

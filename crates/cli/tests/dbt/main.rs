@@ -1,0 +1,232 @@
+//! Projects built by this program and by dbt itself: the same tables row by row, the same statuses, the same SQL up to white space, the same lists.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails; clippy exempts only the test functions themselves"
+)]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+const TABLES: &str = include_str!("tables.py");
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn dbt() -> PathBuf {
+    let bin = root().join(".tools/clients/dbt/bin");
+    assert!(bin.join("dbt").exists(), "dbt is not there: run scripts/clients");
+    bin
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A project twice: one copy for dbt, one for us, in directories of the same name.
+struct Pair {
+    dir: tempfile::TempDir,
+    database: &'static str,
+}
+
+impl Pair {
+    fn new(name: &str, database: &'static str) -> Self {
+        let pair = Pair { dir: tempfile::tempdir().unwrap(), database };
+        for side in ["theirs", "ours"] {
+            copy(&root().join("crates/models/tests/projects").join(name), &pair.at(side));
+        }
+        pair
+    }
+
+    fn at(&self, side: &str) -> PathBuf {
+        self.dir.path().join(side).join("project")
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        for side in ["theirs", "ours"] {
+            let path = self.at(side).join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+
+    fn dbt(&self, arguments: &[&str]) -> Output {
+        Command::new(dbt().join("dbt"))
+            .args(arguments)
+            .current_dir(self.at("theirs"))
+            .env("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+            .output()
+            .unwrap()
+    }
+
+    fn ours(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_millstream"))
+            .arg("dbt")
+            .args(arguments)
+            .current_dir(self.at("ours"))
+            .output()
+            .unwrap()
+    }
+
+    fn tables(&self, side: &str) -> BTreeMap<String, Value> {
+        let output = Command::new(dbt().join("python"))
+            .args(["-c", TABLES])
+            .arg(self.at(side).join(self.database))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn statuses(&self, side: &str) -> BTreeMap<String, (String, Value)> {
+        let text = fs::read_to_string(self.at(side).join("target/run_results.json")).unwrap();
+        let results: Value = serde_json::from_str(&text).unwrap();
+        let results = results["results"].as_array().unwrap().iter();
+        // dbt tells hooks among the results, we tell only those that failed.
+        let nodes = results.filter(|result| !result["unique_id"].as_str().unwrap().starts_with("operation."));
+        nodes
+            .map(|result| {
+                let id = result["unique_id"].as_str().unwrap().to_owned();
+                let status = result["status"].as_str().unwrap().to_owned();
+                (id, (status, result["failures"].clone()))
+            })
+            .collect()
+    }
+
+    /// All compiled files, white space drawn together.
+    fn compiled(&self, side: &str) -> BTreeMap<String, String> {
+        fn walk(dir: &Path, base: &Path, found: &mut BTreeMap<String, String>) {
+            for entry in fs::read_dir(dir).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, base, found);
+                } else {
+                    let text = fs::read_to_string(&path).unwrap();
+                    let name = path.strip_prefix(base).unwrap().display().to_string();
+                    found.insert(name, squeezed(&text));
+                }
+            }
+        }
+        let base = self.at(side).join("target/compiled");
+        let mut found = BTreeMap::new();
+        walk(&base, &base, &mut found);
+        found
+    }
+
+    /// Runs the same on both sides and compares everything.
+    fn both(&self, arguments: &[&str]) {
+        let (theirs, ours) = (self.dbt(arguments), self.ours(arguments));
+        let told = format!(
+            "{}\ndbt:\n{}\nours:\n{}{}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&theirs.stdout),
+            String::from_utf8_lossy(&ours.stdout),
+            String::from_utf8_lossy(&ours.stderr)
+        );
+        assert_eq!(ours.status.code(), theirs.status.code(), "{told}");
+        assert_eq!(self.statuses("ours"), self.statuses("theirs"), "{told}");
+        assert_eq!(self.compiled("ours"), self.compiled("theirs"), "{told}");
+        let (ours, theirs) = (self.tables("ours"), self.tables("theirs"));
+        for (name, table) in &theirs {
+            assert_eq!(ours.get(name), Some(table), "{name}\n{told}");
+        }
+        assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{told}");
+    }
+
+    fn lists(&self, arguments: &[&str]) {
+        let quiet = [&["--quiet", "ls"], arguments].concat();
+        let sorted = |output: &Output| {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        let (theirs, ours) = (self.dbt(&quiet), self.ours(&quiet));
+        assert_eq!(sorted(&ours), sorted(&theirs), "{}", arguments.join(" "));
+    }
+}
+
+fn squeezed(text: &str) -> String {
+    // Blank next to a bracket or a comma is layout of the macro that wrote it.
+    let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for mark in ["(", ")", ","] {
+        text = text.replace(&format!(" {mark}"), mark).replace(&format!("{mark} "), mark);
+    }
+    text
+}
+
+#[test]
+fn the_bakery_is_built_as_dbt_builds_it_and_built_again_when_its_rows_change() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    pair.both(&["build"]);
+    pair.lists(&[]);
+    pair.lists(&["--output", "path", "--select", "+loaf_totals"]);
+    pair.write(
+        "seeds/sales.csv",
+        "sale_id,patron_id,loaf_id,quantity,sold_on,state\n100,1,10,2,2024-03-01,paid\n107,9,11,7,2024-06-01,lost\n107,1,10,,2024-07-01,paid\n",
+    );
+    // A test finds something now, and what stands behind it is skipped.
+    pair.both(&["build"]);
+    pair.both(&["run"]);
+    pair.both(&["test", "--select", "stg_sales"]);
+    pair.both(&["run", "--full-refresh", "--select", "loaf_totals"]);
+}
+
+#[test]
+fn a_model_that_fails_keeps_its_rows_and_what_is_behind_it_is_skipped() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    pair.both(&["build"]);
+    pair.write("models/staging/stg_loaves.sql", "select no_such_column from {{ ref('loaves') }}");
+    pair.both(&["build"]);
+    pair.both(&["run", "--exclude", "stg_loaves"]);
+}
+
+#[test]
+fn the_orchard_is_built_with_its_package_hooks_macros_and_incremental_model() {
+    let pair = Pair::new("orchard", "orchard.duckdb");
+    pair.both(&["seed"]);
+    pair.both(&["run"]);
+    pair.both(&["run"]);
+    pair.both(&["build"]);
+    pair.both(&["compile"]);
+    pair.both(&["run", "--select", "@sold", "--vars", "{season: 2020, suffix: _given}", "--full-refresh"]);
+    pair.both(&["test", "--store-failures", "--select", "trees_by_kind", "--indirect-selection", "cautious"]);
+    pair.both(&["build", "--fail-fast", "--exclude", "only_known_kinds", "--target", "prod"]);
+}
+
+#[test]
+fn what_ends_dbt_ends_us_with_the_same_status() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    let same = |arguments: &[&str]| {
+        let (theirs, ours) = (pair.dbt(arguments), pair.ours(arguments));
+        let told = String::from_utf8_lossy(&ours.stderr).into_owned();
+        assert_eq!(ours.status.code(), theirs.status.code(), "{}\n{told}", arguments.join(" "));
+        told
+    };
+    assert!(same(&["run", "--select", "nothing_of_this_name"]).contains("does not match any enabled nodes"));
+    assert!(same(&["run", "--target", "nowhere"]).contains("no target `nowhere`"));
+    assert!(same(&["run", "--selector", "none"]).contains("no selector `none`"));
+    pair.write("models/marts/bad.sql", "select * from {{ ref('stg_sale') }}");
+    assert!(same(&["build"]).contains("did you mean `stg_sales`?"));
+    pair.write("models/marts/bad.sql", "select {{ nosuch('x') }} as a");
+    same(&["run", "--select", "bad"]);
+    pair.write("models/marts/bad.sql", "select 1 as a");
+    pair.write("seeds/loaves.csv", "loaf_id,name,price_cents,is_sweet\n10,Rye,420,false,more\n");
+    same(&["seed", "--select", "loaves"]);
+}

@@ -1,0 +1,214 @@
+//! The files that other tools read: `manifest.json` (v12) and `run_results.json` (v6).
+
+use std::{collections::HashMap, path::Path};
+
+use serde_json::{json, Map, Value as Json};
+
+use crate::{
+    context::modules::Moment,
+    engine::{
+        compile::{compiled_json, Compiled},
+        run::{output_path, Outcome, Status},
+    },
+    error::Result,
+    hash::md5,
+    parse::{
+        node::{Node, RefArgs, Resource},
+        Manifest,
+    },
+    project::{files, package::DBT_VERSION},
+    select::Graph,
+};
+
+/// A moment as artifacts have it.
+fn moment(us: i64) -> String {
+    Moment::utc(us).iso("T").replace("+00:00", "Z")
+}
+
+fn seconds(at: f64) -> String {
+    moment((at * 1e6) as i64)
+}
+
+fn metadata(manifest: &Manifest, kind: &str, now: f64) -> Json {
+    let options = &manifest.world.project.options;
+    json!({
+        "dbt_schema_version": format!("https://schemas.getdbt.com/dbt/{kind}.json"),
+        "dbt_version": DBT_VERSION,
+        "generated_at": seconds(now),
+        "invocation_id": options.invocation_id,
+        "invocation_started_at": moment(options.started_us),
+        "env": {},
+    })
+}
+
+/// The manifest; nodes in `compiled` with their SQL.
+pub fn manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>, now: f64) -> Json {
+    let project = &manifest.world.project;
+    let mut head = metadata(manifest, "manifest/v12", now);
+    if let Json::Object(map) = &mut head {
+        map.extend([
+            ("project_name".to_owned(), json!(project.root().name)),
+            ("project_id".to_owned(), json!(md5(&project.root().name))),
+            ("user_id".to_owned(), Json::Null),
+            ("send_anonymous_usage_stats".to_owned(), json!(false)),
+            ("adapter_type".to_owned(), json!(project.target.kind.name())),
+            (
+                "quoting".to_owned(),
+                json!({"database": true, "schema": true, "identifier": true, "column": null}),
+            ),
+        ]);
+    }
+    let nodes: Map<String, Json> = manifest
+        .nodes
+        .values()
+        .map(|node| {
+            let mut json = node.to_json();
+            if let (Some(compiled), Json::Object(map)) = (compiled.get(&node.unique_id), &mut json) {
+                if node.resource != Resource::Seed {
+                    let dir = project.options.target_path.as_deref().unwrap_or(&project.root().paths.target);
+                    map.extend(compiled_json(compiled, &format!("{dir}/{}", output_path("compiled", node))));
+                }
+            }
+            (node.unique_id.clone(), json)
+        })
+        .collect();
+    let section =
+        |nodes: &mut dyn Iterator<Item = (String, Json)>| -> Json { nodes.collect::<Map<_, _>>().into() };
+    let macros = manifest.world.macros.all.iter();
+    let mut disabled: Map<String, Json> = Map::new();
+    for node in &manifest.disabled {
+        let entry = disabled.entry(node.unique_id.clone()).or_insert_with(|| json!([]));
+        if let Json::Array(all) = entry {
+            all.push(any_json(node));
+        }
+    }
+    let graph = Graph::of(manifest);
+    let map = |edges: &dyn Fn(&str) -> Vec<String>| -> Json {
+        let ids = manifest.all().map(|node| (node.unique_id.clone(), json!(edges(&node.unique_id))));
+        ids.collect::<Map<_, _>>().into()
+    };
+    let sorted = |ids: &[String]| {
+        let mut ids = ids.to_vec();
+        ids.sort();
+        ids
+    };
+    let mut groups: Map<String, Json> = Map::new();
+    for node in manifest.nodes.values() {
+        if let Some(Json::Array(all)) =
+            node.group().map(|group| groups.entry(group.to_owned()).or_insert_with(|| json!([])))
+        {
+            all.push(node.unique_id.as_str().into());
+        }
+    }
+    json!({
+        "metadata": head,
+        "nodes": nodes,
+        "sources": section(&mut manifest.sources.values().map(|node| (node.unique_id.clone(), source(node)))),
+        "macros": section(&mut macros.map(|entry| (entry.unique_id.clone(), entry.to_json(now)))),
+        "docs": section(&mut manifest.docs.0.values().map(|doc| (doc.unique_id.clone(), doc.to_json()))),
+        "exposures": section(&mut manifest.exposures.values().map(|node| (node.unique_id.clone(), exposure(node)))),
+        "metrics": {},
+        "groups": section(&mut manifest.groups.iter().map(|(id, group)| (id.clone(), group.clone()))),
+        "selectors": {},
+        "disabled": disabled,
+        "parent_map": map(&|id| sorted(graph.parents_of(id))),
+        "child_map": map(&|id| sorted(graph.children_of(id))),
+        "group_map": groups,
+        "saved_queries": {},
+        "semantic_models": {},
+        "unit_tests": {},
+        "functions": {},
+    })
+}
+
+fn any_json(node: &Node) -> Json {
+    match node.resource {
+        Resource::Source => source(node),
+        Resource::Exposure => exposure(node),
+        _ => node.to_json(),
+    }
+}
+
+/// A table of a source, as the manifest has it.
+pub fn source(node: &Node) -> Json {
+    let mut config = node.config.clone();
+    config.shift_remove("quoting");
+    let mut json = json!({
+        "database": node.database, "schema": node.schema, "name": node.name, "resource_type": "source",
+        "package_name": node.package, "path": node.path, "original_file_path": node.original_path,
+        "unique_id": node.unique_id, "fqn": node.fqn, "description": node.description, "columns": node.columns,
+        "meta": node.config.get("meta"), "tags": node.tags(), "config": config, "patch_path": null,
+        "unrendered_config": node.unrendered, "relation_name": node.relation_name(), "created_at": node.created_at,
+        "unrendered_database": null, "unrendered_schema": null, "doc_blocks": node.doc_blocks,
+    });
+    if let Json::Object(map) = &mut json {
+        map.extend(node.extra.clone());
+    }
+    json
+}
+
+/// An exposure, as the manifest has it.
+pub fn exposure(node: &Node) -> Json {
+    let of = |key: &str| node.extra.get(key).cloned().unwrap_or(Json::Null);
+    json!({
+        "name": node.name, "resource_type": "exposure", "package_name": node.package, "path": node.path,
+        "original_file_path": node.original_path, "unique_id": node.unique_id, "fqn": node.fqn, "type": of("type"),
+        "owner": of("owner"), "description": node.description, "label": of("label"), "maturity": of("maturity"),
+        "meta": node.config.get("meta"), "tags": node.tags(), "config": node.config,
+        "unrendered_config": {}, "url": of("url"),
+        "depends_on": {"macros": [], "nodes": node.depends_on},
+        "refs": node.refs.iter().map(RefArgs::to_json).collect::<Vec<_>>(),
+        "sources": node.sources.iter().map(|(source, table)| json!([source, table])).collect::<Vec<_>>(),
+        "metrics": [], "created_at": node.created_at,
+    })
+}
+
+/// The results of a run.
+pub fn run_results(
+    manifest: &Manifest,
+    outcomes: &[Outcome],
+    elapsed: f64,
+    arguments: &Json,
+    now: f64,
+) -> Json {
+    let results: Vec<Json> = outcomes.iter().map(|outcome| result(manifest, outcome)).collect();
+    json!({
+        "metadata": metadata(manifest, "run-results/v6", now),
+        "results": results,
+        "elapsed_time": elapsed,
+        "args": arguments,
+    })
+}
+
+fn result(manifest: &Manifest, outcome: &Outcome) -> Json {
+    let node = manifest.nodes.get(&outcome.unique_id);
+    let [begun, compiled, done] = outcome.times;
+    let timing = match outcome.status {
+        Status::Skipped => json!([]),
+        _ => json!([
+            {"name": "compile", "started_at": seconds(begun), "completed_at": seconds(compiled)},
+            {"name": "execute", "started_at": seconds(compiled), "completed_at": seconds(done)},
+        ]),
+    };
+    let is_seed = node.is_some_and(|node| node.resource == Resource::Seed);
+    let sql = outcome.compiled.as_ref().filter(|_| !is_seed).map(|compiled| compiled.sql.as_str());
+    json!({
+        "status": outcome.status.name(),
+        "timing": timing,
+        "thread_id": format!("Thread-{} (worker)", outcome.thread),
+        "execution_time": done - begun,
+        "adapter_response": outcome.response,
+        "message": outcome.message,
+        "failures": outcome.failures,
+        "unique_id": outcome.unique_id,
+        "compiled": sql.map(|_| true),
+        "compiled_code": sql,
+        "relation_name": node.filter(|_| !is_seed).and_then(Node::relation_name),
+        "batch_results": null,
+    })
+}
+
+/// Writes an artifact into the target directory.
+pub fn write(dir: &Path, name: &str, json: &Json) -> Result<()> {
+    files::write(&dir.join(name), &json.to_string())
+}

@@ -1,0 +1,328 @@
+//! How each kind of node is built: views, tables, incremental models, seeds, tests.
+//!
+//! A relation is replaced within one transaction: a reader sees what was there before, or the new contents whole.
+
+use std::sync::Arc;
+
+use millstream_core::build::{Cell, RelationKind};
+use serde_json::{json, Value as Json};
+
+use super::{
+    compile::{scene, Compiled, SharedConnection},
+    live::Shared,
+    run::{warehouse_failed, Status},
+    seed,
+};
+use crate::{
+    context::relation::{quoted, Relation},
+    error::{Problem, ProblemKind, Result},
+    jinja::{template, Spot},
+    parse::{
+        names,
+        node::{Node, Resource},
+    },
+};
+
+/// What building a node gave.
+#[derive(Debug)]
+pub struct Built {
+    /// What became of it.
+    pub status: Status,
+    /// For people.
+    pub message: Option<String>,
+    /// Rows that a test counted.
+    pub failures: Option<i64>,
+    /// What the warehouse said.
+    pub response: Json,
+    /// The main statement.
+    pub ran: Option<String>,
+}
+
+impl Built {
+    /// Nothing was built.
+    pub fn compiled() -> Self {
+        Built { status: Status::Success, message: None, failures: None, response: json!({}), ran: None }
+    }
+
+    fn made(message: &str, ran: String) -> Self {
+        Built {
+            message: Some(message.to_owned()),
+            response: json!({"_message": message}),
+            ran: Some(ran),
+            ..Built::compiled()
+        }
+    }
+}
+
+/// Builds or tests a node.
+pub fn build(
+    shared: &Arc<Shared>,
+    node: &Node,
+    compiled: &Compiled,
+    connection: &SharedConnection,
+) -> Result<Built> {
+    match node.resource {
+        Resource::Model => model(shared, node, compiled, connection),
+        Resource::Seed => {
+            let hooks = Hooks::of(shared, node, connection);
+            hooks.around(connection, || seed::load(shared, node, connection))
+        }
+        Resource::Test => test(shared, node, compiled, connection),
+        _ => Ok(Built::compiled()),
+    }
+}
+
+fn run(connection: &SharedConnection, sql: &str) -> Result<u64> {
+    connection.borrow_mut().run(sql).map_err(warehouse_failed)
+}
+
+/// A node's hooks, rendered when it is their turn.
+struct Hooks<'h> {
+    shared: &'h Arc<Shared>,
+    node: &'h Node,
+    connection: &'h SharedConnection,
+}
+
+impl<'h> Hooks<'h> {
+    fn of(shared: &'h Arc<Shared>, node: &'h Node, connection: &'h SharedConnection) -> Self {
+        Hooks { shared, node, connection }
+    }
+
+    fn run(&self, key: &str, in_transaction: bool) -> Result<()> {
+        for hook in self.node.config.get(key).and_then(Json::as_array).into_iter().flatten() {
+            let within = hook.get("transaction") != Some(&Json::Bool(false));
+            if within != in_transaction {
+                continue;
+            }
+            let source = names::text(hook.get("sql"));
+            let (scene, _) = scene(self.shared, self.node, Some(self.connection));
+            let rendered =
+                template(&source, &self.node.original_path.as_str().into(), Spot { line: 1, column: 1 })
+                    .and_then(|parsed| scene.interpreter().render(&parsed, &[]));
+            let sql = rendered.map_err(|mut error| {
+                (error.spot, error.file) = (None, None);
+                Problem::from_jinja(error, |_| None).around(format!("in a {key} of {}", self.node.unique_id))
+            })?;
+            if !sql.trim().is_empty() {
+                run(self.connection, &sql).map_err(|error| error.around(format!("in a {key}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hooks outside, the transaction with hooks at its ends, hooks outside.
+    fn around(&self, connection: &SharedConnection, work: impl FnOnce() -> Result<Built>) -> Result<Built> {
+        self.run("pre-hook", false)?;
+        connection.borrow_mut().begin().map_err(warehouse_failed)?;
+        self.run("pre-hook", true)?;
+        let built = work()?;
+        self.run("post-hook", true)?;
+        connection.borrow_mut().commit().map_err(warehouse_failed)?;
+        self.run("post-hook", false)?;
+        Ok(built)
+    }
+}
+
+fn drop_statement(relation: &Relation, kind: RelationKind) -> String {
+    let what = if kind == RelationKind::View { "view" } else { "table" };
+    format!("drop {what} if exists {} cascade", relation.render())
+}
+
+fn model(
+    shared: &Arc<Shared>,
+    node: &Node,
+    compiled: &Compiled,
+    connection: &SharedConnection,
+) -> Result<Built> {
+    let hooks = Hooks::of(shared, node, connection);
+    let relation = node.relation();
+    let there = shared.kind(&node.schema, &node.alias);
+    let sql = compiled.sql.trim_end().trim_end_matches(';');
+    let kind = if node.materialized() == "view" { RelationKind::View } else { RelationKind::Table };
+    let full_refresh = match node.config.get("full_refresh") {
+        Some(Json::Bool(wanted)) => *wanted,
+        _ => shared.manifest.world.project.options.full_refresh,
+    };
+    let built = hooks.around(connection, || {
+        if node.materialized() == "incremental" && there == Some(RelationKind::Table) && !full_refresh {
+            return incremental(node, &relation, sql, connection);
+        }
+        let main = replace(shared, &relation, there, kind, sql, connection)?;
+        Ok(Built::made("OK", main))
+    });
+    if built.is_ok() {
+        shared.note(&node.schema, &node.alias, Some(kind));
+    }
+    built
+}
+
+/// Puts a new relation in the place of what is there.
+fn replace(
+    shared: &Shared,
+    relation: &Relation,
+    there: Option<RelationKind>,
+    kind: RelationKind,
+    sql: &str,
+    connection: &SharedConnection,
+) -> Result<String> {
+    let what = if kind == RelationKind::View { "view" } else { "table" };
+    let mut new = relation.clone();
+    new.path[2] = Some(format!("{}__dbt_tmp", relation.identifier()));
+    // The new one is made under another name first: its SQL may read the old one, and an error in it leaves everything as it was.
+    if let Some(left) = shared.kind(new.schema(), new.identifier()) {
+        run(connection, &drop_statement(&new, left))?;
+    }
+    let main = format!("create {what} {} as (\n{sql}\n);", new.render());
+    run(connection, &main)?;
+    if let Some(kind) = there {
+        run(connection, &drop_statement(relation, kind))?;
+    }
+    run(connection, &format!("alter {what} {} rename to {}", new.render(), quoted(relation.identifier())))?;
+    Ok(main)
+}
+
+/// Adds to a table: what is new is gathered in a temporary table and then brought in by the strategy.
+fn incremental(node: &Node, relation: &Relation, sql: &str, connection: &SharedConnection) -> Result<Built> {
+    let staged = format!("{}__dbt_tmp", relation.identifier());
+    let staged = quoted(&staged);
+    run(connection, &format!("drop table if exists temp.{staged}"))?;
+    run(connection, &format!("create temporary table {staged} as (\n{sql}\n);"))?;
+    let columns = connection
+        .borrow_mut()
+        .columns(relation.database(), relation.schema(), relation.identifier())
+        .map_err(warehouse_failed)?;
+    let columns: Vec<String> = columns.iter().map(|(name, _)| quoted(name)).collect();
+    let columns = columns.join(", ");
+    let keys: Vec<String> = match node.config.get("unique_key") {
+        Some(Json::String(key)) => vec![key.clone()],
+        Some(Json::Array(keys)) => keys.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    };
+    let predicates =
+        ["predicates", "incremental_predicates"].iter().find_map(|key| match node.config.get(*key) {
+            Some(Json::Array(all)) => {
+                Some(all.iter().filter_map(Json::as_str).map(str::to_owned).collect::<Vec<_>>())
+            }
+            Some(Json::String(one)) => Some(vec![one.clone()]),
+            _ => None,
+        });
+    let also: String =
+        predicates.unwrap_or_default().iter().map(|predicate| format!("\nand {predicate}")).collect();
+    let target = relation.render();
+    let insert = format!("insert into {target} ({columns}) (select {columns} from {staged});");
+    let strategy = node.config_str("incremental_strategy").unwrap_or("default");
+    let main = match strategy {
+        "append" => insert,
+        "merge" => {
+            if keys.is_empty() {
+                return Err(Problem::new(
+                    ProblemKind::Unsupported,
+                    "`merge` without a `unique_key` is not supported yet",
+                )
+                .into());
+            }
+            let on = keys.iter().map(|key| format!("DBT_INTERNAL_SOURCE.{key} = DBT_INTERNAL_DEST.{key}"));
+            format!(
+                "merge into {target} as DBT_INTERNAL_DEST using {staged} as DBT_INTERNAL_SOURCE on ({}){also}\n\
+                 when matched then update by name when not matched then insert by name;",
+                on.collect::<Vec<_>>().join(" and ")
+            )
+        }
+        _ if keys.is_empty() => insert,
+        _ => {
+            let list = keys.join(", ");
+            let tuple = if keys.len() == 1 { list.clone() } else { format!("({list})") };
+            format!(
+                "delete from {target} as DBT_INTERNAL_DEST where {tuple} in (\n    select distinct {list} from {staged} as DBT_INTERNAL_SOURCE\n){also};\n{insert}"
+            )
+        }
+    };
+    run(connection, &main)?;
+    run(connection, &format!("drop table if exists temp.{staged}"))?;
+    Ok(Built::made("OK", main))
+}
+
+/// Whether a test keeps the rows that it finds.
+pub fn stores_failures(shared: &Shared, node: &Node) -> bool {
+    if node.resource != Resource::Test {
+        return false;
+    }
+    match (node.config_str("store_failures_as"), node.config.get("store_failures")) {
+        (Some("table" | "view"), _) => true,
+        (Some(_), _) => false,
+        (None, Some(Json::Bool(wanted))) => *wanted,
+        _ => shared.manifest.world.project.options.store_failures,
+    }
+}
+
+fn test(
+    shared: &Arc<Shared>,
+    node: &Node,
+    compiled: &Compiled,
+    connection: &SharedConnection,
+) -> Result<Built> {
+    let mut main = compiled.sql.trim_end().trim_end_matches(';').to_owned();
+    let limit = match node.config.get("limit") {
+        Some(Json::Number(limit)) => Some(limit.to_string()),
+        Some(Json::String(limit)) => Some(limit.clone()),
+        _ => None,
+    };
+    if let Some(limit) = limit {
+        main = format!("select * from (\n{main}\n) dbt_internal_test limit {limit}");
+    }
+    let stored = stores_failures(shared, node);
+    let relation = node.relation();
+    if stored {
+        let there = shared.kind(&node.schema, &node.alias);
+        let as_view = node.config_str("store_failures_as") == Some("view");
+        let kind = if as_view { RelationKind::View } else { RelationKind::Table };
+        connection.borrow_mut().begin().map_err(warehouse_failed)?;
+        replace(shared, &relation, there, kind, &main, connection)?;
+        connection.borrow_mut().commit().map_err(warehouse_failed)?;
+        shared.note(&node.schema, &node.alias, Some(kind));
+        main = format!("select * from {}", relation.render());
+    }
+    let said = |key: &str, default: &str| node.config_str(key).unwrap_or(default).to_owned();
+    let (calc, warn_if, error_if) =
+        (said("fail_calc", "count(*)"), said("warn_if", "!= 0"), said("error_if", "!= 0"));
+    let sql = format!(
+        "select\n  {calc} as failures,\n  {calc} {warn_if} as should_warn,\n  {calc} {error_if} as should_error\nfrom (\n{main}\n) dbt_internal_test"
+    );
+    let answer = connection.borrow_mut().query(&sql, 1).map_err(warehouse_failed)?;
+    let [failures, should_warn, should_error] = &answer.rows.first().cloned().unwrap_or_default()[..] else {
+        return Err(Problem::new(ProblemKind::Warehouse, "the test gave no counts").into());
+    };
+    let failures = match failures {
+        Cell::Int(count) => *count,
+        Cell::Float(count) => *count as i64,
+        Cell::Text(text) => text.parse::<f64>().map_or(0, |count| count as i64),
+        Cell::Bool(found) => i64::from(*found),
+        Cell::Null => {
+            return Err(Problem::new(
+                ProblemKind::Warehouse,
+                "`fail_calc` of the test gave NULL, not a number",
+            )
+            .into());
+        }
+    };
+    let is =
+        |cell: &Cell| matches!(cell, Cell::Bool(true)) || matches!(cell, Cell::Int(number) if *number != 0);
+    let severe = node.config_str("severity").unwrap_or("error").eq_ignore_ascii_case("error");
+    let (status, rule) = if severe && is(should_error) {
+        (Status::Fail, error_if)
+    } else if is(should_warn) {
+        (Status::Warn, warn_if)
+    } else {
+        (Status::Pass, String::new())
+    };
+    let plural = if failures == 1 { "" } else { "s" };
+    let kind = if status == Status::Fail { "fail" } else { "warn" };
+    Ok(Built {
+        status,
+        message: (status != Status::Pass)
+            .then(|| format!("Got {failures} result{plural}, configured to {kind} if {rule}")),
+        failures: Some(failures),
+        response: json!({"_message": "OK"}),
+        ran: Some(sql),
+    })
+}

@@ -1,0 +1,259 @@
+//! What templates ask of a running project: relations, columns, rows.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    rc::Rc,
+    sync::{Arc, Mutex},
+};
+
+use millstream_core::build::{BuildConnection, BuiltRelation, RelationKind};
+use serde_json::{json, Map, Value as Json};
+
+use crate::{
+    context::{
+        relation::{Column, Relation},
+        scene::Live,
+        table::Table,
+    },
+    jinja::JinjaError,
+    parse::{
+        link::Names,
+        node::{Node, RefArgs, Resource},
+        Manifest,
+    },
+    select::Ids,
+};
+
+/// Rows that a template may ask for: they are held as values of the template.
+const ROWS_MAX: usize = 1_000_000;
+
+/// What all nodes of a run share.
+pub struct Shared {
+    /// The project.
+    pub manifest: Arc<Manifest>,
+    /// What names mean.
+    pub names: Names,
+    /// The nodes that the run is about.
+    pub selected: Ids,
+    /// Relations that are there, by schema and name in lower case. Listed once, and kept by what is built here.
+    relations: Mutex<HashMap<(String, String), BuiltRelation>>,
+    graph: Mutex<Option<Arc<Json>>>,
+}
+
+impl Shared {
+    /// For a run.
+    pub fn new(manifest: Arc<Manifest>, selected: Ids) -> Self {
+        let names = Names::of(&manifest);
+        Shared { manifest, names, selected, relations: Mutex::default(), graph: Mutex::default() }
+    }
+
+    /// Lists what is in the target's database.
+    pub fn list(&self, connection: &mut dyn BuildConnection) -> Result<(), JinjaError> {
+        let database = &self.manifest.world.project.target.database;
+        let found = connection.relations(database).map_err(failed)?;
+        let mut relations = lock(&self.relations);
+        relations.clear();
+        relations.extend(found.into_iter().map(|relation| (key(&relation.schema, &relation.name), relation)));
+        Ok(())
+    }
+
+    /// What a relation is, if it is there.
+    pub fn kind(&self, schema: &str, name: &str) -> Option<RelationKind> {
+        lock(&self.relations).get(&key(schema, name)).map(|relation| relation.kind)
+    }
+
+    /// Notes that a relation is there, or no longer.
+    pub fn note(&self, schema: &str, name: &str, kind: Option<RelationKind>) {
+        let mut relations = lock(&self.relations);
+        match kind {
+            Some(kind) => {
+                let relation = BuiltRelation { schema: schema.to_owned(), name: name.to_owned(), kind };
+                relations.insert(key(schema, name), relation);
+            }
+            None => {
+                relations.remove(&key(schema, name));
+            }
+        }
+    }
+
+    fn graph(&self) -> Arc<Json> {
+        let mut graph = lock(&self.graph);
+        graph
+            .get_or_insert_with(|| {
+                let section = |nodes: &mut dyn Iterator<Item = &Node>| -> Map<String, Json> {
+                    nodes.map(|node| (node.unique_id.clone(), node.to_json())).collect()
+                };
+                let manifest = &self.manifest;
+                Arc::new(json!({
+                    "nodes": section(&mut manifest.nodes.values()),
+                    "sources": section(&mut manifest.sources.values()),
+                    "exposures": section(&mut manifest.exposures.values()),
+                    "groups": manifest.groups.iter().map(|(id, group)| (id.clone(), group.clone())).collect::<Map<_, _>>(),
+                    "metrics": {},
+                }))
+            })
+            .clone()
+    }
+}
+
+/// A lock whose holder panicked still holds what was true before: each change is one insertion.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn key(schema: &str, name: &str) -> (String, String) {
+    (schema.to_lowercase(), name.to_lowercase())
+}
+
+fn failed(error: impl std::fmt::Display) -> JinjaError {
+    JinjaError::new(error.to_string())
+}
+
+/// One node's view of the run.
+pub struct NodeLive {
+    /// What the run's nodes share.
+    pub shared: Arc<Shared>,
+    /// The node's package.
+    pub package: String,
+    /// What the node may refer to: nothing else was there when it was parsed.
+    pub depends_on: Vec<String>,
+    /// The connection, where there is one.
+    pub connection: Option<Rc<RefCell<Box<dyn BuildConnection>>>>,
+    /// Ephemeral models that were referred to, in order.
+    pub ephemeral: RefCell<Vec<String>>,
+}
+
+impl NodeLive {
+    fn with<T>(
+        &self,
+        act: impl FnOnce(&mut dyn BuildConnection) -> millstream_core::log::Result<T>,
+    ) -> Result<T, JinjaError> {
+        match &self.connection {
+            Some(connection) => act(&mut **connection.borrow_mut()).map_err(failed),
+            None => Err(JinjaError::new("nothing can be asked of the warehouse here")),
+        }
+    }
+
+    fn is_known(&self, relation: &Relation) -> bool {
+        relation.database().eq_ignore_ascii_case(&self.shared.manifest.world.project.target.database)
+    }
+}
+
+impl Live for NodeLive {
+    fn reference(&self, args: &RefArgs) -> Result<Relation, JinjaError> {
+        let manifest = &self.shared.manifest;
+        let root = &manifest.world.project.root().name;
+        let found = self.shared.names.find(args, root, &self.package).and_then(|id| manifest.nodes.get(id));
+        let Some(node) = found else {
+            return Err(JinjaError::new(format!("`{}` isn't there, or is disabled", args.name)));
+        };
+        if !self.depends_on.contains(&node.unique_id) {
+            return Err(JinjaError::new(format!(
+                "`{}` is referred to only when the project runs, so that what it needs was not known when it was parsed; \
+                 put `-- depends_on: {{{{ ref('{}') }}}}` into the file",
+                args.name, args.name
+            )));
+        }
+        if node.is_ephemeral() {
+            self.ephemeral.borrow_mut().push(node.unique_id.clone());
+            return Ok(Relation::cte(&node.name));
+        }
+        let mut relation = node.relation();
+        if manifest.world.project.options.empty {
+            relation.limit = Some(0);
+        }
+        Ok(relation)
+    }
+
+    fn source(&self, source: &str, table: &str) -> Result<Relation, JinjaError> {
+        let manifest = &self.shared.manifest;
+        let found = self.depends_on.iter().filter_map(|id| manifest.sources.get(id)).find(|node| {
+            node.name == table && node.extra.get("source_name").and_then(Json::as_str) == Some(source)
+        });
+        match found {
+            Some(node) => {
+                let mut relation = node.relation();
+                if manifest.world.project.options.empty {
+                    relation.limit = Some(0);
+                }
+                Ok(relation)
+            }
+            None => Err(JinjaError::new(format!(
+                "the table `{table}` of source `{source}` was not referred to when the project was parsed"
+            ))),
+        }
+    }
+
+    fn graph(&self) -> Json {
+        (*self.shared.graph()).clone()
+    }
+
+    fn execute(&self, sql: &str, fetch: bool) -> Result<Table, JinjaError> {
+        if fetch {
+            let answer = self.with(|connection| connection.query(sql, ROWS_MAX))?;
+            return Ok(Table::new(&answer));
+        }
+        self.with(|connection| connection.run(sql))?;
+        // What a template does to relations is not followed statement by statement.
+        if let Some(connection) = &self.connection {
+            self.shared.list(&mut **connection.borrow_mut())?;
+        }
+        Ok(Table::empty())
+    }
+
+    fn relation(
+        &self,
+        database: &str,
+        schema: &str,
+        identifier: &str,
+    ) -> Result<Option<Relation>, JinjaError> {
+        let mut relation = Relation::new(database, schema, identifier);
+        if !self.is_known(&relation) {
+            return Ok(None);
+        }
+        let kind = self.shared.kind(schema, identifier);
+        Ok(kind.map(|kind| {
+            relation.kind = Some(if kind == RelationKind::View { "view" } else { "table" }.into());
+            relation
+        }))
+    }
+
+    fn relations(&self, database: &str, schema: &str) -> Result<Vec<Relation>, JinjaError> {
+        let mut found: Vec<Relation> = lock(&self.shared.relations)
+            .values()
+            .filter(|relation| relation.schema.eq_ignore_ascii_case(schema))
+            .map(|known| {
+                let mut relation = Relation::new(database, &known.schema, &known.name);
+                relation.kind = Some(if known.kind == RelationKind::View { "view" } else { "table" }.into());
+                relation
+            })
+            .collect();
+        found.sort_by(|left, right| left.identifier().cmp(right.identifier()));
+        Ok(found)
+    }
+
+    fn columns(&self, relation: &Relation) -> Result<Vec<Column>, JinjaError> {
+        let columns = self.with(|connection| {
+            connection.columns(relation.database(), relation.schema(), relation.identifier())
+        })?;
+        Ok(columns.into_iter().map(|(name, data_type)| Column { name, data_type }).collect())
+    }
+
+    fn selected(&self) -> Vec<String> {
+        self.shared.selected.iter().cloned().collect()
+    }
+
+    fn doc(&self, package: Option<&str>, name: &str) -> Option<String> {
+        let manifest = &self.shared.manifest;
+        let doc = manifest.docs.find(&manifest.world.project, &self.package, package, name)?;
+        Some(doc.contents.to_string())
+    }
+
+    fn write(&self, _: &str) {}
+}
+
+/// Whether a node is one that is compiled with CTEs of ephemeral models.
+pub fn takes_ctes(node: &Node) -> bool {
+    matches!(node.resource, Resource::Model | Resource::Test | Resource::Analysis)
+}

@@ -1,0 +1,7 @@
+//! Runs a project: compiles nodes and builds them in the order of the graph, in several threads.
+
+pub mod build;
+pub mod compile;
+pub mod live;
+pub mod run;
+mod seed;

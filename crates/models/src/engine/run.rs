@@ -1,0 +1,460 @@
+//! The run: nodes in the order of the graph, in several threads; what fails keeps those behind it from running, and nothing else.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    rc::Rc,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use millstream_core::build::BuildWarehouse;
+use serde_json::Value as Json;
+
+use super::{
+    build::{self, Built},
+    compile::{self, Compiled, SharedConnection},
+    live::Shared,
+};
+use crate::{
+    context::{base, relation::quoted},
+    error::{ModelsError, Problem, ProblemKind, Result},
+    parse::{
+        names,
+        node::{Node, Resource},
+    },
+    project::files,
+    select::{Graph, Ids},
+};
+
+/// Rendering goes as deep as macros call each other.
+const STACK_BYTES: usize = 64 << 20;
+
+/// What became of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// A model or seed was built, or a node compiled.
+    Success,
+    /// A test found nothing.
+    Pass,
+    /// A test found something and only warns.
+    Warn,
+    /// A test found something.
+    Fail,
+    /// It could not be compiled, built or tested.
+    Error,
+    /// What it waits for failed.
+    Skipped,
+    /// There is nothing to do for it: an exposure.
+    NoOp,
+}
+
+impl Status {
+    /// Its name in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Success => "success",
+            Status::Pass => "pass",
+            Status::Warn => "warn",
+            Status::Fail => "fail",
+            Status::Error => "error",
+            Status::Skipped => "skipped",
+            Status::NoOp => "no-op",
+        }
+    }
+
+    /// Whether what waits for the node is skipped.
+    pub fn stops(self) -> bool {
+        matches!(self, Status::Fail | Status::Error | Status::Skipped)
+    }
+}
+
+/// A node's outcome.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The node.
+    pub unique_id: String,
+    /// What became of it.
+    pub status: Status,
+    /// For people.
+    pub message: Option<String>,
+    /// Rows that a test counted.
+    pub failures: Option<i64>,
+    /// What the warehouse said.
+    pub response: Json,
+    /// When it was begun, compiled and done: seconds since 1970.
+    pub times: [f64; 3],
+    /// The thread, from 1.
+    pub thread: usize,
+    /// Its SQL.
+    pub compiled: Option<Compiled>,
+}
+
+impl Outcome {
+    /// Of a node for which there is nothing to do.
+    pub fn no_op(unique_id: &str) -> Self {
+        let now = names::now();
+        Outcome {
+            unique_id: unique_id.to_owned(),
+            status: Status::NoOp,
+            message: Some("NO-OP".into()),
+            failures: Some(0),
+            response: Json::Object(Default::default()),
+            times: [now; 3],
+            thread: 1,
+            compiled: None,
+        }
+    }
+}
+
+/// Told what happens while it does.
+pub trait Observer: Sync {
+    /// A node begins: its number, how many there are.
+    fn started(&self, index: usize, total: usize, node: &Node);
+    /// A node is done.
+    fn finished(&self, index: usize, total: usize, node: &Node, outcome: &Outcome);
+    /// A template printed something.
+    fn said(&self, text: &str);
+}
+
+/// What is done with each node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// It is compiled.
+    Compile,
+    /// It is built or tested.
+    Build,
+}
+
+/// A run to come.
+pub struct Run<'r> {
+    /// What its nodes share.
+    pub shared: Arc<Shared>,
+    /// Where they are built.
+    pub warehouse: &'r dyn BuildWarehouse,
+    /// The order.
+    pub graph: &'r Graph,
+    /// The nodes.
+    pub ids: Ids,
+    /// What is done with them.
+    pub work: Work,
+    /// Whether the first failure keeps everything else from beginning.
+    pub fail_fast: bool,
+    /// Told what happens.
+    pub observer: &'r dyn Observer,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: BTreeMap<String, usize>,
+    ready: BTreeSet<String>,
+    /// Why a node is skipped: what it waited for.
+    stopped: HashSet<String>,
+    outcomes: Vec<Outcome>,
+    begun: usize,
+    running: usize,
+    failed: bool,
+    broken: Option<ModelsError>,
+}
+
+fn lock(mutex: &Mutex<State>) -> MutexGuard<'_, State> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Run<'_> {
+    /// Does it. The outcomes come in the order in which nodes were done, hooks that failed first.
+    ///
+    /// An error is one of the run itself: no connection, a file that can't be written. Failures of nodes are outcomes.
+    pub fn run(self) -> Result<Vec<Outcome>> {
+        let connection = self.connect()?;
+        if self.work == Work::Build {
+            self.create_schemas(&connection)?;
+        }
+        self.list(&connection)?;
+        let mut outcomes = Vec::new();
+        if self.work == Work::Build {
+            outcomes.extend(self.hooks("on-run-start", &connection)?);
+        }
+        drop(connection);
+        if outcomes.is_empty() {
+            outcomes = self.nodes()?;
+        } else {
+            let now = names::now();
+            outcomes.extend(self.ids.iter().map(|id| Outcome {
+                unique_id: id.clone(),
+                status: Status::Skipped,
+                message: Some("a hook of on-run-start failed".into()),
+                failures: None,
+                response: Json::Object(Default::default()),
+                times: [now; 3],
+                thread: 1,
+                compiled: None,
+            }));
+        }
+        if self.work == Work::Build {
+            let connection = self.connect()?;
+            outcomes.extend(self.hooks("on-run-end", &connection)?);
+        }
+        Ok(outcomes)
+    }
+
+    fn connect(&self) -> Result<SharedConnection> {
+        let connection = self.warehouse.connect().map_err(warehouse_failed)?;
+        Ok(Rc::new(RefCell::new(connection)))
+    }
+
+    fn list(&self, connection: &SharedConnection) -> Result<()> {
+        self.shared
+            .list(&mut **connection.borrow_mut())
+            .map_err(|error| Problem::new(ProblemKind::Warehouse, error.message).into())
+    }
+
+    fn create_schemas(&self, connection: &SharedConnection) -> Result<()> {
+        let nodes = self.ids.iter().filter_map(|id| self.shared.manifest.nodes.get(id));
+        let wanted: BTreeSet<(&str, &str)> = nodes
+            .filter(|node| node.relation_name().is_some() || build::stores_failures(&self.shared, node))
+            .map(|node| (node.database.as_str(), node.schema.as_str()))
+            .collect();
+        for (database, schema) in wanted {
+            let sql = format!("create schema if not exists {}.{}", quoted(database), quoted(schema));
+            connection.borrow_mut().run(&sql).map_err(warehouse_failed)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the project's hooks; the outcome of one that failed.
+    fn hooks(&self, event: &str, connection: &SharedConnection) -> Result<Vec<Outcome>> {
+        let hooks = self.shared.manifest.nodes.values().filter(|node| {
+            node.resource == Resource::Operation && node.more_tags.iter().any(|tag| tag == event)
+        });
+        for node in hooks {
+            let begun = names::now();
+            let done = compile::compile(&self.shared, node, Some(connection)).and_then(|compiled| {
+                self.write("compiled", node, &compiled.sql)?;
+                if !compiled.sql.trim().is_empty() {
+                    connection.borrow_mut().run(&compiled.sql).map_err(warehouse_failed)?;
+                    self.list(connection)?;
+                }
+                Ok(())
+            });
+            self.tell();
+            if let Err(error) = done {
+                return Ok(vec![Outcome {
+                    unique_id: node.unique_id.clone(),
+                    status: Status::Error,
+                    message: Some(error.describe()),
+                    failures: None,
+                    response: Json::Object(Default::default()),
+                    times: [begun, begun, names::now()],
+                    thread: 1,
+                    compiled: None,
+                }]);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn tell(&self) {
+        for text in base::said() {
+            self.observer.said(&text);
+        }
+    }
+
+    fn nodes(&self) -> Result<Vec<Outcome>> {
+        let waits = self.graph.waits(&self.ids);
+        let mut followers: HashMap<&str, Vec<&str>> = HashMap::new();
+        let mut state = State::default();
+        for (id, before) in &waits {
+            if before.is_empty() {
+                state.ready.insert(id.clone());
+            } else {
+                state.waiting.insert(id.clone(), before.len());
+            }
+            for other in before {
+                followers.entry(other).or_default().push(id);
+            }
+        }
+        let state = (Mutex::new(state), Condvar::new());
+        let threads = self.shared.manifest.world.project.target.threads.min(self.ids.len()).max(1);
+        let total = self.ids.len();
+        thread::scope(|scope| -> Result<()> {
+            for number in 1..=threads {
+                let (state, followers) = (&state, &followers);
+                let work = move || self.worker(number, total, state, followers);
+                thread::Builder::new()
+                    .name(format!("Thread-{number} (worker)"))
+                    .stack_size(STACK_BYTES)
+                    .spawn_scoped(scope, work)
+                    .map_err(|source| ModelsError::Unreadable {
+                        path: "a thread of its own".into(),
+                        source,
+                    })?;
+            }
+            Ok(())
+        })?;
+        let state = state.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match state.broken {
+            Some(error) => Err(error),
+            None => Ok(state.outcomes),
+        }
+    }
+
+    fn worker(
+        &self,
+        number: usize,
+        total: usize,
+        (mutex, changed): &(Mutex<State>, Condvar),
+        followers: &HashMap<&str, Vec<&str>>,
+    ) {
+        let mut connection: Option<SharedConnection> = None;
+        loop {
+            let mut state = lock(mutex);
+            let id = loop {
+                if state.broken.is_some() || (state.ready.is_empty() && state.running == 0) {
+                    changed.notify_all();
+                    return;
+                }
+                if let Some(id) = state.ready.pop_first() {
+                    break id;
+                }
+                state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            };
+            state.running += 1;
+            state.begun += 1;
+            let index = state.begun;
+            let skip = state.stopped.contains(&id) || (self.fail_fast && state.failed);
+            drop(state);
+            let outcome = self.node(&id, number, (index, total), skip, &mut connection);
+            let mut state = lock(mutex);
+            state.running -= 1;
+            match outcome {
+                Ok(outcome) => {
+                    let stops = outcome.status.stops();
+                    state.failed |= stops;
+                    state.outcomes.push(outcome);
+                    for follower in followers.get(id.as_str()).into_iter().flatten() {
+                        if stops {
+                            state.stopped.insert((*follower).to_owned());
+                        }
+                        if let Some(left) = state.waiting.get_mut(*follower) {
+                            *left -= 1;
+                            if *left == 0 {
+                                state.waiting.remove(*follower);
+                                state.ready.insert((*follower).to_owned());
+                            }
+                        }
+                    }
+                }
+                Err(error) => state.broken = Some(error),
+            }
+            changed.notify_all();
+        }
+    }
+
+    fn node(
+        &self,
+        id: &str,
+        thread: usize,
+        (index, total): (usize, usize),
+        skip: bool,
+        connection: &mut Option<SharedConnection>,
+    ) -> Result<Outcome> {
+        let Some(node) = self.shared.manifest.nodes.get(id) else {
+            return Err(Problem::new(ProblemKind::Missing, format!("`{id}` is gone")).into());
+        };
+        let begun = names::now();
+        let mut outcome = Outcome {
+            unique_id: id.to_owned(),
+            status: Status::Skipped,
+            message: None,
+            failures: None,
+            response: Json::Object(Default::default()),
+            times: [begun; 3],
+            thread,
+            compiled: None,
+        };
+        if skip {
+            self.observer.finished(index, total, node, &outcome);
+            return Ok(outcome);
+        }
+        self.observer.started(index, total, node);
+        let connection = match connection {
+            Some(connection) => connection.clone(),
+            None => connection.insert(self.connect()?).clone(),
+        };
+        match self.compiled(node, &connection) {
+            Ok(compiled) => {
+                outcome.times[1] = names::now();
+                let built = match self.work {
+                    Work::Compile => Ok(Built::compiled()),
+                    Work::Build => build::build(&self.shared, node, &compiled, &connection),
+                };
+                match built {
+                    Ok(built) => {
+                        outcome.status = built.status;
+                        outcome.message = built.message;
+                        outcome.failures = built.failures;
+                        outcome.response = built.response;
+                        if let Some(ran) = built.ran {
+                            self.write("run", node, &ran)?;
+                        }
+                    }
+                    Err(error) => {
+                        outcome.status = Status::Error;
+                        outcome.message = Some(error.describe());
+                        // What was begun is undone: the contents from before stay.
+                        let _ = connection.borrow_mut().rollback();
+                    }
+                }
+                outcome.compiled = Some(compiled);
+            }
+            Err(error @ (ModelsError::Unreadable { .. } | ModelsError::Unwritable { .. })) => {
+                return Err(error)
+            }
+            Err(error) => {
+                outcome.status = Status::Error;
+                outcome.message = Some(error.describe());
+            }
+        }
+        outcome.times[2] = names::now();
+        self.tell();
+        self.observer.finished(index, total, node, &outcome);
+        Ok(outcome)
+    }
+
+    fn compiled(&self, node: &Node, connection: &SharedConnection) -> Result<Compiled> {
+        let compiled = compile::compile(&self.shared, node, Some(connection))?;
+        if node.resource != Resource::Seed {
+            self.write("compiled", node, &compiled.sql)?;
+        }
+        for (id, sql) in &compiled.ephemeral {
+            if let Some(ephemeral) = self.shared.manifest.nodes.get(id) {
+                self.write("compiled", ephemeral, sql)?;
+            }
+        }
+        Ok(compiled)
+    }
+
+    fn write(&self, kind: &str, node: &Node, text: &str) -> Result<()> {
+        let dir = self.shared.manifest.world.project.target_dir();
+        files::write(&dir.join(output_path(kind, node)), text)
+    }
+}
+
+/// Where what was made of a node is written, below the target directory.
+pub fn output_path(kind: &str, node: &Node) -> String {
+    match &node.test {
+        // The tests of a properties file lie in a directory of its name.
+        Some(_) => format!("{kind}/{}/{}/{}", node.package, node.original_path, node.path),
+        // So do hooks, as if dbt_project.yml were one.
+        None if node.resource == Resource::Operation => {
+            format!("{kind}/{}/dbt_project.yml/{}", node.package, node.path)
+        }
+        None => format!("{kind}/{}/{}", node.package, node.original_path),
+    }
+}
+
+/// An error of the warehouse's, as the run tells it.
+pub fn warehouse_failed(error: impl std::fmt::Display) -> ModelsError {
+    Problem::new(ProblemKind::Warehouse, error.to_string()).into()
+}

@@ -1,0 +1,303 @@
+//! A DuckDB file that models are built in: the port of `core::build`. The file is a dbt project's own, named by its profile; nothing of replication is in it.
+
+use std::path::Path;
+
+use arrow_array::{
+    cast::AsArray,
+    types::{
+        Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, Int8Type, UInt16Type, UInt32Type,
+        UInt8Type,
+    },
+    Array, RecordBatch,
+};
+use arrow_schema::DataType;
+use millstream_core::{
+    build::{Answer, BuildConnection, BuildWarehouse, BuiltRelation, Cell, RelationKind},
+    log::Result,
+};
+
+use super::{
+    engine::{Connection, Database, EngineError},
+    failed,
+    sql::{identifier, string},
+};
+use crate::WarehouseError;
+
+/// A DuckDB file, opened for models.
+pub struct DuckBuild {
+    database: Database,
+    /// Run by each connection first.
+    first: Vec<String>,
+}
+
+impl DuckBuild {
+    /// Opens or creates the file; `:memory:` is none. `settings` are of each connection, `extensions` are loaded.
+    ///
+    /// Errors: the file can't be opened (another process has it, or it is none of DuckDB's), a setting is not known.
+    pub fn open(
+        path: &Path,
+        settings: &[(String, String)],
+        extensions: &[String],
+    ) -> std::result::Result<Self, WarehouseError> {
+        let database = Database::open(path, &[])
+            .map_err(failed(format!("opening {} to build models in", path.display())))?;
+        let loads = extensions.iter().map(|name| format!("INSTALL {0}; LOAD {0}", identifier(name)));
+        let sets =
+            settings.iter().map(|(name, value)| format!("SET {} = {}", identifier(name), string(value)));
+        let build = DuckBuild { database, first: loads.chain(sets).collect() };
+        // What is wrong with them shows once, before anything is built.
+        build.connection()?;
+        Ok(build)
+    }
+
+    fn connection(&self) -> std::result::Result<DuckBuildConnection, WarehouseError> {
+        let connection = self.database.connect().map_err(failed("connecting to build models"))?;
+        for statement in &self.first {
+            connection.run(statement).map_err(failed("applying the settings of the profile"))?;
+        }
+        Ok(DuckBuildConnection { connection, open: false })
+    }
+}
+
+impl BuildWarehouse for DuckBuild {
+    fn connect(&self) -> Result<Box<dyn BuildConnection>> {
+        Ok(Box::new(self.connection()?))
+    }
+}
+
+struct DuckBuildConnection {
+    connection: Connection,
+    open: bool,
+}
+
+/// The whole of what DuckDB said: a person wrote the statement, and it names the place in it.
+fn said(error: EngineError) -> WarehouseError {
+    WarehouseError::Query { detail: error.message }
+}
+
+impl DuckBuildConnection {
+    /// A statement whose columns are all of types that a cell has: others are cast to text by DuckDB itself.
+    fn readable(&self, sql: &str) -> Option<(String, Vec<(String, String)>)> {
+        let described = self.connection.query(&format!("DESCRIBE {sql}")).ok()?;
+        let mut columns = Vec::new();
+        for batch in &described {
+            let (names, types) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+            columns.extend(
+                (0..batch.num_rows()).map(|row| (names.value(row).to_owned(), types.value(row).to_owned())),
+            );
+        }
+        let direct = |kind: &str| {
+            matches!(
+                kind,
+                "BOOLEAN"
+                    | "TINYINT"
+                    | "SMALLINT"
+                    | "INTEGER"
+                    | "BIGINT"
+                    | "UTINYINT"
+                    | "USMALLINT"
+                    | "UINTEGER"
+                    | "FLOAT"
+                    | "DOUBLE"
+                    | "VARCHAR"
+            )
+        };
+        if columns.iter().all(|(_, kind)| direct(kind)) {
+            return Some((sql.to_owned(), columns));
+        }
+        let aliases: Vec<String> = (0..columns.len()).map(|at| format!("c{at}")).collect();
+        let cells = columns.iter().zip(&aliases).map(|((_, kind), alias)| match kind.as_str() {
+            kind if direct(kind) => alias.clone(),
+            // Sums of integers are of 128 bits, and nearly always fit into 64.
+            "HUGEINT" | "UBIGINT" => {
+                format!("coalesce(try_cast({alias} AS BIGINT)::VARCHAR, {alias}::VARCHAR)")
+            }
+            _ => format!("{alias}::VARCHAR"),
+        });
+        let cells: Vec<String> = cells.collect();
+        // The line end ends a comment on the last line.
+        let wrapped = format!("SELECT {} FROM ({sql}\n) AS q({})", cells.join(", "), aliases.join(", "));
+        Some((wrapped, columns))
+    }
+}
+
+impl BuildConnection for DuckBuildConnection {
+    fn run(&mut self, sql: &str) -> Result<u64> {
+        Ok(self.connection.run(sql).map_err(said)?)
+    }
+
+    fn query(&mut self, sql: &str, rows_max: usize) -> Result<Answer> {
+        let sql = sql.trim().trim_end_matches(';').trim_end();
+        let (statement, columns) = self.readable(sql).unwrap_or_else(|| (sql.to_owned(), Vec::new()));
+        let mut rows = self.connection.stream(&statement).map_err(said)?;
+        let mut answer = Answer { columns, rows: Vec::new() };
+        while let Some(batch) = rows.next_batch().map_err(said)? {
+            if answer.columns.is_empty() {
+                let fields = batch.schema_ref().fields();
+                answer.columns = fields
+                    .iter()
+                    .map(|field| (field.name().clone(), field.data_type().to_string()))
+                    .collect();
+            }
+            if answer.rows.len() + batch.num_rows() > rows_max {
+                return Err(WarehouseError::Query {
+                    detail: format!("the result has more than {rows_max} rows, which a template can't hold"),
+                }
+                .into());
+            }
+            for row in 0..batch.num_rows() {
+                let kinds = &answer.columns;
+                let cells = (0..batch.num_columns()).map(|column| {
+                    let wide = kinds
+                        .get(column)
+                        .is_some_and(|(_, kind)| matches!(kind.as_str(), "HUGEINT" | "UBIGINT"));
+                    cell(&batch, column, row, wide)
+                });
+                answer.rows.push(cells.collect());
+            }
+        }
+        Ok(answer)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        if !self.open {
+            self.connection.run("BEGIN TRANSACTION").map_err(said)?;
+            self.open = true;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.open) {
+            if let Err(error) = self.connection.run("COMMIT") {
+                // A transaction that failed to commit is over or stays open; asking to roll back ends it either way.
+                let _ = self.connection.run("ROLLBACK");
+                return Err(said(error).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn rollback(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.open) {
+            self.connection.run("ROLLBACK").map_err(said)?;
+        }
+        Ok(())
+    }
+
+    fn relations(&mut self, database: &str) -> Result<Vec<BuiltRelation>> {
+        let of = |kind: &str, function: &str, name: &str| {
+            format!(
+                "SELECT schema_name, {name}, '{kind}' FROM {function}() \
+                 WHERE lower(database_name) = lower({}) AND NOT internal",
+                string(database)
+            )
+        };
+        let sql = format!(
+            "{} UNION ALL {}",
+            of("table", "duckdb_tables", "table_name"),
+            of("view", "duckdb_views", "view_name")
+        );
+        let mut found = Vec::new();
+        for batch in self.connection.query(&sql).map_err(said)? {
+            let text =
+                |column: usize, row: usize| batch.column(column).as_string::<i32>().value(row).to_owned();
+            found.extend((0..batch.num_rows()).map(|row| BuiltRelation {
+                schema: text(0, row),
+                name: text(1, row),
+                kind: if text(2, row) == "view" { RelationKind::View } else { RelationKind::Table },
+            }));
+        }
+        Ok(found)
+    }
+
+    fn columns(&mut self, database: &str, schema: &str, relation: &str) -> Result<Vec<(String, String)>> {
+        let sql = format!(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(database_name) = lower({}) \
+             AND lower(schema_name) = lower({}) AND lower(table_name) = lower({}) ORDER BY column_index",
+            string(database),
+            string(schema),
+            string(relation)
+        );
+        let mut found = Vec::new();
+        for batch in self.connection.query(&sql).map_err(said)? {
+            let (names, types) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+            found.extend(
+                (0..batch.num_rows()).map(|row| (names.value(row).to_owned(), types.value(row).to_owned())),
+            );
+        }
+        Ok(found)
+    }
+}
+
+/// A value. `wide` says that a text of digits is an integer.
+fn cell(batch: &RecordBatch, column: usize, row: usize, wide: bool) -> Cell {
+    let array = batch.column(column);
+    if array.is_null(row) {
+        return Cell::Null;
+    }
+    match array.data_type() {
+        DataType::Null => Cell::Null,
+        DataType::Boolean => Cell::Bool(array.as_boolean().value(row)),
+        DataType::Int8 => Cell::Int(array.as_primitive::<Int8Type>().value(row).into()),
+        DataType::Int16 => Cell::Int(array.as_primitive::<Int16Type>().value(row).into()),
+        DataType::Int32 => Cell::Int(array.as_primitive::<Int32Type>().value(row).into()),
+        DataType::Int64 => Cell::Int(array.as_primitive::<Int64Type>().value(row)),
+        DataType::UInt8 => Cell::Int(array.as_primitive::<UInt8Type>().value(row).into()),
+        DataType::UInt16 => Cell::Int(array.as_primitive::<UInt16Type>().value(row).into()),
+        DataType::UInt32 => Cell::Int(array.as_primitive::<UInt32Type>().value(row).into()),
+        DataType::Float32 => Cell::Float(array.as_primitive::<Float32Type>().value(row).into()),
+        DataType::Float64 => Cell::Float(array.as_primitive::<Float64Type>().value(row)),
+        DataType::Utf8 => {
+            let text = array.as_string::<i32>().value(row);
+            match text.parse::<i64>() {
+                Ok(number) if wide => Cell::Int(number),
+                _ => Cell::Text(text.to_owned()),
+            }
+        }
+        other => Cell::Text(format!("a value of type {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection() -> Box<dyn BuildConnection> {
+        DuckBuild::open(Path::new(":memory:"), &[], &[]).unwrap().connect().unwrap()
+    }
+
+    #[test]
+    fn cells_are_numbers_and_texts_as_they_are_exact() {
+        let sql = "select 1::hugeint a, 1.50::decimal(4,2) b, date '2020-01-02' c, true d, null e, 'x' f, 2.5::double g -- end";
+        let answer = connection().query(&format!("{sql};"), 10).unwrap();
+        assert_eq!(
+            answer.rows,
+            [vec![
+                Cell::Int(1),
+                Cell::Text("1.50".into()),
+                Cell::Text("2020-01-02".into()),
+                Cell::Bool(true),
+                Cell::Null,
+                Cell::Text("x".into()),
+                Cell::Float(2.5)
+            ]]
+        );
+        assert_eq!(answer.columns[1], ("b".to_owned(), "DECIMAL(4,2)".to_owned()));
+        assert!(connection().query("select * from range(11)", 10).is_err());
+    }
+
+    #[test]
+    fn what_is_rolled_back_is_not_there() {
+        let mut connection = connection();
+        connection.begin().unwrap();
+        connection.run("create table t (a int)").unwrap();
+        assert_eq!(connection.relations("memory").unwrap().len(), 1);
+        connection.rollback().unwrap();
+        assert!(connection.relations("memory").unwrap().is_empty());
+        connection.run("create schema s; create view s.v as select 1 as a").unwrap();
+        let found = connection.relations("MEMORY").unwrap();
+        assert_eq!((found[0].schema.as_str(), found[0].kind), ("s", RelationKind::View));
+        assert_eq!(connection.columns("memory", "S", "v").unwrap(), [("a".to_owned(), "INTEGER".to_owned())]);
+    }
+}
