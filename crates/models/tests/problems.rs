@@ -103,6 +103,42 @@ fn two_of_one_name_are_both_named() {
 }
 
 #[test]
+fn a_private_model_is_there_for_its_group_only() {
+    let groups = "groups: [{name: g, owner: {name: o}}, {name: h, owner: {name: o}}]\n";
+    let private = "models:\n  - {name: a, config: {access: private, group: g}, columns: [{name: x, data_tests: [unique]}]}\n";
+    let described = format!("{groups}{private}");
+    let with = |model: &'static str| {
+        [("models/m.yml", described.as_str()), ("models/a.sql", "select 1 as x"), ("models/b.sql", model)]
+    };
+    let told = ["`model.p.a` is private", "the group `g`", "models/b.sql:1"];
+    refused(&with("select * from {{ ref('a') }}"), "MS9102", &told);
+    refused(&with("{{ config(group='h') }} select * from {{ ref('a') }}"), "MS9102", &told);
+    // Those of its group may, and the tests on it are of its group.
+    parsed(&with("{{ config(group='g') }} select * from {{ ref('a') }}")).unwrap();
+}
+
+#[test]
+fn a_package_that_restricts_access_shows_what_is_public() {
+    let package = |restrict| format!("name: q\nprofile: p\nrestrict-access: {restrict}\n");
+    let (open, closed) = (package(false), package(true));
+    let with = |package, config| {
+        [
+            ("packages.yml", "packages: [{local: q}]\n"),
+            ("dbt_packages/q/dbt_project.yml", package),
+            ("dbt_packages/q/models/a.sql", config),
+            ("models/b.sql", "select * from {{ ref('a') }}"),
+        ]
+    };
+    parsed(&with(open.as_str(), "select 1 as x")).unwrap();
+    parsed(&with(closed.as_str(), "{{ config(access='public') }} select 1 as x")).unwrap();
+    refused(
+        &with(closed.as_str(), "select 1 as x"),
+        "MS9102",
+        &["`model.q.a` is protected", "the package `q`", "models/b.sql:1:23"],
+    );
+}
+
+#[test]
 fn what_is_wrong_in_yaml_is_shown() {
     let models = ("models/a.sql", "select 1 as a");
     refused(

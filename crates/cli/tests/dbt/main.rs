@@ -198,6 +198,27 @@ fn a_model_that_fails_keeps_its_rows_and_what_is_behind_it_is_skipped() {
 }
 
 #[test]
+fn after_the_first_failure_nothing_more_begins_and_empty_models_read_no_rows() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    pair.both(&["build", "--empty"]);
+    pair.write("models/one.sql", "select 1 as a");
+    pair.write("models/other.sql", "select no_such_column");
+    pair.write("models/two.sql", "select * from {{ ref('one') }}");
+    // What dbt had handed to its threads by then is built all the same and told as skipped, or not, as it happens: only how it ends is compared.
+    let arguments = ["run", "--threads", "1", "--select", "one", "other", "two"];
+    let fast = [&arguments[..], &["--fail-fast"]].concat();
+    let (theirs, ours) = (pair.dbt(&fast), pair.ours(&fast));
+    assert_eq!(ours.status.code(), theirs.status.code());
+    let status = |name: &str| pair.statuses("ours")[name].0.clone();
+    assert_eq!(
+        ["one", "other", "two"].map(|name| status(&format!("model.bakery.{name}"))),
+        ["success", "error", "skipped"]
+    );
+    pair.both(&arguments);
+    assert_eq!(status("model.bakery.two"), "success");
+}
+
+#[test]
 fn the_orchard_is_built_with_its_package_hooks_macros_and_incremental_model() {
     let pair = Pair::new("orchard", "orchard.duckdb");
     pair.both(&["seed"]);
@@ -226,7 +247,15 @@ fn what_ends_dbt_ends_us_with_the_same_status() {
     assert!(same(&["build"]).contains("did you mean `stg_sales`?"));
     pair.write("models/marts/bad.sql", "select {{ nosuch('x') }} as a");
     same(&["run", "--select", "bad"]);
+    same(&["compile", "--select", "bad"]);
     pair.write("models/marts/bad.sql", "select 1 as a");
+    let private =
+        "models: [{name: bad, config: {access: private, group: g}}]\ngroups: [{name: g, owner: {name: o}}]\n";
+    pair.write("models/marts/bad.yml", private);
+    pair.write("models/marts/worse.sql", "select * from {{ ref('bad') }}");
+    assert!(same(&["run"]).contains("`model.bakery.bad` is private"));
+    pair.write("models/marts/worse.sql", "{{ config(group='g') }} select * from {{ ref('bad') }}");
+    same(&["run"]);
     pair.write("seeds/loaves.csv", "loaf_id,name,price_cents,is_sweet\n10,Rye,420,false,more\n");
     same(&["seed", "--select", "loaves"]);
 }

@@ -78,7 +78,10 @@ pub(super) fn link(manifest: &mut Manifest) -> Result<()> {
                 break;
             }
             match names.find(args, &root, &node.package) {
-                Some(found) => add(found),
+                Some(found) => {
+                    check_access(manifest, node, found, &args.name)?;
+                    add(found);
+                }
                 None => {
                     missing = Some(Missing::Reference(args.clone(), names.disabled.contains(&args.name)));
                     break;
@@ -226,6 +229,32 @@ impl Missing {
             None => problem,
         }
     }
+}
+
+/// A private model is there for its own group, and one of a package with `restrict-access` for nobody outside of what its access allows.
+fn check_access(manifest: &Manifest, node: &Node, found: &str, written: &str) -> Result<()> {
+    let Some(model) = manifest.nodes.get(found).filter(|model| model.resource == Resource::Model) else {
+        return Ok(());
+    };
+    let elsewhere = node.package != model.package;
+    let restricted =
+        elsewhere && manifest.world.project.package(&model.package).is_some_and(|it| it.restrict_access);
+    let own_group = node.group().is_some() && node.group() == model.group();
+    let for_whom = match model.extra.get("access").and_then(Json::as_str) {
+        Some("private") if restricted || !own_group => match model.group() {
+            Some(group) => format!("the group `{group}`"),
+            None => "its group, and it has none".to_owned(),
+        },
+        Some("protected") if restricted => format!("the package `{}`", model.package),
+        _ => return Ok(()),
+    };
+    let access = names::text(model.extra.get("access"));
+    let message = format!("`{}` is {access}: it is there only for {for_whom}", model.unique_id);
+    let mut problem = Problem::new(ProblemKind::Configuration, message).around(names::describe(node));
+    if let Some(place) = word_in(manifest, node, written) {
+        problem = problem.at(&place);
+    }
+    Err(problem.into())
 }
 
 /// Where a node's file has a word in quotes.

@@ -44,6 +44,8 @@ pub struct Package {
     pub flags: Map<String, Json>,
     /// The comment that statements carry: `None` where it is dbt's own.
     pub query_comment: Option<Json>,
+    /// Whether only what it declares public may be referred to from other packages.
+    pub restrict_access: bool,
     /// What `dbt_project.yml` holds.
     pub text: std::sync::Arc<crate::place::Text>,
 }
@@ -263,6 +265,7 @@ impl Package {
             quoting: object(get("quoting"))?,
             flags: object(get("flags"))?,
             query_comment: get("query-comment").map(Node::to_json),
+            restrict_access: get("restrict-access").is_some_and(|node| node.to_json() == Json::Bool(true)),
             text: text_of_file,
             name,
         })

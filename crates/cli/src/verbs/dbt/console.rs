@@ -24,11 +24,13 @@ pub(super) struct Console<'o> {
     output: &'o Output,
     quiet: bool,
     json: bool,
+    /// Whether each node has lines of its own as it begins and ends.
+    rows: bool,
 }
 
 impl<'o> Console<'o> {
-    pub(super) fn new(global: &Global, output: &'o Output) -> Self {
-        Console { output, quiet: global.quiet, json: global.log_format == LogFormat::Json }
+    pub(super) fn new(global: &Global, output: &'o Output, rows: bool) -> Self {
+        Console { output, quiet: global.quiet, json: global.log_format == LogFormat::Json, rows }
     }
 
     fn say(&self, text: &str) {
@@ -173,6 +175,9 @@ impl<'o> Console<'o> {
     }
 
     fn row(&self, index: usize, total: usize, text: &str, status: &str) {
+        if !self.rows {
+            return;
+        }
         let text = format!("{index} of {total} {text} ");
         self.say(&format!("{text:.<WIDTH$} [{status}]"));
     }

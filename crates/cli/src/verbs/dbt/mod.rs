@@ -49,7 +49,8 @@ pub(super) fn run(global: &Global, output: &Output, verb: DbtVerb) -> Outcome {
         DbtVerb::Seed(flags) => ("seed", flags),
         DbtVerb::Build(flags) => ("build", flags),
     };
-    let console = Console::new(global, output);
+    // What is only compiled ends before anybody could read that it began.
+    let console = Console::new(global, output, which != "compile");
     let options = options(global, flags, which)?;
     let began = seconds();
     let manifest = Arc::new(parse::parse(Project::read(options).map_err(Failure::from)?)?);
@@ -203,15 +204,26 @@ fn work(
             "test" => node.resource == Resource::Test,
             "seed" => node.resource == Resource::Seed,
             "compile" => wanted(flags, node, |kind| {
-                matches!(kind, Resource::Model | Resource::Test | Resource::Seed | Resource::Analysis)
+                // The project's hooks too, as with dbt: their SQL is written, and not run.
+                matches!(
+                    kind,
+                    Resource::Model
+                        | Resource::Test
+                        | Resource::Seed
+                        | Resource::Analysis
+                        | Resource::Operation
+                )
             }),
             _ => {
                 wanted(flags, node, |kind| matches!(kind, Resource::Model | Resource::Test | Resource::Seed))
             }
         };
-        let builds =
-            matches!(node.resource, Resource::Model | Resource::Test | Resource::Seed | Resource::Analysis);
-        kind && builds && !node.is_ephemeral() && (which == "compile" || node.resource != Resource::Analysis)
+        let builds = match node.resource {
+            Resource::Model | Resource::Test | Resource::Seed => true,
+            Resource::Analysis | Resource::Operation => which == "compile",
+            _ => false,
+        };
+        kind && builds && !node.is_ephemeral()
     };
     let ids = select(manifest, flags, is_about, output)?;
     console.found(manifest);
@@ -254,7 +266,12 @@ fn work(
     } else if !outcomes.is_empty() {
         console.finished(manifest, &outcomes, ended - began);
     }
-    Ok(if outcomes.iter().any(is_wrong) { Exit::Wrong as u8 } else { 0 })
+    Ok(match (outcomes.iter().any(is_wrong), which) {
+        (false, _) => 0,
+        // What can't be compiled is wrong in the project, as with dbt; here the other nodes are compiled all the same.
+        (true, "compile") => Exit::Usage as u8,
+        (true, _) => Exit::Wrong as u8,
+    })
 }
 
 fn is_wrong(outcome: &NodeOutcome) -> bool {
