@@ -4,11 +4,15 @@ mod dbt;
 
 use std::path::PathBuf;
 
-use clap::{error::ErrorKind, Args, CommandFactory, Parser, Subcommand};
+use clap::{
+    error::{ContextKind, ContextValue, ErrorKind},
+    Args, CommandFactory, Parser, Subcommand,
+};
 use clap_complete::Shell;
 use millstream_core::Exit;
+use millstream_models::{ModelsError, Problem, ProblemKind};
 
-pub use dbt::{DbtFlags, DbtVerb, LsFlags, LsOutput};
+pub use dbt::{DbtFlags, DbtVerb, LsFlags, LsOutput, VARIABLES_TO_COME};
 
 use crate::{
     config::SchemaOf,
@@ -244,10 +248,41 @@ pub fn parse() -> Result<Arguments, u8> {
         let message = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         let detail = detail.replace("For more information, try '--help'.", "").trim().to_owned();
         let detail = (!detail.is_empty()).then_some(detail);
-        let failure = Failure::from(ProgramError::Arguments { message, detail });
+        let failure = match dbt_to_come(&error) {
+            Some(word) => Failure::from(ModelsError::from(
+                Problem::new(ProblemKind::Unsupported, format!("dbt's `{word}` is not supported yet")).hint(
+                    "`millstream dbt --help` lists the verbs that are, and each verb's --help its flags",
+                ),
+            )),
+            None => Failure::from(ProgramError::Arguments { message, detail }),
+        };
         output_of_raw_arguments().failure(&failure);
         failure.exit
     })
+}
+
+/// A verb or flag of dbt that is not done, where that is what is wrong.
+fn dbt_to_come(error: &clap::Error) -> Option<String> {
+    let said = |kind| match error.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.clone()),
+        _ => None,
+    };
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            said(ContextKind::InvalidSubcommand).filter(|word| dbt::is_verb_to_come(word))
+        }
+        ErrorKind::UnknownArgument => {
+            let arguments: Vec<String> =
+                std::env::args_os().filter_map(|argument| argument.into_string().ok()).collect();
+            let verbs = Arguments::command();
+            let verbs = verbs.find_subcommand("dbt").map(|dbt| dbt.get_subcommands()).into_iter().flatten();
+            let mut names = verbs.flat_map(clap::Command::get_name_and_visible_aliases);
+            said(ContextKind::InvalidArg)
+                .filter(|flag| dbt::is_flag_to_come(flag))
+                .filter(|_| names.any(|name| arguments.iter().any(|argument| argument == name)))
+        }
+        _ => None,
+    }
 }
 
 /// How to print where the arguments did not parse.

@@ -25,7 +25,8 @@ fn moment(us: i64) -> String {
     Moment::utc(us).iso("T").replace("+00:00", "Z")
 }
 
-fn seconds(at: f64) -> String {
+/// A moment in seconds since 1970, as artifacts and logs have it.
+pub fn seconds(at: f64) -> String {
     moment((at * 1e6) as i64)
 }
 
@@ -65,7 +66,7 @@ pub fn manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>, now: 
             let mut json = node.to_json();
             if let (Some(compiled), Json::Object(map)) = (compiled.get(&node.unique_id), &mut json) {
                 if node.resource != Resource::Seed {
-                    let dir = project.options.target_path.as_deref().unwrap_or(&project.root().paths.target);
+                    let dir = project.target_name();
                     map.extend(compiled_json(compiled, &format!("{dir}/{}", output_path("compiled", node))));
                 }
             }
@@ -180,7 +181,8 @@ pub fn run_results(
     })
 }
 
-fn result(manifest: &Manifest, outcome: &Outcome) -> Json {
+/// What became of a node, as results have it.
+pub fn result(manifest: &Manifest, outcome: &Outcome) -> Json {
     let node = manifest.nodes.get(&outcome.unique_id);
     let [begun, compiled, done] = outcome.times;
     let timing = match outcome.status {

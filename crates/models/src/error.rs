@@ -66,6 +66,9 @@ pub enum ModelsError {
         /// The system's words.
         source: io::Error,
     },
+    /// The system gave no thread to work in.
+    #[error("can't start a thread to work in")]
+    NoThread(#[source] io::Error),
     /// Something is wrong in the project.
     #[error("{}", .0.message)]
     Problem(Box<Problem>),
@@ -143,9 +146,18 @@ impl ModelsError {
     pub fn describe(&self) -> String {
         match self {
             ModelsError::Problem(problem) => problem.describe(),
-            ModelsError::Unreadable { source, .. } | ModelsError::Unwritable { source, .. } => {
-                format!("{self}: {source}")
-            }
+            ModelsError::Unreadable { source, .. }
+            | ModelsError::Unwritable { source, .. }
+            | ModelsError::NoThread(source) => format!("{self}: {source}"),
+        }
+    }
+
+    /// Says where, if it is a problem of the project.
+    #[must_use]
+    pub fn at(self, place: &Place) -> Self {
+        match self {
+            ModelsError::Problem(problem) => problem.at(place).into(),
+            other => other,
         }
     }
 
@@ -164,6 +176,7 @@ impl Diagnostic for ModelsError {
         match self {
             ModelsError::Unreadable { .. } => "MS9001",
             ModelsError::Unwritable { .. } => "MS9002",
+            ModelsError::NoThread(_) => "MS9003",
             ModelsError::Problem(problem) => match problem.kind {
                 ProblemKind::Yaml => "MS9101",
                 ProblemKind::Configuration => "MS9102",
@@ -180,9 +193,9 @@ impl Diagnostic for ModelsError {
 
     fn detail(&self) -> Option<String> {
         match self {
-            ModelsError::Unreadable { source, .. } | ModelsError::Unwritable { source, .. } => {
-                Some(source.to_string())
-            }
+            ModelsError::Unreadable { source, .. }
+            | ModelsError::Unwritable { source, .. }
+            | ModelsError::NoThread(source) => Some(source.to_string()),
             ModelsError::Problem(problem) => {
                 let place = problem.place.iter().map(Place::snippet);
                 let lines: Vec<String> = place.chain(problem.around.iter().cloned()).collect();
@@ -194,6 +207,9 @@ impl Diagnostic for ModelsError {
     fn hint(&self) -> Option<String> {
         match self {
             ModelsError::Problem(problem) => problem.hint.clone(),
+            ModelsError::NoThread(_) => {
+                Some("see the limits on processes and memory, or ask for fewer with --threads".into())
+            }
             _ => None,
         }
     }

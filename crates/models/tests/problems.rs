@@ -103,6 +103,35 @@ fn two_of_one_name_are_both_named() {
 }
 
 #[test]
+fn what_would_change_what_is_built_and_is_not_done_is_refused_with_its_place() {
+    let model = ("models/a.sql", "select 1 as x");
+    for (flags, told) in [
+        ("warn_error: true", "warn_error"),
+        ("warn_error_options: {error: all}", "warn_error_options"),
+        (
+            "require_ref_searches_node_package_before_root: true",
+            "require_ref_searches_node_package_before_root",
+        ),
+    ] {
+        let project = format!("{PROJECT}flags:\n  {flags}\n");
+        refused(&[("dbt_project.yml", &project), model], "MS9108", &[told, "dbt_project.yml:4:3"]);
+    }
+    let quiet = format!("{PROJECT}flags: {{warn_error: false, use_colors: false, fail_fast: true}}\n");
+    parsed(&[("dbt_project.yml", &quiet), model]).unwrap();
+    for source in [
+        "sources: [{name: s, meta: {external_location: 'x/{name}.csv'}, tables: [{name: t}]}]",
+        "sources: [{name: s, tables: [{name: t, config: {meta: {plugin: excel}}}]}]",
+    ] {
+        refused(
+            &[("models/s.yml", source), model],
+            "MS9108",
+            &["of a source is not supported yet", "models/s.yml:1:"],
+        );
+    }
+    refused(&[("catalogs.yml", "catalogs: []"), model], "MS9108", &["catalogs.yml"]);
+}
+
+#[test]
 fn a_private_model_is_there_for_its_group_only() {
     let groups = "groups: [{name: g, owner: {name: o}}, {name: h, owner: {name: o}}]\n";
     let private = "models:\n  - {name: a, config: {access: private, group: g}, columns: [{name: x, data_tests: [unique]}]}\n";
@@ -246,11 +275,10 @@ fn what_is_not_done_is_refused_by_name_and_never_passed_over() {
         "MS9108",
         &["materialized_view"],
     );
-    refused(
-        &[("models/a.sql", "{{ config(incremental_strategy='microbatch') }} select 1")],
-        "MS9108",
-        &["microbatch"],
-    );
+    let incremental = "{{ config(materialized='incremental', incremental_strategy='microbatch') }} select 1";
+    refused(&[("models/a.sql", incremental)], "MS9108", &["microbatch"]);
+    // What a folder says of incremental models is nothing to its views.
+    parsed(&[("models/a.sql", "{{ config(incremental_strategy='microbatch') }} select 1 as a")]).unwrap();
     refused(
         &[("models/a.sql", "{{ config(contract={'enforced': true}) }} select 1")],
         "MS9108",
@@ -263,7 +291,7 @@ fn what_is_not_done_is_refused_by_name_and_never_passed_over() {
     refused(
         &[model, ("packages.yml", "packages: [{package: a/b, version: 1.0.0}]\n")],
         "MS9102",
-        &["1 packages", "dbt deps"],
+        &["1 package, 0 of them", "dbt deps"],
     );
 }
 

@@ -70,9 +70,9 @@ pub struct DbtFlags {
     /// A selector of selectors.yml
     #[arg(long, value_name = "NAME", conflicts_with_all = ["select", "exclude"])]
     pub selector: Option<String>,
-    /// Which tests go with what is selected
-    #[arg(long, value_name = "MODE", default_value = "eager", env = "DBT_INDIRECT_SELECTION")]
-    pub indirect_selection: String,
+    /// Which tests go with what is selected [default: the project's, then eager]
+    #[arg(long, value_name = "MODE", env = "DBT_INDIRECT_SELECTION")]
+    pub indirect_selection: Option<String>,
     /// Only nodes of these types
     #[arg(long = "resource-type", visible_alias = "resource-types", value_name = "TYPE", num_args = 1..)]
     pub resource_types: Vec<String>,
@@ -104,4 +104,131 @@ pub enum LsOutput {
     Path,
     /// One JSON object a line
     Json,
+}
+
+/// Verbs of dbt that are not done.
+const VERBS_TO_COME: &[&str] = &[
+    "clean",
+    "clone",
+    "debug",
+    "deps",
+    "docs",
+    "init",
+    "retry",
+    "run-operation",
+    "show",
+    "snapshot",
+    "source",
+];
+
+/// Flags of dbt that are not done, without `--` and the `no-` that turns them off.
+const FLAGS_TO_COME: &[&str] = &[
+    "args",
+    "cache-selected-only",
+    "compile",
+    "debug",
+    "defer",
+    "defer-state",
+    "event-time-end",
+    "event-time-start",
+    "exclude-resource-type",
+    "exclude-resource-types",
+    "export-saved-queries",
+    "favor-state",
+    "include-saved-query",
+    "inject-ephemeral-ctes",
+    "inline",
+    "inline-direct",
+    "introspect",
+    "limit",
+    "log-cache-events",
+    "log-file-max-bytes",
+    "log-format-file",
+    "log-level",
+    "log-level-file",
+    "log-path",
+    "macro-debugging",
+    "partial-parse",
+    "partial-parse-file-diff",
+    "partial-parse-file-path",
+    "populate-cache",
+    "print",
+    "printer-width",
+    "record-timing-info",
+    "sample",
+    "send-anonymous-usage-stats",
+    "show",
+    "show-all-deprecations",
+    "show-resource-report",
+    "single-threaded",
+    "state",
+    "static",
+    "static-parser",
+    "upload-to-artifacts-ingest-api",
+    "use-colors",
+    "use-colors-file",
+    "use-experimental-parser",
+    "use-fast-test-edges",
+    "version-check",
+    "warn-error",
+    "warn-error-options",
+    "write-json",
+];
+
+/// Flags that can be turned on and not off.
+const FLAGS_ON: &[&str] = &["empty", "fail-fast", "quiet"];
+
+/// dbt's variables that would change what is built and are not done.
+pub const VARIABLES_TO_COME: &[&str] = &[
+    "DBT_ARTIFACT_STATE_PATH",
+    "DBT_DEFER",
+    "DBT_DEFER_STATE",
+    "DBT_DEFER_TO_STATE",
+    "DBT_EVENT_TIME_END",
+    "DBT_EVENT_TIME_START",
+    "DBT_EXCLUDE_RESOURCE_TYPES",
+    "DBT_FAVOR_STATE",
+    "DBT_FAVOR_STATE_MODE",
+    "DBT_RESOURCE_TYPES",
+    "DBT_SAMPLE",
+    "DBT_STATE",
+    "DBT_WARN_ERROR",
+    "DBT_WARN_ERROR_OPTIONS",
+];
+
+/// Whether dbt has this verb and this program does not yet.
+pub(super) fn is_verb_to_come(word: &str) -> bool {
+    VERBS_TO_COME.contains(&word)
+}
+
+/// Whether dbt has this flag, with its dashes, and this program does not yet.
+pub(super) fn is_flag_to_come(flag: &str) -> bool {
+    let Some(name) = flag.strip_prefix("--") else { return false };
+    let on = name.strip_prefix("no-");
+    FLAGS_TO_COME.contains(&on.unwrap_or(name)) || on.is_some_and(|name| FLAGS_ON.contains(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::args::Arguments;
+
+    #[test]
+    fn what_is_to_come_is_not_there() {
+        let command = Arguments::command();
+        let dbt = command.find_subcommand("dbt").unwrap();
+        for verb in dbt.get_subcommands() {
+            assert!(!is_verb_to_come(verb.get_name()), "{}", verb.get_name());
+            for flag in verb.get_arguments().filter_map(|argument| argument.get_long()) {
+                assert!(!is_flag_to_come(&format!("--{flag}")), "{flag}");
+            }
+            for variable in verb.get_arguments().filter_map(|argument| argument.get_env()) {
+                assert!(!VARIABLES_TO_COME.iter().any(|known| variable == *known), "{variable:?}");
+            }
+        }
+        assert!(is_flag_to_come("--no-partial-parse") && is_flag_to_come("--no-fail-fast"));
+        assert!(!is_flag_to_come("--nonsense") && !is_flag_to_come("--fail-fast"));
+    }
 }

@@ -75,13 +75,14 @@ impl Pair {
             .unwrap()
     }
 
+    fn our_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+        command.arg("dbt").args(arguments).current_dir(self.at("ours"));
+        command
+    }
+
     fn ours(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_millstream"))
-            .arg("dbt")
-            .args(arguments)
-            .current_dir(self.at("ours"))
-            .output()
-            .unwrap()
+        self.our_command(arguments).output().unwrap()
     }
 
     fn tables(&self, side: &str) -> BTreeMap<String, Value> {
@@ -198,6 +199,78 @@ fn a_model_that_fails_keeps_its_rows_and_what_is_behind_it_is_skipped() {
 }
 
 #[test]
+fn hooks_at_the_end_know_what_was_built_and_one_that_fails_at_the_start_stops_nothing() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    let project = fs::read_to_string(pair.at("ours").join("dbt_project.yml")).unwrap();
+    let hooks = concat!(
+        "\non-run-start: ['select no_such_column']\n",
+        "on-run-end:\n",
+        "  - create schema if not exists told\n",
+        "  - \"create or replace table told.run as select '{{ schemas | sort | join(',') }}' as schemas, ",
+        "{{ database_schemas | length }} as places, {{ results | length }} as results\"\n",
+        "  - \"create or replace table told.nodes as {% for result in results if result.node.resource_type == 'model' %}",
+        "{{ 'union all ' if not loop.first }}select '{{ result.node.name }}' as name, '{{ result.status }}' as status ",
+        "{% endfor %}\"\n",
+    );
+    pair.write("dbt_project.yml", &format!("{project}{hooks}"));
+    pair.both(&["build", "--select", "+stg_sales"]);
+    let skipping = "flags: {skip_nodes_if_on_run_start_fails: true}\n";
+    pair.write("dbt_project.yml", &format!("{project}\non-run-start: ['select no_such_column']\n{skipping}"));
+    pair.both(&["run"]);
+}
+
+#[test]
+fn an_ephemeral_model_that_many_ways_lead_to_is_compiled_once() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    let ephemeral = "{{ config(materialized='ephemeral') }}";
+    // Each step doubles the ways to the first.
+    let steps = 16;
+    for side in ["left", "right"] {
+        pair.write(&format!("models/ladder/{side}_0.sql"), &format!("{ephemeral} select 1 as a"));
+        for step in 1..steps {
+            let below = step - 1;
+            let text = format!(
+                "{ephemeral} select * from {{{{ ref('left_{below}') }}}} union all select * from {{{{ ref('right_{below}') }}}}"
+            );
+            pair.write(&format!("models/ladder/{side}_{step}.sql"), &text);
+        }
+    }
+    let last = steps - 1;
+    pair.write(
+        "models/ladder/ladder_top.sql",
+        &format!("select count(*) as a from {{{{ ref('left_{last}') }}}}"),
+    );
+    pair.both(&["run", "--select", "ladder_top"]);
+}
+
+#[test]
+fn rows_are_found_by_several_keys_by_none_and_by_conditions_as_with_dbt() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    let model = |name: &str, config: &str| {
+        let text = format!(
+            "{{{{ config(materialized='incremental', {config}) }}}}\n\
+             select * from (values (1, 'a', {{{{ var('now') }}}}), (1, null, 2), (2, 'b', {{{{ var('now') }}}})) as t(id, part, amount)"
+        );
+        pair.write(&format!("models/kept/{name}.sql"), &text);
+    };
+    model("two_keys", "unique_key=['id', 'part']");
+    model("one_of_a_list", "unique_key=['part']");
+    model("one_key", "unique_key='part', incremental_predicates=['amount < 5 or id = 9']");
+    model(
+        "two_keys_if",
+        "unique_key=['id', 'part'], incremental_predicates=['DBT_INCREMENTAL_TARGET.amount < 5']",
+    );
+    model("an_expression", "unique_key=\"coalesce(part, 'none')\"");
+    model("merged", "unique_key='part', incremental_strategy='merge'");
+    model("merged_if", "unique_key=['part'], incremental_strategy='merge', predicates=['DBT_INTERNAL_DEST.amount < 5 or DBT_INTERNAL_DEST.id = 9']");
+    model("merged_without", "incremental_strategy='merge'");
+    model("appended", "incremental_strategy='append', unique_key='id'");
+    for now in ["1", "10", "20"] {
+        pair.both(&["run", "--select", "kept", "--vars", &format!("{{now: {now}}}")]);
+    }
+}
+
+#[test]
 fn after_the_first_failure_nothing_more_begins_and_empty_models_read_no_rows() {
     let pair = Pair::new("shop", "bakery.duckdb");
     pair.both(&["build", "--empty"]);
@@ -258,4 +331,23 @@ fn what_ends_dbt_ends_us_with_the_same_status() {
     same(&["run"]);
     pair.write("seeds/loaves.csv", "loaf_id,name,price_cents,is_sweet\n10,Rye,420,false,more\n");
     same(&["seed", "--select", "loaves"]);
+}
+
+#[test]
+fn what_dbt_has_and_we_have_not_is_refused_by_name() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    let refused = |output: &Output, word: &str| {
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("MS9108") && told.contains(word), "{told}");
+    };
+    for verb in ["snapshot", "docs", "source", "deps", "debug", "init", "clone"] {
+        refused(&pair.ours(&[verb]), &format!("dbt's `{verb}` is not supported yet"));
+    }
+    for flag in ["--state", "--defer", "--no-defer", "--event-time-start", "--sample", "--warn-error"] {
+        refused(&pair.ours(&["build", flag]), &format!("dbt's `{flag}` is not supported yet"));
+    }
+    let mut command = pair.our_command(&["ls"]);
+    refused(&command.env("DBT_STATE", "there").output().unwrap(), "`DBT_STATE` is not supported yet");
+    assert!(command.env("DBT_STATE", "").env("DBT_DEFER", "false").status().unwrap().success());
 }

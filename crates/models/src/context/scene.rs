@@ -89,6 +89,8 @@ pub trait Live {
     fn doc(&self, package: Option<&str>, name: &str) -> Option<String>;
     /// Keeps what is to be written with the node's compiled SQL.
     fn write(&self, sql: &str);
+    /// A name that only some moments of a run know: `results` at its end.
+    fn given(&self, name: &str) -> Option<Json>;
 }
 
 /// The context of one rendering.
@@ -389,6 +391,7 @@ impl Scene {
                 Value::dict(entries.into_iter().filter_map(|name| Some((name, self.builtin(name)?))))
             }
             "context" => Value::object(Context(scene)),
+            "results" | "schemas" | "database_schemas" => Value::from_json(&self.live.as_ref()?.given(name)?),
             _ => return None,
         })
     }

@@ -139,12 +139,9 @@ fn model(
     let there = shared.kind(&node.schema, &node.alias);
     let sql = compiled.sql.trim_end().trim_end_matches(';');
     let kind = if node.materialized() == "view" { RelationKind::View } else { RelationKind::Table };
-    let full_refresh = match node.config.get("full_refresh") {
-        Some(Json::Bool(wanted)) => *wanted,
-        _ => shared.manifest.world.project.options.full_refresh,
-    };
+    let full_refresh = shared.full_refresh(node);
     let built = hooks.around(connection, || {
-        if node.materialized() == "incremental" && there == Some(RelationKind::Table) && !full_refresh {
+        if node.is_incremental() && there == Some(RelationKind::Table) && !full_refresh {
             return incremental(node, &relation, sql, connection);
         }
         let main = replace(shared, &relation, there, kind, sql, connection)?;
@@ -192,54 +189,66 @@ fn incremental(node: &Node, relation: &Relation, sql: &str, connection: &SharedC
         .columns(relation.database(), relation.schema(), relation.identifier())
         .map_err(warehouse_failed)?;
     let columns: Vec<String> = columns.iter().map(|(name, _)| quoted(name)).collect();
-    let columns = columns.join(", ");
-    let keys: Vec<String> = match node.config.get("unique_key") {
-        Some(Json::String(key)) => vec![key.clone()],
-        Some(Json::Array(keys)) => keys.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
+    let main = upsert(node, &relation.render(), &staged, &columns.join(", "));
+    run(connection, &main)?;
+    run(connection, &format!("drop table if exists temp.{staged}"))?;
+    Ok(Built::made("OK", main))
+}
+
+/// The statement that brings staged rows into a table by the model's strategy. Its configuration was checked when it was parsed.
+///
+/// Conditions may name both sides as they do with dbt on DuckDB: `DBT_INTERNAL_DEST` and `DBT_INTERNAL_SOURCE` where rows are merged,
+/// `DBT_INCREMENTAL_TARGET` where they are deleted by several keys.
+fn upsert(node: &Node, target: &str, staged: &str, columns: &str) -> String {
+    let config = |key: &str| node.config.get(key).filter(|value| !value.is_null());
+    let predicates = config("predicates").or_else(|| config("incremental_predicates")).map(texts);
+    let predicates = predicates.unwrap_or_default();
+    let equal = |left: &str, right: &str, keys: &[String]| -> Vec<String> {
+        keys.iter().map(|key| format!("{left}.{key} = {right}.{key}")).collect()
     };
-    let predicates =
-        ["predicates", "incremental_predicates"].iter().find_map(|key| match node.config.get(*key) {
-            Some(Json::Array(all)) => {
-                Some(all.iter().filter_map(Json::as_str).map(str::to_owned).collect::<Vec<_>>())
-            }
-            Some(Json::String(one)) => Some(vec![one.clone()]),
-            _ => None,
-        });
-    let also: String =
-        predicates.unwrap_or_default().iter().map(|predicate| format!("\nand {predicate}")).collect();
-    let target = relation.render();
+    let key = config("unique_key");
+    let keys = key.map(texts).unwrap_or_default();
     let insert = format!("insert into {target} ({columns}) (select {columns} from {staged});");
-    let strategy = node.config_str("incremental_strategy").unwrap_or("default");
-    let main = match strategy {
+    match node.config_str("incremental_strategy").unwrap_or("default") {
         "append" => insert,
         "merge" => {
-            if keys.is_empty() {
-                return Err(Problem::new(
-                    ProblemKind::Unsupported,
-                    "`merge` without a `unique_key` is not supported yet",
-                )
-                .into());
+            let mut on = equal("DBT_INTERNAL_SOURCE", "DBT_INTERNAL_DEST", &keys);
+            if on.is_empty() {
+                // Nothing is the same row: all are new.
+                on.push("false".to_owned());
             }
-            let on = keys.iter().map(|key| format!("DBT_INTERNAL_SOURCE.{key} = DBT_INTERNAL_DEST.{key}"));
+            on.extend(predicates);
             format!(
-                "merge into {target} as DBT_INTERNAL_DEST using {staged} as DBT_INTERNAL_SOURCE on ({}){also}\n\
+                "merge into {target} as DBT_INTERNAL_DEST using {staged} as DBT_INTERNAL_SOURCE on ({})\n\
                  when matched then update by name when not matched then insert by name;",
-                on.collect::<Vec<_>>().join(" and ")
+                on.join(") and (")
             )
         }
         _ if keys.is_empty() => insert,
         _ => {
-            let list = keys.join(", ");
-            let tuple = if keys.len() == 1 { list.clone() } else { format!("({list})") };
-            format!(
-                "delete from {target} as DBT_INTERNAL_DEST where {tuple} in (\n    select distinct {list} from {staged} as DBT_INTERNAL_SOURCE\n){also};\n{insert}"
-            )
+            let also: String = predicates.iter().map(|predicate| format!("\nand {predicate}")).collect();
+            let delete = match key {
+                Some(Json::Array(_)) => format!(
+                    "delete from {target} as DBT_INCREMENTAL_TARGET using {staged}\nwhere ({}{also})",
+                    equal(staged, "DBT_INCREMENTAL_TARGET", &keys).join(" and ")
+                ),
+                _ => format!(
+                    "delete from {target}\nwhere ({0}) in (select ({0}) from {staged}){also}",
+                    keys[0]
+                ),
+            };
+            format!("{delete};\n{insert}")
         }
-    };
-    run(connection, &main)?;
-    run(connection, &format!("drop table if exists temp.{staged}"))?;
-    Ok(Built::made("OK", main))
+    }
+}
+
+/// One text or several.
+fn texts(value: &Json) -> Vec<String> {
+    match value {
+        Json::String(one) => vec![one.clone()],
+        Json::Array(all) => all.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Whether a test keeps the rows that it finds.

@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
+use indexmap::IndexMap;
 use millstream_core::build::BuildConnection;
 use serde_json::{json, Map, Value as Json};
 
@@ -27,7 +28,7 @@ pub struct Compiled {
     pub ephemeral: Vec<(String, String)>,
 }
 
-/// How deep ephemeral models may refer to each other; they can't be circular.
+/// How deep ephemeral models may refer to each other: each is rendered on the stack of the one that refers to it.
 const EPHEMERAL_MAX: usize = 1_000;
 
 /// The context of a node in a run.
@@ -59,23 +60,45 @@ pub fn problem(shared: &Shared, node: &Node, error: JinjaError) -> Problem {
 }
 
 /// Compiles a node.
+///
+/// Errors: its template or one of an ephemeral model that it refers to can't be rendered.
 pub fn compile(shared: &Arc<Shared>, node: &Node, connection: Option<&SharedConnection>) -> Result<Compiled> {
-    compile_at(shared, node, connection, 0)
+    let mut ephemeral = IndexMap::new();
+    let rendered = render(shared, node, connection, &mut ephemeral, 0)?;
+    Ok(Compiled {
+        sql: rendered.sql,
+        ctes: rendered.ctes,
+        ephemeral: ephemeral.into_iter().map(|(id, rendered)| (id, rendered.sql)).collect(),
+    })
 }
 
-fn compile_at(
+/// What a template rendered to.
+struct Rendered {
+    /// Without CTEs.
+    own: String,
+    /// With them.
+    sql: String,
+    ctes: Vec<(String, String)>,
+}
+
+/// Renders a node. Each ephemeral model behind it is rendered once, however many ways lead there, and kept in `ephemeral`.
+fn render(
     shared: &Arc<Shared>,
     node: &Node,
     connection: Option<&SharedConnection>,
+    ephemeral: &mut IndexMap<String, Rendered>,
     depth: usize,
-) -> Result<Compiled> {
+) -> Result<Rendered> {
     if depth > EPHEMERAL_MAX {
-        return Err(
-            Problem::new(ProblemKind::Cycle, "ephemeral models refer to each other without end").into()
-        );
+        let message = format!("more than {EPHEMERAL_MAX} ephemeral models refer to each other in a row");
+        return Err(Problem::new(ProblemKind::Cycle, message)
+            .around(names::describe(node))
+            .hint("make one of them a view or a table")
+            .into());
     }
+    let mut ctes: Vec<(String, String)> = Vec::new();
     let Some(template) = &node.template else {
-        return Ok(Compiled { sql: String::new(), ctes: Vec::new(), ephemeral: Vec::new() });
+        return Ok(Rendered { own: String::new(), sql: String::new(), ctes });
     };
     let (scene, live) = scene(shared, node, connection);
     let failed = |error| problem(shared, node, error);
@@ -86,35 +109,28 @@ fn compile_at(
         }
         None => Vec::new(),
     };
-    let sql = scene.interpreter().render(template, &locals).map_err(failed)?;
-    let mut ctes: Vec<(String, String)> = Vec::new();
-    let mut around: Vec<(String, String)> = Vec::new();
+    let own = scene.interpreter().render(template, &locals).map_err(failed)?;
     if takes_ctes(node) {
-        for id in live.ephemeral.borrow().iter() {
-            let Some(ephemeral) = shared.manifest.nodes.get(id) else { continue };
-            if ctes.iter().any(|(known, _)| known == id) {
+        for id in live.ephemeral.take() {
+            let Some(model) = shared.manifest.nodes.get(&id) else { continue };
+            if ctes.iter().any(|(known, _)| *known == id) {
                 continue;
             }
-            let inner = compile_at(shared, ephemeral, connection, depth + 1)?;
-            around.extend(inner.ephemeral);
-            around.push((id.clone(), inner.sql));
-            for (id, cte) in inner.ctes {
-                if !ctes.iter().any(|(known, _)| *known == id) {
-                    ctes.push((id, cte));
+            if !ephemeral.contains_key(&id) {
+                let rendered = render(shared, model, connection, ephemeral, depth + 1)?;
+                ephemeral.insert(id.clone(), rendered);
+            }
+            let inner = &ephemeral[&id];
+            for (id, cte) in &inner.ctes {
+                if !ctes.iter().any(|(known, _)| known == id) {
+                    ctes.push((id.clone(), cte.clone()));
                 }
             }
-            // Its own SQL without the CTEs, which stand before it by now.
-            let own = own_sql(shared, ephemeral, connection)?;
-            ctes.push((id.clone(), format!(" __dbt__cte__{} as (\n{own}\n)", ephemeral.name)));
+            let cte = format!(" __dbt__cte__{} as (\n{}\n)", model.name, inner.own);
+            ctes.push((id, cte));
         }
     }
-    Ok(Compiled { sql: injected(&sql, &ctes), ctes, ephemeral: around })
-}
-
-fn own_sql(shared: &Arc<Shared>, node: &Node, connection: Option<&SharedConnection>) -> Result<String> {
-    let Some(template) = &node.template else { return Ok(String::new()) };
-    let (scene, _) = scene(shared, node, connection);
-    Ok(scene.interpreter().render(template, &[]).map_err(|error| problem(shared, node, error))?)
+    Ok(Rendered { sql: injected(&own, &ctes), own, ctes })
 }
 
 /// The statement with CTEs in front: as the first of its own, where it has some.

@@ -39,13 +39,27 @@ pub struct Shared {
     /// Relations that are there, by schema and name in lower case. Listed once, and kept by what is built here.
     relations: Mutex<HashMap<(String, String), BuiltRelation>>,
     graph: Mutex<Option<Arc<Json>>>,
+    /// What templates know beyond their context, since the run gave it.
+    given: Mutex<Map<String, Json>>,
 }
 
 impl Shared {
     /// For a run.
     pub fn new(manifest: Arc<Manifest>, selected: Ids) -> Self {
         let names = Names::of(&manifest);
-        Shared { manifest, names, selected, relations: Mutex::default(), graph: Mutex::default() }
+        Shared {
+            manifest,
+            names,
+            selected,
+            relations: Mutex::default(),
+            graph: Mutex::default(),
+            given: Mutex::default(),
+        }
+    }
+
+    /// Lets templates know these names from now on.
+    pub fn give(&self, names: Map<String, Json>) {
+        *lock(&self.given) = names;
     }
 
     /// Lists what is in the target's database.
@@ -74,6 +88,14 @@ impl Shared {
             None => {
                 relations.remove(&key(schema, name));
             }
+        }
+    }
+
+    /// Whether a node is built anew: its configuration says so, or the invocation where it says nothing.
+    pub fn full_refresh(&self, node: &Node) -> bool {
+        match node.config.get("full_refresh") {
+            Some(Json::Bool(wanted)) => *wanted,
+            _ => self.manifest.world.project.options.full_refresh,
         }
     }
 
@@ -251,6 +273,10 @@ impl Live for NodeLive {
     }
 
     fn write(&self, _: &str) {}
+
+    fn given(&self, name: &str) -> Option<Json> {
+        lock(&self.shared.given).get(name).cloned()
+    }
 }
 
 /// Whether a node is one that is compiled with CTEs of ephemeral models.

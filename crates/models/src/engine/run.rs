@@ -3,13 +3,14 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    panic::{self, AssertUnwindSafe},
     rc::Rc,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
 use millstream_core::build::BuildWarehouse;
-use serde_json::Value as Json;
+use serde_json::{json, Map, Value as Json};
 
 use super::{
     build::{self, Built},
@@ -17,6 +18,7 @@ use super::{
     live::Shared,
 };
 use crate::{
+    artifacts,
     context::{base, relation::quoted},
     error::{ModelsError, Problem, ProblemKind, Result},
     parse::{
@@ -154,6 +156,8 @@ struct State {
     begun: usize,
     running: usize,
     failed: bool,
+    /// Whether nothing more is begun, because the run itself broke.
+    over: bool,
     broken: Option<ModelsError>,
 }
 
@@ -176,8 +180,11 @@ impl Run<'_> {
             outcomes.extend(self.hooks("on-run-start", &connection)?);
         }
         drop(connection);
-        if outcomes.is_empty() {
-            outcomes = self.nodes()?;
+        let flags = &self.shared.manifest.world.project.root().flags;
+        let skip = flags.get("skip_nodes_if_on_run_start_fails") == Some(&Json::Bool(true));
+        // Where the project doesn't say so, nodes are built all the same, as with dbt.
+        if outcomes.is_empty() || !skip {
+            outcomes.extend(self.nodes()?);
         } else {
             let now = names::now();
             outcomes.extend(self.ids.iter().map(|id| Outcome {
@@ -193,6 +200,7 @@ impl Run<'_> {
         }
         if self.work == Work::Build {
             let connection = self.connect()?;
+            self.shared.give(self.given_at_the_end(&outcomes));
             outcomes.extend(self.hooks("on-run-end", &connection)?);
         }
         Ok(outcomes)
@@ -254,6 +262,30 @@ impl Run<'_> {
         Ok(Vec::new())
     }
 
+    /// What hooks at the end know: results, and where something was built.
+    fn given_at_the_end(&self, outcomes: &[Outcome]) -> Map<String, Json> {
+        let manifest = &self.shared.manifest;
+        let built = outcomes
+            .iter()
+            .filter(|outcome| !outcome.status.stops())
+            .filter_map(|outcome| manifest.nodes.get(&outcome.unique_id))
+            .filter(|node| node.is_refable());
+        let places: BTreeSet<(&str, &str)> =
+            built.map(|node| (node.database.as_str(), node.schema.as_str())).collect();
+        let schemas: BTreeSet<&str> = places.iter().map(|(_, schema)| *schema).collect();
+        let results = outcomes.iter().map(|outcome| {
+            let mut result = artifacts::result(manifest, outcome);
+            result["node"] = manifest.get(&outcome.unique_id).map_or(Json::Null, Node::to_json);
+            result
+        });
+        let given = [
+            ("results", results.collect::<Vec<_>>().into()),
+            ("schemas", json!(schemas)),
+            ("database_schemas", json!(places)),
+        ];
+        given.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
     fn tell(&self) {
         for text in base::said() {
             self.observer.said(&text);
@@ -281,14 +313,17 @@ impl Run<'_> {
             for number in 1..=threads {
                 let (state, followers) = (&state, &followers);
                 let work = move || self.worker(number, total, state, followers);
-                thread::Builder::new()
+                let started = thread::Builder::new()
                     .name(format!("Thread-{number} (worker)"))
                     .stack_size(STACK_BYTES)
-                    .spawn_scoped(scope, work)
-                    .map_err(|source| ModelsError::Unreadable {
-                        path: "a thread of its own".into(),
-                        source,
-                    })?;
+                    .spawn_scoped(scope, work);
+                if let Err(source) = started {
+                    // Those that run already do what there is to do.
+                    if number == 1 {
+                        return Err(ModelsError::NoThread(source));
+                    }
+                    break;
+                }
             }
             Ok(())
         })?;
@@ -310,7 +345,7 @@ impl Run<'_> {
         loop {
             let mut state = lock(mutex);
             let id = loop {
-                if state.broken.is_some() || (state.ready.is_empty() && state.running == 0) {
+                if state.over || (state.ready.is_empty() && state.running == 0) {
                     changed.notify_all();
                     return;
                 }
@@ -324,9 +359,21 @@ impl Run<'_> {
             let index = state.begun;
             let skip = state.stopped.contains(&id) || (self.fail_fast && state.failed);
             drop(state);
-            let outcome = self.node(&id, number, (index, total), skip, &mut connection);
+            // A panic ends this thread: the others must not wait for its node.
+            let done = panic::catch_unwind(AssertUnwindSafe(|| {
+                self.node(&id, number, (index, total), skip, &mut connection)
+            }));
             let mut state = lock(mutex);
             state.running -= 1;
+            let outcome = match done {
+                Ok(outcome) => outcome,
+                Err(panicked) => {
+                    state.over = true;
+                    changed.notify_all();
+                    drop(state);
+                    panic::resume_unwind(panicked);
+                }
+            };
             match outcome {
                 Ok(outcome) => {
                     let stops = outcome.status.stops();
@@ -345,7 +392,10 @@ impl Run<'_> {
                         }
                     }
                 }
-                Err(error) => state.broken = Some(error),
+                Err(error) => {
+                    state.over = true;
+                    state.broken.get_or_insert(error);
+                }
             }
             changed.notify_all();
         }

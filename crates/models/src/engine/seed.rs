@@ -203,7 +203,7 @@ pub(super) fn load(shared: &Arc<Shared>, node: &Node, connection: &SharedConnect
         Some(RelationKind::View) => {
             return Err(wrong(format!("{} is a view: a seed can't replace it", relation.render())).into());
         }
-        Some(RelationKind::Table) if project.options.full_refresh => {
+        Some(RelationKind::Table) if shared.full_refresh(node) => {
             run(&format!("drop table {} cascade", relation.render()))?;
             run(&create)?;
         }

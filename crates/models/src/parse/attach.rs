@@ -83,7 +83,7 @@ impl Manifest {
             "source_meta": of_source.get("meta").cloned().unwrap_or_else(|| json!({})),
         });
         config_with_quoting.insert("quoting".into(), Json::Object(quoting));
-        Ok(Node {
+        let node = Node {
             unique_id: format!("source.{}.{}.{}", patch.package, table.source, patch.name),
             resource: Resource::Source,
             name: patch.name.clone(),
@@ -114,7 +114,24 @@ impl Manifest {
             },
             template: None,
             created_at: names::now(),
-        })
+        };
+        self.check_source(&node).map_err(|error| error.at(&patch.place))?;
+        Ok(node)
+    }
+
+    /// Refuses a table that is to be read from elsewhere than its relation.
+    fn check_source(&self, node: &Node) -> Result<()> {
+        let metas = [node.config.get("meta"), node.extra.get("source_meta"), Some(&json!(node.config))]
+            .map(|meta| meta.and_then(Json::as_object).cloned().unwrap_or_default());
+        for key in ["external_location", "plugin"] {
+            if node.enabled() && metas.iter().any(|meta| meta.contains_key(key)) {
+                let message = format!("`{key}` of a source is not supported yet");
+                return Err(Problem::new(ProblemKind::Unsupported, message)
+                    .hint("make a view of the file or the foreign table in on-run-start, and declare the view as the source")
+                    .into());
+            }
+        }
+        Ok(())
     }
 
     fn add_source_tests(&mut self, table: &SourceTable) -> Result<()> {

@@ -24,7 +24,7 @@ pub struct Names {
 impl Names {
     /// The names of models and seeds.
     pub fn of(manifest: &Manifest) -> Self {
-        let refable = |node: &&Node| matches!(node.resource, Resource::Model | Resource::Seed);
+        let refable = |node: &&Node| node.is_refable();
         let mut names = Names::default();
         for node in manifest.nodes.values().filter(refable) {
             let entry = (node.package.clone(), node.unique_id.clone());

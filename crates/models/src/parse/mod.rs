@@ -29,7 +29,7 @@ use self::{
 };
 use crate::{
     context::{base::Base, scene::World},
-    error::{Problem, ProblemKind, Result},
+    error::{ModelsError, Problem, ProblemKind, Result},
     hash::sha256,
     place::{Place, Text},
     project::{files, render::Renderer, Package, Project},
@@ -158,6 +158,7 @@ fn read_package(
     };
     refuse(&paths.models, &[".py"], "models in Python")?;
     refuse(&paths.snapshots, &[".sql"], "snapshots")?;
+    refuse(&paths.functions, &[".sql", ".py"], "functions")?;
 
     let mut readings: Vec<Reading> = Vec::new();
     for (resource, dirs) in [
@@ -234,10 +235,7 @@ pub(crate) fn in_threads<T: Sync, R: Send>(
             .collect();
         let mut all = Vec::with_capacity(items.len());
         for thread in threads {
-            let thread = thread.map_err(|source| crate::error::ModelsError::Unreadable {
-                path: "a thread of its own".into(),
-                source,
-            })?;
+            let thread = thread.map_err(ModelsError::NoThread)?;
             match thread.join() {
                 Ok(part) => all.extend(part?),
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -420,15 +418,17 @@ impl Manifest {
             if !known.contains(&node.materialized()) {
                 return unsupported(format!("the materialization `{}`", node.materialized()));
             }
+            if node.config.get("contract").and_then(|contract| contract.get("enforced")) == Some(&json!(true))
+            {
+                return unsupported("an enforced contract".into());
+            }
+        }
+        if node.is_incremental() {
             if node.config_str("on_schema_change").is_some_and(|what| what != "ignore") {
                 return unsupported("`on_schema_change` other than `ignore`".into());
             }
             if let Some(key) = node.config.keys().find(|key| key.starts_with("merge_")) {
                 return unsupported(format!("`{key}`"));
-            }
-            if node.config.get("contract").and_then(|contract| contract.get("enforced")) == Some(&json!(true))
-            {
-                return unsupported("an enforced contract".into());
             }
             if let Some(strategy) = node.config_str("incremental_strategy") {
                 if !["append", "delete+insert", "merge", "default"].contains(&strategy) {

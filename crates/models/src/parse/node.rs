@@ -167,6 +167,16 @@ impl Node {
         self.resource == Resource::Model && self.materialized() == "ephemeral"
     }
 
+    /// Whether it is a model that grows.
+    pub fn is_incremental(&self) -> bool {
+        self.resource == Resource::Model && self.materialized() == "incremental"
+    }
+
+    /// Whether `ref` may name it.
+    pub fn is_refable(&self) -> bool {
+        matches!(self.resource, Resource::Model | Resource::Seed)
+    }
+
     /// Its group; a test's is that of what it is attached to.
     pub fn group(&self) -> Option<&str> {
         self.extra.get("group").and_then(Json::as_str).or_else(|| self.config_str("group"))

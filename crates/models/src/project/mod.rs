@@ -78,6 +78,9 @@ impl Project {
                 .into());
             }
         }
+        if options.project_dir.join("catalogs.yml").exists() {
+            return Err(Problem::new(ProblemKind::Unsupported, "catalogs.yml is not supported yet").into());
+        }
         let project = Project { options, packages, target, base };
         project.check_dependencies()?;
         Ok(project)
@@ -93,10 +96,14 @@ impl Project {
         self.packages.iter().find(|package| package.name == name)
     }
 
+    /// Where what is written goes, as the project or the invocation names it.
+    pub fn target_name(&self) -> &str {
+        self.options.target_path.as_deref().unwrap_or(&self.root().paths.target)
+    }
+
     /// Where what is written goes.
     pub fn target_dir(&self) -> std::path::PathBuf {
-        let path = self.options.target_path.as_deref().unwrap_or(&self.root().paths.target);
-        self.options.project_dir.join(path)
+        self.options.project_dir.join(self.target_name())
     }
 
     /// A variable as a package sees it: `--vars`, then the root project's for the package, the root project's, the package's own.
@@ -128,11 +135,12 @@ impl Project {
             return Err(Problem::new(
                 ProblemKind::Configuration,
                 format!(
-                    "the project asks for {wanted} packages, {installed} are in {}",
+                    "the project asks for {wanted} package{}, {installed} of them in {}",
+                    if wanted == 1 { "" } else { "s" },
                     self.root().paths.packages
                 ),
             )
-            .hint("install them with `dbt deps`")
+            .hint("packages are not fetched yet: install them with `dbt deps`")
             .into());
         }
         Ok(())

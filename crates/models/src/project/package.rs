@@ -65,7 +65,9 @@ pub struct Paths {
     pub analyses: Vec<String>,
     /// Snapshots.
     pub snapshots: Vec<String>,
-    /// Docs; all of the above where not given.
+    /// Functions of the warehouse.
+    pub functions: Vec<String>,
+    /// Docs; models, seeds, snapshots, analyses and macros where not given.
     pub docs: Vec<String>,
     /// What is written goes here.
     pub target: String,
@@ -198,6 +200,10 @@ impl Package {
                 .into());
         }
         check_required_version(get("require-dbt-version"))?;
+        if relative.is_empty() {
+            // A dependency's are without effect with dbt too.
+            check_flags(get("flags"))?;
+        }
         let either = |new: &str, old: &str| get(new).or_else(|| get(old)).cloned();
         let models = texts(either("model-paths", "source-paths").as_ref(), &["models"])?;
         let seeds = texts(either("seed-paths", "data-paths").as_ref(), &["seeds"])?;
@@ -205,6 +211,7 @@ impl Package {
         let tests = texts(get("test-paths"), &["tests"])?;
         let analyses = texts(get("analysis-paths"), &["analyses"])?;
         let snapshots = texts(get("snapshot-paths"), &["snapshots"])?;
+        let functions = texts(get("function-paths"), &["functions"])?;
         let mut docs = texts(get("docs-paths"), &[])?;
         if docs.is_empty() {
             for dir in [&models, &seeds, &snapshots, &analyses, &macros].into_iter().flatten() {
@@ -252,6 +259,7 @@ impl Package {
                 tests,
                 analyses,
                 snapshots,
+                functions,
                 docs,
                 target: one("target-path", "target"),
                 packages: one("packages-install-path", "dbt_packages"),
@@ -270,6 +278,38 @@ impl Package {
             name,
         })
     }
+}
+
+/// Flags of `dbt_project.yml` that change what is built or told, and the only value whose behaviour is done. `fail_fast`, `indirect_selection` and
+/// `skip_nodes_if_on_run_start_fails` are kept to; all others concern dbt's own output, caches and logs.
+const FLAGS_DONE: &[(&str, bool)] = &[
+    ("warn_error", false),
+    ("write_json", true),
+    ("require_explicit_package_overrides_for_builtin_materializations", true),
+    ("require_resource_names_without_spaces", true),
+    ("validate_macro_args", false),
+    ("require_generic_test_arguments_property", true),
+    ("require_unique_project_resource_names", false),
+    ("require_ref_searches_node_package_before_root", false),
+];
+
+fn check_flags(node: Option<&Node>) -> Result<()> {
+    for (key, value) in node.map(Node::entries).unwrap_or_default() {
+        let json = value.to_json();
+        let done = match (key.text.as_str(), FLAGS_DONE.iter().find(|(name, _)| *name == key.text)) {
+            (_, Some((_, done))) => json == Json::Bool(*done) || json.is_null(),
+            ("warn_error_options", None) => match &json {
+                Json::Object(options) => options.is_empty(),
+                other => other.is_null(),
+            },
+            (_, None) => true,
+        };
+        if !done {
+            let message = format!("the flag `{}` with this value is not supported yet", key.text);
+            return Err(Problem::new(ProblemKind::Unsupported, message).at(&key.place).into());
+        }
+    }
+    Ok(())
 }
 
 /// Compares `require-dbt-version` with the version whose behaviour this program has.

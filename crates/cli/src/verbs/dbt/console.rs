@@ -1,8 +1,7 @@
 //! What a person sees of a run: the lines that they know from dbt, on standard output.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use millstream_models::{
+    artifacts,
     engine::run::{output_path, Observer, Outcome, Status},
     parse::{
         node::{Node, Resource},
@@ -13,11 +12,11 @@ use serde_json::json;
 
 use crate::{
     args::Global,
-    output::{LogFormat, Output},
+    output::{LogFormat, Output, Style},
 };
 
-/// How wide a line is before what became of the node.
-const WIDTH: usize = 80;
+/// How wide a line is before what became of the node: with the time before it and `[PASS in 12.34s]` behind it, it fits into 100 columns.
+const WIDTH: usize = 68;
 
 /// Prints lines, with the time of day in UTC, or as JSON.
 pub(super) struct Console<'o> {
@@ -40,11 +39,12 @@ impl<'o> Console<'o> {
     }
 
     fn print(&self, level: &str, text: &str) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let clock = format!("{:02}:{:02}:{:02}", now / 3600 % 24, now / 60 % 60, now % 60);
+        let moment = artifacts::seconds(super::seconds());
+        // The time of day of `2026-01-31T10:20:30.5Z`.
+        let clock = &moment[11..19];
         // Where nobody reads any more, the run goes on all the same.
         let _ = if self.json {
-            self.output.line(&json!({"info": {"level": level, "msg": text, "ts": now}}).to_string())
+            self.output.line(&json!({"info": {"level": level, "msg": text, "ts": moment}}).to_string())
         } else {
             self.output.line(format!("{clock}  {text}").trim_end())
         };
@@ -92,7 +92,7 @@ impl<'o> Console<'o> {
             if let Some(compiled) = outcome.compiled.as_ref().filter(|_| select.first() == Some(&node.name)) {
                 self.say(&format!("Compiled node '{}' is:\n{}", node.name, compiled.sql));
             }
-            self.problem(node, outcome);
+            self.problem(manifest, node, outcome);
         }
     }
 
@@ -128,17 +128,19 @@ impl<'o> Console<'o> {
         let warnings = count(&[Status::Warn]);
         self.say("");
         if errors == 0 && warnings == 0 {
-            self.say("Completed successfully");
+            self.say(&self.painted(Some(Style::Good), "Completed successfully"));
         } else {
-            self.say(&format!(
+            let style = if errors > 0 { Style::Error } else { Style::Warning };
+            let text = format!(
                 "Completed with {}, 0 partial successes, and {}:",
                 plural(errors, "error"),
                 plural(warnings, "warning")
-            ));
+            );
+            self.say(&self.painted(Some(style), &text));
         }
         for outcome in outcomes {
             if let Some(node) = manifest.nodes.get(&outcome.unique_id) {
-                self.problem(node, outcome);
+                self.problem(manifest, node, outcome);
             }
         }
         self.say("");
@@ -152,7 +154,7 @@ impl<'o> Console<'o> {
     }
 
     /// What went wrong with a node. It is told to the quiet too.
-    fn problem(&self, node: &Node, outcome: &Outcome) {
+    fn problem(&self, manifest: &Manifest, node: &Node, outcome: &Outcome) {
         let what = match outcome.status {
             Status::Error => "Error",
             Status::Fail => "Failure",
@@ -161,25 +163,41 @@ impl<'o> Console<'o> {
         };
         let level = if outcome.status == Status::Warn { "warn" } else { "error" };
         self.print(level, "");
-        self.print(
-            level,
-            &format!("{what} in {} {} ({})", node.resource.name(), node.name, node.original_path),
-        );
+        let head = format!("{what} in {} {} ({})", node.resource.name(), node.name, node.original_path);
+        self.print(level, &self.painted(style(outcome.status), &head));
         for line in outcome.message.as_deref().unwrap_or_default().lines() {
             self.print(level, &format!("  {line}"));
         }
         if outcome.compiled.is_some() && node.resource != Resource::Seed {
             self.print(level, "");
-            self.print(level, &format!("  compiled code at target/{}", output_path("compiled", node)));
+            let target = manifest.world.project.target_name();
+            self.print(level, &format!("  compiled code at {target}/{}", output_path("compiled", node)));
         }
     }
 
-    fn row(&self, index: usize, total: usize, text: &str, status: &str) {
+    fn row(&self, index: usize, total: usize, text: &str, style: Option<Style>, status: &str) {
         if !self.rows {
             return;
         }
         let text = format!("{index} of {total} {text} ");
-        self.say(&format!("{text:.<WIDTH$} [{status}]"));
+        self.say(&format!("{text:.<WIDTH$} [{}]", self.painted(style, status)));
+    }
+
+    /// Colors are for terminals, and JSON is none of them.
+    fn painted(&self, style: Option<Style>, text: &str) -> String {
+        match style.filter(|_| !self.json) {
+            Some(style) => self.output.paint_data(style, text),
+            None => text.to_owned(),
+        }
+    }
+}
+
+fn style(status: Status) -> Option<Style> {
+    match status {
+        Status::Success | Status::Pass => Some(Style::Good),
+        Status::Warn | Status::Skipped => Some(Style::Warning),
+        Status::Fail | Status::Error => Some(Style::Error),
+        Status::NoOp => None,
     }
 }
 
@@ -202,7 +220,7 @@ fn described(node: &Node) -> String {
 impl Observer for Console<'_> {
     fn started(&self, index: usize, total: usize, node: &Node) {
         let kind = if node.resource == Resource::Test { "test " } else { "" };
-        self.row(index, total, &format!("START {kind}{}", described(node)), "RUN");
+        self.row(index, total, &format!("START {kind}{}", described(node)), None, "RUN");
     }
 
     fn finished(&self, index: usize, total: usize, node: &Node, outcome: &Outcome) {
@@ -230,7 +248,7 @@ impl Observer for Console<'_> {
             (Status::Skipped, Resource::Test) => (format!("SKIP test {what}"), "SKIP".into()),
             (Status::Skipped, _) => (format!("SKIP relation {}.{}", node.schema, node.alias), "SKIP".into()),
         };
-        self.row(index, total, &text, &status);
+        self.row(index, total, &text, style(outcome.status), &status);
     }
 
     fn said(&self, text: &str) {

@@ -33,7 +33,7 @@ use serde_json::{json, Map, Value};
 
 use self::console::Console;
 use crate::{
-    args::{DbtFlags, DbtVerb, Global},
+    args::{DbtFlags, DbtVerb, Global, VARIABLES_TO_COME},
     failure::{Doing, Failure, Outcome},
     output::Output,
 };
@@ -51,6 +51,7 @@ pub(super) fn run(global: &Global, output: &Output, verb: DbtVerb) -> Outcome {
     };
     // What is only compiled ends before anybody could read that it began.
     let console = Console::new(global, output, which != "compile");
+    refuse_variables()?;
     let options = options(global, flags, which)?;
     let began = seconds();
     let manifest = Arc::new(parse::parse(Project::read(options).map_err(Failure::from)?)?);
@@ -70,6 +71,24 @@ pub(super) fn run(global: &Global, output: &Output, verb: DbtVerb) -> Outcome {
         }
         _ => work(&manifest, which, flags, output, &console, began),
     }
+}
+
+/// Refuses what the environment asks for in dbt's words and is not done: whoever set it would not be told otherwise.
+fn refuse_variables() -> Result<(), Failure> {
+    const OFF: &[&str] = &["", "0", "f", "false", "n", "no", "off"];
+    for name in VARIABLES_TO_COME {
+        let set = std::env::var_os(name).map(|value| value.to_string_lossy().to_lowercase());
+        if set.is_some_and(|value| !OFF.contains(&value.as_str())) {
+            let problem = Problem::new(
+                ProblemKind::Unsupported,
+                format!("dbt's environment variable `{name}` is not supported yet"),
+            );
+            return Err(
+                ModelsError::from(problem.hint(format!("unset it: `env -u {name} millstream …`"))).into()
+            );
+        }
+    }
+    Ok(())
 }
 
 fn seconds() -> f64 {
@@ -114,7 +133,10 @@ fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Fa
         target_path: flags.target_path.clone(),
         store_failures: flags.store_failures,
         empty: flags.empty,
-        env: std::env::vars().collect(),
+        // A variable that is no text can't be asked for by a template.
+        env: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
         which: which.to_owned(),
         invocation_id: invocation_id.join("-"),
         started_us,
@@ -146,8 +168,11 @@ fn select(
         .hint(format!("there are: {}", TYPES.join(", ")));
         return Err(ModelsError::from(problem).into());
     }
-    let indirect = Indirect::parse(&flags.indirect_selection)?;
-    let selectors = Selectors::read(&manifest.world.project.options.project_dir, indirect)?;
+    let project = &manifest.world.project;
+    let of_project = project.root().flags.get("indirect_selection").and_then(Value::as_str);
+    let mode = flags.indirect_selection.as_deref().or(of_project).unwrap_or("eager");
+    let indirect = Indirect::parse(mode)?;
+    let selectors = Selectors::read(&project.options.project_dir, indirect)?;
     let nothing_said = flags.select.is_empty() && flags.exclude.is_empty();
     let spec = match (&flags.selector, selectors.preset()) {
         (Some(name), _) => selectors.get(name)?.clone(),
@@ -242,7 +267,8 @@ fn work(
             graph: &graph,
             ids,
             work: if which == "compile" { Work::Compile } else { Work::Build },
-            fail_fast: flags.fail_fast,
+            fail_fast: flags.fail_fast
+                || manifest.world.project.root().flags.get("fail_fast") == Some(&Value::Bool(true)),
             observer: console,
         };
         run.run()?
