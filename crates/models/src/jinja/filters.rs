@@ -93,14 +93,7 @@ pub(super) fn apply(interpreter: &Interpreter, name: &str, value: Value, mut arg
                 args.bind("sort", ["reverse", "case_sensitive", "attribute"])?;
             let attribute = attribute.or(attribute_here);
             let exact = case_sensitive.or(case_here).is_some_and(|value| value.truth());
-            let mut keyed = Vec::new();
-            for item in value.items()? {
-                let key = match &attribute {
-                    Some(path) => descend(interpreter, &item, &path.to_string())?,
-                    None => item.clone(),
-                };
-                keyed.push((folded(key, exact), item));
-            }
+            let mut keyed = keyed(interpreter, &value, attribute.as_ref(), exact)?;
             sort_keyed(&mut keyed, reverse.is_some_and(|value| value.truth()))?;
             return Ok(Value::list(keyed.into_iter().map(|(_, item)| item)));
         }
@@ -277,6 +270,24 @@ fn folded(value: Value, exact: bool) -> Value {
     }
 }
 
+/// Items with what they are compared by: themselves or an attribute, texts without regard to case unless that is to be exact.
+fn keyed(
+    interpreter: &Interpreter,
+    value: &Value,
+    attribute: Option<&Value>,
+    exact: bool,
+) -> Eval<Vec<(Value, Value)>> {
+    let mut keyed = Vec::new();
+    for item in value.items()? {
+        let key = match attribute {
+            Some(path) => descend(interpreter, &item, &path.to_string())?,
+            None => item.clone(),
+        };
+        keyed.push((folded(key, exact), item));
+    }
+    Ok(keyed)
+}
+
 fn sort_keyed(keyed: &mut [(Value, Value)], reverse: bool) -> Eval<()> {
     let mut failed = None;
     keyed.sort_by(|(left, _), (right, _)| {
@@ -407,12 +418,7 @@ fn unique(interpreter: &Interpreter, value: &Value, exact: bool, attribute: Opti
     // Keys of a dict, which hash as the values that they are.
     let mut seen = Dict::new();
     let mut kept = Vec::new();
-    for item in value.items()? {
-        let key = match &attribute {
-            Some(path) => descend(interpreter, &item, &path.to_string())?,
-            None => item.clone(),
-        };
-        let key = folded(key, exact);
+    for (key, item) in keyed(interpreter, value, attribute.as_ref(), exact)? {
         key.check_hashable()?;
         if seen.insert(key, Value::None).is_none() {
             kept.push(item);
@@ -429,14 +435,7 @@ fn extreme(
     attribute: Option<Value>,
 ) -> Eval<Value> {
     let exact = case_sensitive.is_some_and(|exact| exact.truth());
-    let mut keyed = Vec::new();
-    for item in value.items()? {
-        let key = match &attribute {
-            Some(path) => descend(interpreter, &item, &path.to_string())?,
-            None => item.clone(),
-        };
-        keyed.push((folded(key, exact), item));
-    }
+    let mut keyed = keyed(interpreter, value, attribute.as_ref(), exact)?;
     sort_keyed(&mut keyed, name == "max")?;
     Ok(keyed.into_iter().next().map_or(Value::Undefined(name.into()), |(_, item)| item))
 }
