@@ -149,12 +149,7 @@ fn call(base: &Base, which: &str, args: Args) -> Eval<Value> {
             }
         }
         "tojson" => {
-            let [value, _, sorted] = args.bind("tojson", ["value", "default", "sort_keys"])?;
-            let mut json = value.unwrap_or(Value::None).to_json();
-            if sorted.is_some_and(|sorted| sorted.truth()) {
-                sort_keys(&mut json);
-            }
-            Ok(Value::from(json::compact(&json)))
+            Ok(Value::from(json::compact(&dumped("tojson", args)?)))
         }
         "fromyaml" => {
             let [text, default] = args.bind("fromyaml", ["value", "default"])?;
@@ -166,13 +161,8 @@ fn call(base: &Base, which: &str, args: Args) -> Eval<Value> {
             }
         }
         "toyaml" => {
-            let [value, _, sorted] = args.bind("toyaml", ["value", "default", "sort_keys"])?;
-            let mut json = value.unwrap_or(Value::None).to_json();
-            if sorted.is_some_and(|sorted| sorted.truth()) {
-                sort_keys(&mut json);
-            }
             let mut out = String::new();
-            yaml_block(&json, 0, &mut out);
+            yaml_block(&dumped("toyaml", args)?, 0, &mut out);
             Ok(Value::from(out))
         }
         "set" | "set_strict" => {
@@ -238,6 +228,16 @@ fn tell(message: &str) {
 /// What templates rendered on this thread have printed since this was last asked.
 pub fn said() -> Vec<String> {
     SAID.with(|said| std::mem::take(&mut *said.borrow_mut()))
+}
+
+/// The value that `tojson` and `toyaml` write, its keys in order where that is asked for.
+fn dumped(name: &str, args: Args) -> Eval<Json> {
+    let [value, _, sorted] = args.bind(name, ["value", "default", "sort_keys"])?;
+    let mut json = value.unwrap_or(Value::None).to_json();
+    if sorted.is_some_and(|sorted| sorted.truth()) {
+        sort_keys(&mut json);
+    }
+    Ok(json)
 }
 
 fn sort_keys(json: &mut Json) {
