@@ -148,9 +148,7 @@ fn call(base: &Base, which: &str, args: Args) -> Eval<Value> {
                 Err(_) => Ok(default.unwrap_or(Value::None)),
             }
         }
-        "tojson" => {
-            Ok(Value::from(json::compact(&dumped("tojson", args)?)))
-        }
+        "tojson" => Ok(Value::from(json::compact(&dumped("tojson", args)?))),
         "fromyaml" => {
             let [text, default] = args.bind("fromyaml", ["value", "default"])?;
             let text = text.unwrap_or(Value::None).to_string();

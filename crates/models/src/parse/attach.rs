@@ -83,37 +83,24 @@ impl Manifest {
             "source_meta": of_source.get("meta").cloned().unwrap_or_else(|| json!({})),
         });
         config_with_quoting.insert("quoting".into(), Json::Object(quoting));
+        let path = &patch.original_path;
+        let blank = reading::blank(Resource::Source, &patch.package, &patch.name, path, path);
         let node = Node {
             unique_id: format!("source.{}.{}.{}", patch.package, table.source, patch.name),
-            resource: Resource::Source,
-            name: patch.name.clone(),
-            package: patch.package.clone(),
-            path: patch.original_path.clone(),
-            original_path: patch.original_path.clone(),
             fqn,
             alias: identifier,
             database: text("database").unwrap_or_else(|| world.project.target.database.clone()),
             schema: text("schema").unwrap_or_else(|| table.source.clone()),
-            raw: "".into(),
-            checksum: None,
             config: config_with_quoting,
             unrendered,
             description,
             columns: self.columns_of(patch)?,
-            patch_path: None,
-            refs: Vec::new(),
-            sources: Vec::new(),
-            depends_on: Vec::new(),
-            macros: Vec::new(),
             doc_blocks: blocks,
-            test: None,
-            more_tags: Vec::new(),
             extra: match extra {
                 Json::Object(map) => map,
                 _ => Map::new(),
             },
-            template: None,
-            created_at: names::now(),
+            ..blank
         };
         self.check_source(&node).map_err(|error| error.at(&patch.place))?;
         Ok(node)
@@ -232,34 +219,22 @@ impl Manifest {
         let said = declared.config;
         let (config, unrendered) =
             config::resolve(project, &patch.package, Resource::Test, &fqn, None, &said);
+        let path = format!("{}.sql", declared.short_name);
+        let blank =
+            reading::blank(Resource::Test, &patch.package, &declared.name, &path, &patch.original_path);
         Ok(Node {
-            unique_id: format!("test.{}.{}.{}", patch.package, declared.name, declared.hash),
-            resource: Resource::Test,
-            name: declared.name,
-            package: patch.package.clone(),
-            path: format!("{}.sql", declared.short_name),
-            original_path: patch.original_path.clone(),
+            // Tests of one name may differ in what they are given.
+            unique_id: format!("{}.{}", blank.unique_id, declared.hash),
             fqn,
             alias: String::new(),
-            database: String::new(),
-            schema: String::new(),
             raw: declared.raw.as_str().into(),
-            checksum: None,
             config,
             unrendered,
             description: declared.description,
-            columns: Map::new(),
-            patch_path: None,
-            refs: Vec::new(),
-            sources: Vec::new(),
-            depends_on: Vec::new(),
-            macros: Vec::new(),
-            doc_blocks: Vec::new(),
             test: Some(facts),
             more_tags: tags.to_vec(),
-            extra: Map::new(),
             template: Some(Arc::new(reading::template_of(&declared.raw, &patch.original_path)?)),
-            created_at: names::now(),
+            ..blank
         })
     }
 }
