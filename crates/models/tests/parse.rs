@@ -241,3 +241,14 @@ fn the_orchard_is_parsed_and_selected_as_dbt_does_it() {
          --select path:models/core/*.sql\n--select path:models/**/*.sql\n--select models/properties.yml",
     );
 }
+
+#[test]
+fn the_cellar_and_its_snapshots_are_parsed_as_dbt_parses_them() {
+    compare(
+        "cellar",
+        "--resource-type all\n--resource-type snapshot\n--select resource_type:snapshot\n--select casks_by_time+\n--select +bottles\n\
+         --select tag:history\n--select config.meta.kept:long\n--select config.strategy:check\n--select path:snapshots/old\n\
+         --select snapshots/casks.sql\n--select cellar.old\n--select cellar.casks\n--select file:casks.sql\n--select source:cellar+1\n\
+         --select casks_by_columns --indirect-selection cautious\n--select models/properties.yml",
+    );
+}

@@ -262,7 +262,12 @@ fn what_is_wrong_in_a_template_is_shown_with_the_macros_around() {
 fn what_is_not_done_is_refused_by_name_and_never_passed_over() {
     let python = [("models/a.py", "def model(dbt, session): return 1")];
     refused(&python, "MS9108", &["models/a.py", "Python"]);
-    refused(&[("snapshots/s.sql", "{% snapshot s %}select 1{% endsnapshot %}")], "MS9108", &["snapshots"]);
+    let own = "{% snapshot s %}{{ config(strategy='mine', unique_key='a') }}select 1 as a{% endsnapshot %}";
+    refused(
+        &[("snapshots/s.sql", own)],
+        "MS9108",
+        &["the snapshot strategy `mine`", "in snapshot s (snapshots/s.sql)"],
+    );
     let model = ("models/a.sql", "select 1 as a");
     refused(
         &[model, ("models/a.yml", "unit_tests: [{name: u}]\n")],
@@ -292,6 +297,59 @@ fn what_is_not_done_is_refused_by_name_and_never_passed_over() {
         &[model, ("packages.yml", "packages: [{package: a/b, version: 1.0.0}]\n")],
         "MS9102",
         &["1 package, 0 of them", "dbt deps"],
+    );
+}
+
+#[test]
+fn a_snapshot_without_what_its_strategy_needs_is_told() {
+    let model = ("models/a.sql", "select 1 as a");
+    let told = |config: &str, words: &[&str]| {
+        let yaml = format!("snapshots: [{{name: s, relation: ref('a'), config: {{{config}}}}}]\n");
+        refused(
+            &[model, ("snapshots/s.yml", &yaml)],
+            "MS9102",
+            &[words, &["in snapshot s (snapshots/s.yml)"]].concat(),
+        );
+    };
+    told("strategy: check, unique_key: a", &["needs `check_cols`"]);
+    told("strategy: check, unique_key: a, check_cols: some", &["`check_cols` is `all` or a list of columns"]);
+    told(
+        "strategy: check, unique_key: {a: b}, check_cols: all",
+        &["`unique_key` of a snapshot is a text or a list of texts"],
+    );
+    told("unique_key: a", &["needs a `strategy` and a `unique_key`", "hint: strategy: timestamp"]);
+    told("strategy: timestamp, unique_key: a", &["needs `updated_at`"]);
+    told("strategy: timestamp, unique_key: a, updated_at: b, check_cols: all", &["no use for `check_cols`"]);
+    let check = "strategy: check, unique_key: a, check_cols: all";
+    told(&format!("{check}, hard_deletes: forget"), &["ignore, invalidate or new_record, not `forget`"]);
+    told(
+        &format!("{check}, hard_deletes: ignore, invalidate_hard_deletes: true"),
+        &["two names of the same"],
+    );
+    told(
+        &format!("{check}, snapshot_meta_column_names: {{valid_to: x}}"),
+        &["`valid_to` of `snapshot_meta_column_names`", "dbt_valid_to"],
+    );
+    told(&format!("{check}, materialized: table"), &["materialized as `snapshot`"]);
+    let relation =
+        "snapshots: [{name: s, relation: a, config: {strategy: check, unique_key: a, check_cols: all}}]\n";
+    refused(
+        &[model, ("models/s.yml", relation)],
+        "MS9101",
+        &["`relation` is a call of ref or source, not `a`", "models/s.yml:1:20"],
+    );
+    let twice = "{% snapshot s %}{{ config(strategy='check', unique_key='a', check_cols='all') }}select 1 as a{% endsnapshot %}";
+    refused(&[("snapshots/s.sql", &format!("{twice}{twice}"))], "MS9105", &["two snapshots are named `s`"]);
+    let open = "\n{% snapshot s %}select 1";
+    refused(
+        &[("snapshots/s.sql", open)],
+        "MS9103",
+        &["`{% snapshot … %}` is never closed", "snapshots/s.sql:2:1"],
+    );
+    refused(
+        &[model, ("macros/m.sql", "{% macro snapshot_hash_arguments(a) %}x{% endmacro %}")],
+        "MS9108",
+        &["snapshot_hash_arguments"],
     );
 }
 

@@ -20,7 +20,9 @@ pub enum DbtVerb {
     Test(DbtFlags),
     /// Load the seeds of a dbt project
     Seed(DbtFlags),
-    /// Build and test a dbt project: seeds, models and tests in one order
+    /// Bring the snapshots of a dbt project up to date
+    Snapshot(DbtFlags),
+    /// Build and test a dbt project: seeds, models, snapshots and tests in one order
     Build(DbtFlags),
 }
 
@@ -107,19 +109,8 @@ pub enum LsOutput {
 }
 
 /// Verbs of dbt that are not done.
-const VERBS_TO_COME: &[&str] = &[
-    "clean",
-    "clone",
-    "debug",
-    "deps",
-    "docs",
-    "init",
-    "retry",
-    "run-operation",
-    "show",
-    "snapshot",
-    "source",
-];
+const VERBS_TO_COME: &[&str] =
+    &["clean", "clone", "debug", "deps", "docs", "init", "retry", "run-operation", "show", "source"];
 
 /// Flags of dbt that are not done, without `--` and the `no-` that turns them off.
 const FLAGS_TO_COME: &[&str] = &[

@@ -1,4 +1,4 @@
-//! How each kind of node is built: views, tables, incremental models, seeds, tests.
+//! How each kind of node is built: views, tables, incremental models, seeds, snapshots, tests.
 //!
 //! A relation is replaced within one transaction: a reader sees what was there before, or the new contents whole.
 
@@ -11,7 +11,7 @@ use super::{
     compile::{scene, Compiled, SharedConnection},
     live::Shared,
     run::{warehouse_failed, Status},
-    seed,
+    seed, snapshot,
 };
 use crate::{
     context::relation::{quoted, Relation},
@@ -44,7 +44,7 @@ impl Built {
         Built { status: Status::Success, message: None, failures: None, response: json!({}), ran: None }
     }
 
-    fn made(message: &str, ran: String) -> Self {
+    pub(super) fn made(message: &str, ran: String) -> Self {
         Built {
             message: Some(message.to_owned()),
             response: json!({"_message": message}),
@@ -67,13 +67,37 @@ pub fn build(
             let hooks = Hooks::of(shared, node, connection);
             hooks.around(connection, || seed::load(shared, node, connection))
         }
+        Resource::Snapshot => {
+            let sql = compiled.sql.trim_end().trim_end_matches(';');
+            let hooks = Hooks::of(shared, node, connection);
+            hooks.around(connection, || snapshot::run(shared, node, sql, connection))
+        }
         Resource::Test => test(shared, node, compiled, connection),
         _ => Ok(Built::compiled()),
     }
 }
 
-fn run(connection: &SharedConnection, sql: &str) -> Result<u64> {
+/// Runs a statement on a shared connection.
+pub(super) fn run_statement(connection: &SharedConnection, sql: &str) -> Result<u64> {
     connection.borrow_mut().run(sql).map_err(warehouse_failed)
+}
+
+/// Names and types of columns.
+pub(super) type Columns = Vec<(String, String)>;
+
+/// The columns of a relation.
+pub(super) fn columns_of(
+    connection: &SharedConnection,
+    database: &str,
+    schema: &str,
+    relation: &str,
+) -> Result<Columns> {
+    connection.borrow_mut().columns(database, schema, relation).map_err(warehouse_failed)
+}
+
+/// Whether there is a column of this name, whatever its case.
+pub(super) fn has(columns: &Columns, name: &str) -> bool {
+    columns.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
 }
 
 /// A node's hooks, rendered when it is their turn.
@@ -104,7 +128,7 @@ impl<'h> Hooks<'h> {
                 Problem::from_jinja(error, |_| None).around(format!("in a {key} of {}", self.node.unique_id))
             })?;
             if !sql.trim().is_empty() {
-                run(self.connection, &sql).map_err(|error| error.around(format!("in a {key}")))?;
+                run_statement(self.connection, &sql).map_err(|error| error.around(format!("in a {key}")))?;
             }
         }
         Ok(())
@@ -167,14 +191,17 @@ fn replace(
     new.path[2] = Some(format!("{}__dbt_tmp", relation.identifier()));
     // The new one is made under another name first: its SQL may read the old one, and an error in it leaves everything as it was.
     if let Some(left) = shared.kind(new.schema(), new.identifier()) {
-        run(connection, &drop_statement(&new, left))?;
+        run_statement(connection, &drop_statement(&new, left))?;
     }
     let main = format!("create {what} {} as (\n{sql}\n);", new.render());
-    run(connection, &main)?;
+    run_statement(connection, &main)?;
     if let Some(kind) = there {
-        run(connection, &drop_statement(relation, kind))?;
+        run_statement(connection, &drop_statement(relation, kind))?;
     }
-    run(connection, &format!("alter {what} {} rename to {}", new.render(), quoted(relation.identifier())))?;
+    run_statement(
+        connection,
+        &format!("alter {what} {} rename to {}", new.render(), quoted(relation.identifier())),
+    )?;
     Ok(main)
 }
 
@@ -182,16 +209,16 @@ fn replace(
 fn incremental(node: &Node, relation: &Relation, sql: &str, connection: &SharedConnection) -> Result<Built> {
     let staged = format!("{}__dbt_tmp", relation.identifier());
     let staged = quoted(&staged);
-    run(connection, &format!("drop table if exists temp.{staged}"))?;
-    run(connection, &format!("create temporary table {staged} as (\n{sql}\n);"))?;
+    run_statement(connection, &format!("drop table if exists temp.{staged}"))?;
+    run_statement(connection, &format!("create temporary table {staged} as (\n{sql}\n);"))?;
     let columns = connection
         .borrow_mut()
         .columns(relation.database(), relation.schema(), relation.identifier())
         .map_err(warehouse_failed)?;
     let columns: Vec<String> = columns.iter().map(|(name, _)| quoted(name)).collect();
     let main = upsert(node, &relation.render(), &staged, &columns.join(", "));
-    run(connection, &main)?;
-    run(connection, &format!("drop table if exists temp.{staged}"))?;
+    run_statement(connection, &main)?;
+    run_statement(connection, &format!("drop table if exists temp.{staged}"))?;
     Ok(Built::made("OK", main))
 }
 

@@ -281,5 +281,5 @@ impl Live for NodeLive {
 
 /// Whether a node is one that is compiled with CTEs of ephemeral models.
 pub fn takes_ctes(node: &Node) -> bool {
-    matches!(node.resource, Resource::Model | Resource::Test | Resource::Analysis)
+    matches!(node.resource, Resource::Model | Resource::Test | Resource::Analysis | Resource::Snapshot)
 }

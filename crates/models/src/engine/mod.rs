@@ -5,3 +5,4 @@ pub mod compile;
 pub mod live;
 pub mod run;
 mod seed;
+mod snapshot;

@@ -474,7 +474,8 @@ impl Run<'_> {
 
     fn compiled(&self, node: &Node, connection: &SharedConnection) -> Result<Compiled> {
         let compiled = compile::compile(&self.shared, node, Some(connection))?;
-        if node.resource != Resource::Seed {
+        // dbt writes none for snapshots either.
+        if !matches!(node.resource, Resource::Seed | Resource::Snapshot) {
             self.write("compiled", node, &compiled.sql)?;
         }
         for (id, sql) in &compiled.ephemeral {
@@ -493,14 +494,13 @@ impl Run<'_> {
 
 /// Where what was made of a node is written, below the target directory.
 pub fn output_path(kind: &str, node: &Node) -> String {
-    match &node.test {
-        // The tests of a properties file lie in a directory of its name.
-        Some(_) => format!("{kind}/{}/{}/{}", node.package, node.original_path, node.path),
-        // So do hooks, as if dbt_project.yml were one.
-        None if node.resource == Resource::Operation => {
-            format!("{kind}/{}/dbt_project.yml/{}", node.package, node.path)
-        }
-        None => format!("{kind}/{}/{}", node.package, node.original_path),
+    let file = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let original = node.original_path.trim_start_matches("./");
+    if file(&node.path) == file(original) {
+        format!("{kind}/{}/{original}", node.package)
+    } else {
+        // A file that holds several nodes is as a directory of them: properties with tests and snapshots, the project's hooks.
+        format!("{kind}/{}/{original}/{}", node.package, node.path)
     }
 }
 

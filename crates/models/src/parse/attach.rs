@@ -158,7 +158,11 @@ impl Manifest {
             };
             let tags = column.map(|column| column.tags.clone()).unwrap_or_default();
             let mut node = self.test_node(test, about, patch, &tags)?;
-            let kind = if patch.section == "seeds" { "seed" } else { "model" };
+            let kind = match patch.section {
+                "seeds" => "seed",
+                "snapshots" => "snapshot",
+                _ => "model",
+            };
             if let Some(facts) = &mut node.test {
                 let attached = format!("{kind}.{}.{}", patch.package, patch.name);
                 if let Some(group) = self.nodes.get(&attached).and_then(Node::group) {

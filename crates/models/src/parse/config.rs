@@ -2,7 +2,7 @@
 
 use serde_json::{json, Map, Value as Json};
 
-use super::node::Resource;
+use super::{node::Resource, snapshot};
 use crate::project::{Package, Project};
 
 /// What a node of this kind is configured to be where nothing is said.
@@ -24,7 +24,11 @@ pub fn defaults(resource: Resource) -> Map<String, Json> {
             "fail_calc": "count(*)", "warn_if": "!= 0", "error_if": "!= 0",
         }),
         _ => {
-            let materialized = if resource == Resource::Seed { "seed" } else { "view" };
+            let materialized = match resource {
+                Resource::Seed => "seed",
+                Resource::Snapshot => "snapshot",
+                _ => "view",
+            };
             let mut base = json!({
                 "enabled": true, "alias": null, "schema": null, "database": null, "tags": [], "meta": {},
                 "group": null, "static_analysis": null, "materialized": materialized,
@@ -45,6 +49,19 @@ pub fn defaults(resource: Resource) -> Map<String, Json> {
                     Resource::Seed => {
                         map.insert("delimiter".into(), ",".into());
                         map.insert("quote_columns".into(), Json::Null);
+                    }
+                    Resource::Snapshot => {
+                        for key in [
+                            "strategy",
+                            "target_schema",
+                            "target_database",
+                            "updated_at",
+                            "check_cols",
+                            "dbt_valid_to_current",
+                        ] {
+                            map.insert(key.to_owned(), Json::Null);
+                        }
+                        map.insert("snapshot_meta_column_names".into(), json!({}));
                     }
                     _ => {}
                 }
@@ -139,15 +156,17 @@ pub fn merge(config: &mut Map<String, Json>, more: &Map<String, Json>) {
     }
 }
 
-/// Adds one call of `config` in a file to those before, hooks as they are written.
+/// Adds one call of `config` in a file to those before. The first is kept as it is written: that is how dbt tells what was said.
 pub fn merge_call(said: &mut Map<String, Json>, call: &Map<String, Json>) {
+    if said.is_empty() {
+        said.clone_from(call);
+        return;
+    }
     for (key, value) in call {
         if matches!(key.as_str(), "pre-hook" | "post-hook") {
             let mut all = as_list(said.remove_keeping(key));
             all.extend(as_list(value.clone()));
             said.insert(key.clone(), Json::Array(all));
-        } else if key == "tags" && !said.contains_key(key) {
-            said.insert(key.clone(), value.clone());
         } else {
             merge(said, &[(key.clone(), value.clone())].into_iter().collect());
         }
@@ -237,6 +256,11 @@ pub fn resolve(
     }
     if resource == Resource::Test {
         settle_storage(&mut config);
+    }
+    if let Some(Json::Object(names)) = config.get_mut("snapshot_meta_column_names") {
+        for name in snapshot::COLUMNS {
+            names.entry(name).or_insert(Json::Null);
+        }
     }
     if let Some(Json::Array(tags)) = config.get_mut("tags") {
         let mut seen: Vec<Json> = Vec::new();

@@ -271,7 +271,7 @@ fn word_in(manifest: &Manifest, node: &Node, word: &str) -> Option<Place> {
 fn check_relations(manifest: &Manifest) -> Result<()> {
     let mut taken: HashMap<String, &Node> = HashMap::new();
     for node in manifest.nodes.values() {
-        if !matches!(node.resource, Resource::Model | Resource::Seed) || node.is_ephemeral() {
+        if !node.is_refable() || node.is_ephemeral() {
             continue;
         }
         let Some(name) = node.relation_name() else { continue };

@@ -10,6 +10,7 @@ pub mod names;
 pub mod node;
 pub mod properties;
 pub(crate) mod reading;
+pub mod snapshot;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -157,7 +158,6 @@ fn read_package(
         }
     };
     refuse(&paths.models, &[".py"], "models in Python")?;
-    refuse(&paths.snapshots, &[".sql"], "snapshots")?;
     refuse(&paths.functions, &[".sql", ".py"], "functions")?;
 
     let mut readings: Vec<Reading> = Vec::new();
@@ -165,6 +165,7 @@ fn read_package(
         (Resource::Model, &paths.models),
         (Resource::Analysis, &paths.analyses),
         (Resource::Test, &paths.tests),
+        (Resource::Snapshot, &paths.snapshots),
     ] {
         for file in files::find(&package.root, dirs, &[".sql"])? {
             if resource == Resource::Test && file.relative.starts_with("generic/") {
@@ -177,11 +178,11 @@ fn read_package(
         readings.push(Reading { resource: Resource::Seed, package: package.clone(), file });
     }
     for read in in_threads(&readings, |reading| reading.read(world))? {
-        let Read { node, text } = read;
+        let Read { nodes, text } = read;
         if let Some(text) = text {
             texts.insert(text.file.clone(), text);
         }
-        found.nodes.push(node);
+        found.nodes.extend(nodes);
     }
 
     let mut dirs: Vec<String> = Vec::new();
@@ -199,9 +200,16 @@ fn read_package(
         Ok((properties, original, text))
     })?;
     for (properties, original, text) in read {
-        texts.insert(text.file.clone(), text);
+        texts.insert(text.file.clone(), text.clone());
         let Properties { patches, sources, exposures, groups, warnings: odd, .. } = properties;
         warnings.extend(odd);
+        for patch in patches.iter().filter(|patch| patch.section == "snapshots") {
+            if let Some(relation) = patch.other.get("relation") {
+                let mut node = reading::declared_snapshot(world, patch, &names::text(Some(relation)))?;
+                node.checksum = Some(Manifest::checksum(&text.text));
+                found.nodes.push(node);
+            }
+        }
         found.patches.extend(patches);
         found.sources.extend(sources);
         let name = &package.name;
@@ -313,6 +321,7 @@ impl Manifest {
                 Resource::Seed => "seeds",
                 Resource::Analysis => "analyses",
                 Resource::Test => "data_tests",
+                Resource::Snapshot => "snapshots",
                 _ => "models",
             };
             let mut patch = None;
@@ -402,7 +411,7 @@ impl Manifest {
             .map_err(|problem| problem.at(&patch.place).into())
     }
 
-    /// Refuses what a configuration asks for and is not done.
+    /// Refuses what a configuration asks for and is not done, or can't be.
     fn check_config(&self, node: &Node) -> Result<()> {
         let unsupported = |what: String| {
             let problem = Problem::new(ProblemKind::Unsupported, format!("{what} is not supported yet"));
@@ -422,6 +431,9 @@ impl Manifest {
             {
                 return unsupported("an enforced contract".into());
             }
+        }
+        if node.resource == Resource::Snapshot {
+            snapshot::Settings::of(node).map_err(|problem| problem.around(names::describe(node)))?;
         }
         if node.is_incremental() {
             if node.config_str("on_schema_change").is_some_and(|what| what != "ignore") {

@@ -58,6 +58,13 @@ pub fn assign(world: &Arc<World>, nodes: &mut [Node], texts: &HashMap<Arc<str>, 
                 builtin(world, node, at, custom)
             };
         }
+        // Where snapshots were once told to be goes before all rules, with dbt too.
+        for (at, key) in [(0, "target_database"), (1, "target_schema")] {
+            let target = node.config_str(key).filter(|target| !target.is_empty());
+            if let Some(target) = target.filter(|_| node.resource == Resource::Snapshot) {
+                named[at] = target.to_owned();
+            }
+        }
         let [database, schema, alias] = named;
         (node.database, node.schema, node.alias) = (database, schema, alias);
     }

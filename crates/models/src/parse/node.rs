@@ -23,6 +23,8 @@ pub enum Resource {
     Exposure,
     /// A hook of the project.
     Operation,
+    /// The history of a relation, kept by looking at it again and again.
+    Snapshot,
 }
 
 impl Resource {
@@ -36,6 +38,7 @@ impl Resource {
             Resource::Source => "source",
             Resource::Exposure => "exposure",
             Resource::Operation => "operation",
+            Resource::Snapshot => "snapshot",
         }
     }
 
@@ -46,6 +49,7 @@ impl Resource {
             Resource::Test => "tests",
             Resource::Source => "sources",
             Resource::Exposure => "exposures",
+            Resource::Snapshot => "snapshots",
             // An analysis is configured like a model, and no folder of models is one of analyses.
             _ => "models",
         }
@@ -174,7 +178,7 @@ impl Node {
 
     /// Whether `ref` may name it.
     pub fn is_refable(&self) -> bool {
-        matches!(self.resource, Resource::Model | Resource::Seed)
+        matches!(self.resource, Resource::Model | Resource::Seed | Resource::Snapshot)
     }
 
     /// Its group; a test's is that of what it is attached to.
@@ -207,7 +211,7 @@ impl Node {
     pub fn relation_name(&self) -> Option<String> {
         let has = match self.resource {
             Resource::Model => !self.is_ephemeral(),
-            Resource::Seed | Resource::Source => true,
+            Resource::Seed | Resource::Source | Resource::Snapshot => true,
             _ => false,
         };
         has.then(|| self.relation().render())
@@ -221,7 +225,9 @@ impl Node {
         let mut relation = Relation::new(&self.database, &self.schema, &self.alias);
         relation.quote = [quoted("database"), quoted("schema"), quoted("identifier")];
         relation.kind = match (self.resource, self.materialized()) {
-            (Resource::Source | Resource::Seed, _) | (_, "table" | "incremental") => Some("table".into()),
+            (Resource::Source | Resource::Seed | Resource::Snapshot, _) | (_, "table" | "incremental") => {
+                Some("table".into())
+            }
             (_, "view") => Some("view".into()),
             _ => None,
         };

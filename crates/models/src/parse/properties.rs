@@ -14,7 +14,7 @@ use crate::{
 /// What a properties file says of one node.
 #[derive(Debug, Clone)]
 pub struct Patch {
-    /// `models`, `seeds`, `analyses`, `data_tests`.
+    /// `models`, `seeds`, `snapshots`, `analyses`, `data_tests`.
     pub section: &'static str,
     /// The node's name.
     pub name: String,
@@ -67,7 +67,7 @@ pub struct SourceTable {
 /// A file's contents.
 #[derive(Debug, Default)]
 pub struct Properties {
-    /// Of models, seeds, analyses and singular tests.
+    /// Of models, seeds, snapshots, analyses and singular tests.
     pub patches: Vec<Patch>,
     /// Tables of sources.
     pub sources: Vec<SourceTable>,
@@ -103,7 +103,7 @@ const SECTIONS: &[&str] = &[
 ];
 
 /// Sections that change what is built and are not done yet.
-const UNSUPPORTED: &[&str] = &["snapshots", "unit_tests", "functions"];
+const UNSUPPORTED: &[&str] = &["unit_tests", "functions"];
 
 /// Keys of a node that are configuration wherever they stand.
 const LIFTED: &[&str] = &["meta", "docs", "group", "contract", "access", "tags", "freshness", "enabled"];
@@ -142,6 +142,7 @@ pub fn read(root: &Yaml, package: &str, original_path: &str, renderer: &Renderer
         let section = match name {
             "models" => "models",
             "seeds" => "seeds",
+            "snapshots" => "snapshots",
             "analyses" => "analyses",
             "data_tests" | "tests" => "data_tests",
             _ => name,
@@ -157,6 +158,7 @@ pub fn read(root: &Yaml, package: &str, original_path: &str, renderer: &Renderer
             match section {
                 "models" => found.patches.push(patch("models", &rendered, package, original_path)?),
                 "seeds" => found.patches.push(patch("seeds", &rendered, package, original_path)?),
+                "snapshots" => found.patches.push(patch("snapshots", &rendered, package, original_path)?),
                 "analyses" => found.patches.push(patch("analyses", &rendered, package, original_path)?),
                 "data_tests" => found.patches.push(patch("data_tests", &rendered, package, original_path)?),
                 "sources" => source(&rendered, package, original_path, &mut found.sources)?,

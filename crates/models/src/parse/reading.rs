@@ -8,6 +8,7 @@ use super::{
     macros::display,
     names::{self, provisional},
     node::{Node, Resource},
+    properties::Patch,
     Manifest,
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     },
     error::{Problem, ProblemKind, Result},
     hash::sha256,
-    jinja::{template, Spot, Template, Value},
+    jinja::{tags, template, JinjaError, Spot, Template, Value},
     place::{Place, Text},
     project::{
         files::{self, Found},
@@ -34,7 +35,8 @@ pub(super) struct Reading {
 
 /// What became of it.
 pub(super) struct Read {
-    pub(super) node: Node,
+    /// One, or as many as there are blocks of snapshots.
+    pub(super) nodes: Vec<Node>,
     pub(super) text: Option<Arc<Text>>,
 }
 
@@ -48,9 +50,12 @@ impl Reading {
         let file = self.file.relative.rsplit('/').next().unwrap_or_default();
         let name = file.rsplit_once('.').map_or(file, |(name, _)| name).to_owned();
         if self.resource == Resource::Seed {
-            return Ok(Read { node: self.seed(&name, &original)?, text: None });
+            return Ok(Read { nodes: vec![self.seed(&name, &original)?], text: None });
         }
         let text = files::read(&self.file.path, &shown)?;
+        if self.resource == Resource::Snapshot {
+            return Ok(Read { nodes: self.snapshots(world, &original, &text)?, text: Some(text) });
+        }
         let prefix = if self.resource == Resource::Analysis { "analysis/" } else { "" };
         let path = format!("{prefix}{}", self.file.relative);
         let mut node = blank(self.resource, &self.package.name, &name, &path, &original);
@@ -69,19 +74,41 @@ impl Reading {
                 node.extra.insert(key.to_owned(), value);
             }
         }
-        let failed = |error| {
-            Problem::from_jinja(error, |file| (file == &*text.file).then(|| text.clone()))
-                .around(names::describe(&node))
-        };
-        // The template begins where its text does, so that places are those of the file.
         let blank = text.text.len() - text.text.trim_start().len();
-        let origin = crate::jinja::tags::spot_of(&text.text, blank);
-        let template = Arc::new(template(&node.raw, &text.file, origin).map_err(failed)?);
-        let record = render(world, &node, &template).map_err(failed)?;
-        node.template = Some(template);
-        (node.refs, node.sources, node.macros) = (record.refs, record.sources, record.macros);
-        node.config = record.config;
-        Ok(Read { node, text: Some(text) })
+        learn(world, &mut node, &text, blank)?;
+        Ok(Read { nodes: vec![node], text: Some(text) })
+    }
+
+    /// The blocks of a file of snapshots: each is a node of its own.
+    fn snapshots(&self, world: &Arc<World>, original: &str, text: &Arc<Text>) -> Result<Vec<Node>> {
+        let failed = |error: JinjaError| {
+            Problem::from_jinja(error.in_file(&text.file), |_| Some(text.clone()))
+                .around(format!("in {original}"))
+        };
+        let checksum = Manifest::checksum(&text.text);
+        let mut nodes = Vec::new();
+        for block in tags::blocks(&text.text, &["snapshot"]).map_err(failed)? {
+            let relative = &self.file.relative;
+            let mut node = blank(Resource::Snapshot, &self.package.name, block.name(), relative, original);
+            // The file counts as a directory.
+            let within =
+                format!("{}/", relative.rsplit_once('.').map_or(relative.as_str(), |(stem, _)| stem));
+            node.fqn = names::fqn(&self.package.name, &within, block.name());
+            node.checksum = Some(checksum.clone());
+            // A dash in the tags takes the blank beside it away.
+            let mut contents = block.contents.clone();
+            if text.text[..contents.start].ends_with("-%}") {
+                let inner = &text.text[contents.clone()];
+                contents.start += inner.len() - inner.trim_start().len();
+            }
+            if text.text[contents.end..].starts_with("{%-") {
+                contents.end = contents.start + text.text[contents.clone()].trim_end().len();
+            }
+            node.raw = text.text[contents.clone()].into();
+            learn(world, &mut node, text, contents.start)?;
+            nodes.push(node);
+        }
+        Ok(nodes)
     }
 
     fn seed(&self, name: &str, original: &str) -> Result<Node> {
@@ -98,6 +125,49 @@ impl Reading {
         node.extra.insert("root_path".into(), self.package.root.display().to_string().into());
         Ok(node)
     }
+}
+
+/// Parses what a node has as its code, which begins at `offset` of a file, and renders it once to learn what it refers to and how it is configured.
+fn learn(world: &Arc<World>, node: &mut Node, text: &Arc<Text>, offset: usize) -> Result<()> {
+    let failed = |error| {
+        Problem::from_jinja(error, |file| (file == &*text.file).then(|| text.clone()))
+            .around(names::describe(node))
+    };
+    // The template begins where its text does, so that places are those of the file.
+    let origin = tags::spot_of(&text.text, offset);
+    let template = Arc::new(template(&node.raw, &text.file, origin).map_err(failed)?);
+    let record = render(world, node, &template).map_err(failed)?;
+    node.template = Some(template);
+    (node.refs, node.sources, node.macros) = (record.refs, record.sources, record.macros);
+    node.config = record.config;
+    Ok(())
+}
+
+/// A snapshot that a properties file declares: all of a relation.
+///
+/// Errors: `relation` is no call of `ref` or `source`.
+pub(super) fn declared_snapshot(world: &Arc<World>, patch: &Patch, relation: &str) -> Result<Node> {
+    let relative = names::below(&patch.original_path);
+    let path = format!("{relative}/{}.sql", patch.name);
+    let mut node = blank(Resource::Snapshot, &patch.package, &patch.name, &path, &patch.original_path);
+    node.fqn = names::fqn(&patch.package, &relative, &patch.name);
+    node.raw = format!("select * from {{{{ {relation} }}}}").into();
+    let call = relation.trim();
+    let is_call = ["ref", "source"]
+        .iter()
+        .any(|name| call.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('(')));
+    let failed = |problem: Problem| problem.at(&patch.place).around(names::describe(&node));
+    if !is_call || !call.ends_with(')') {
+        let message = format!("`relation` is a call of ref or source, not `{relation}`");
+        return Err(failed(Problem::new(ProblemKind::Yaml, message)).into());
+    }
+    let failed = |error| failed(Problem::from_jinja(error, |_| None));
+    let parsed = template(&node.raw, &patch.original_path.as_str().into(), Spot { line: 1, column: 1 });
+    let template = Arc::new(parsed.map_err(failed)?);
+    let record = render(world, &node, &template).map_err(failed)?;
+    (node.refs, node.sources) = (record.refs, record.sources);
+    node.template = Some(template);
+    Ok(node)
 }
 
 pub(super) fn blank(resource: Resource, package: &str, name: &str, path: &str, original: &str) -> Node {

@@ -57,6 +57,7 @@ impl<'o> Console<'o> {
             (Resource::Model, "model"),
             (Resource::Operation, "operation"),
             (Resource::Seed, "seed"),
+            (Resource::Snapshot, "snapshot"),
             (Resource::Test, "data test"),
             (Resource::Source, "source"),
             (Resource::Exposure, "exposure"),
@@ -168,7 +169,8 @@ impl<'o> Console<'o> {
         for line in outcome.message.as_deref().unwrap_or_default().lines() {
             self.print(level, &format!("  {line}"));
         }
-        if outcome.compiled.is_some() && node.resource != Resource::Seed {
+        let is_written = !matches!(node.resource, Resource::Seed | Resource::Snapshot);
+        if outcome.compiled.is_some() && is_written {
             self.print(level, "");
             let target = manifest.world.project.target_name();
             self.print(level, &format!("  compiled code at {target}/{}", output_path("compiled", node)));
@@ -213,6 +215,7 @@ fn described(node: &Node) -> String {
     match node.resource {
         Resource::Model => format!("sql {} model {}.{}", node.materialized(), node.schema, node.alias),
         Resource::Seed => format!("seed file {}.{}", node.schema, node.alias),
+        Resource::Snapshot => format!("snapshot {}.{}", node.schema, node.alias),
         _ => node.name.clone(),
     }
 }
@@ -232,6 +235,9 @@ impl Observer for Console<'_> {
             (Status::Success, Resource::Model) => (format!("OK created {what}"), format!("OK in {took:.2}s")),
             (Status::Success, Resource::Seed) => {
                 (format!("OK loaded {what}"), format!("{message} in {took:.2}s"))
+            }
+            (Status::Success, Resource::Snapshot) => {
+                (format!("OK snapshotted {}.{}", node.schema, node.alias), format!("OK in {took:.2}s"))
             }
             (Status::Success, _) => (format!("OK {what}"), format!("OK in {took:.2}s")),
             (Status::Pass, _) => (format!("PASS {what}"), format!("PASS in {took:.2}s")),

@@ -47,6 +47,7 @@ pub(super) fn run(global: &Global, output: &Output, verb: DbtVerb) -> Outcome {
         DbtVerb::Run(flags) => ("run", flags),
         DbtVerb::Test(flags) => ("test", flags),
         DbtVerb::Seed(flags) => ("seed", flags),
+        DbtVerb::Snapshot(flags) => ("snapshot", flags),
         DbtVerb::Build(flags) => ("build", flags),
     };
     // What is only compiled ends before anybody could read that it began.
@@ -159,7 +160,7 @@ fn select(
     is_about: impl Fn(&Node) -> bool,
     output: &Output,
 ) -> Result<Ids, Failure> {
-    const TYPES: &[&str] = &["all", "model", "seed", "test", "analysis", "source", "exposure"];
+    const TYPES: &[&str] = &["all", "model", "seed", "snapshot", "test", "analysis", "source", "exposure"];
     if let Some(unknown) = flags.resource_types.iter().find(|kind| !TYPES.contains(&kind.as_str())) {
         let problem = Problem::new(
             ProblemKind::Selection,
@@ -224,29 +225,18 @@ fn work(
     began: f64,
 ) -> Outcome {
     let is_about = |node: &Node| {
-        let kind = match which {
-            "run" => node.resource == Resource::Model,
-            "test" => node.resource == Resource::Test,
-            "seed" => node.resource == Resource::Seed,
-            "compile" => wanted(flags, node, |kind| {
-                // The project's hooks too, as with dbt: their SQL is written, and not run.
-                matches!(
-                    kind,
-                    Resource::Model
-                        | Resource::Test
-                        | Resource::Seed
-                        | Resource::Analysis
-                        | Resource::Operation
-                )
-            }),
-            _ => {
-                wanted(flags, node, |kind| matches!(kind, Resource::Model | Resource::Test | Resource::Seed))
-            }
+        let is_built = |kind: Resource| {
+            matches!(kind, Resource::Model | Resource::Test | Resource::Seed | Resource::Snapshot)
         };
-        let builds = match node.resource {
-            Resource::Model | Resource::Test | Resource::Seed => true,
-            Resource::Analysis | Resource::Operation => which == "compile",
-            _ => false,
+        // The project's hooks too, as with dbt: their SQL is written, and not run.
+        let is_compiled = |kind| is_built(kind) || matches!(kind, Resource::Analysis | Resource::Operation);
+        let (kind, builds) = match which {
+            "run" => (node.resource == Resource::Model, true),
+            "test" => (node.resource == Resource::Test, true),
+            "seed" => (node.resource == Resource::Seed, true),
+            "snapshot" => (node.resource == Resource::Snapshot, true),
+            "compile" => (wanted(flags, node, is_compiled), is_compiled(node.resource)),
+            _ => (wanted(flags, node, is_built), is_built(node.resource)),
         };
         kind && builds && !node.is_ephemeral()
     };

@@ -1,0 +1,2 @@
+{{ config(materialized='ephemeral') }}
+select cellar_row || cask_id as cask, * from {{ ref('casks') }}
