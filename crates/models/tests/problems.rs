@@ -282,6 +282,9 @@ fn what_is_not_done_is_refused_by_name_and_never_passed_over() {
     );
     let incremental = "{{ config(materialized='incremental', incremental_strategy='microbatch') }} select 1";
     refused(&[("models/a.sql", incremental)], "MS9108", &["microbatch"]);
+    let unknown = "{{ config(materialized='incremental', on_schema_change='sometimes') }} select 1 as a";
+    let told = ["`on_schema_change` can't be `sometimes`", "append_new_columns", "in model a (models/a.sql)"];
+    refused(&[("models/a.sql", unknown)], "MS9102", &told);
     // What a folder says of incremental models is nothing to its views.
     parsed(&[("models/a.sql", "{{ config(incremental_strategy='microbatch') }} select 1 as a")]).unwrap();
     refused(

@@ -352,6 +352,34 @@ fn rows_are_found_by_several_keys_by_none_and_by_conditions_as_with_dbt() {
 }
 
 #[test]
+fn a_table_whose_query_gets_other_columns_is_as_dbt_leaves_it() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    let query = "{% if var('step') == 1 %}select * from (values (1, 'a', 1), (2, 'b', 2)) t(id, name, size)\n\
+                 {% elif var('step') == 2 %}select * from (values (2, 'bb', true), (3, 'c', false)) t(id, name, fresh)\n\
+                 {% elif var('step') == 3 %}select * from (values (3, 2.5::decimal(9,2), true), (4, 3, false)) t(id, size, fresh)\n\
+                 {% else %}select * from (values ('5', 3.5::double, 7)) t(id, size, fresh){% endif %}";
+    for change in ["ignore", "fail", "append_new_columns", "sync_all_columns"] {
+        for (name, more) in [
+            ("plain", ""),
+            ("keyed", ", unique_key='id'"),
+            ("merged", ", unique_key='id', incremental_strategy='merge'"),
+        ] {
+            let config =
+                format!("{{{{ config(materialized='incremental', on_schema_change='{change}'{more}) }}}}");
+            pair.write(&format!("models/grown/{change}_{name}.sql"), &format!("{config}\n{query}"));
+        }
+    }
+    for step in 1..=4 {
+        pair.both(&["run", "--select", "grown", "--vars", &format!("{{step: {step}}}")]);
+    }
+    let told = pair.ours(&["run", "--select", "fail_plain", "--vars", "{step: 2}"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    for words in ["only the query has `fresh` BOOLEAN", "only the table has `size`", "on_schema_change"] {
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
 fn after_the_first_failure_nothing_more_begins_and_empty_models_read_no_rows() {
     let pair = Pair::new("shop", "bakery.duckdb");
     pair.both(&["build", "--empty"]);

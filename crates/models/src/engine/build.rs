@@ -9,6 +9,7 @@ use serde_json::{json, Value as Json};
 
 use super::{
     compile::{scene, Compiled, SharedConnection},
+    incremental,
     live::Shared,
     run::{warehouse_failed, Status},
     seed, snapshot,
@@ -166,7 +167,7 @@ fn model(
     let full_refresh = shared.full_refresh(node);
     let built = hooks.around(connection, || {
         if node.is_incremental() && there == Some(RelationKind::Table) && !full_refresh {
-            return incremental(node, &relation, sql, connection);
+            return incremental::add(node, &relation, sql, connection);
         }
         let main = replace(shared, &relation, there, kind, sql, connection)?;
         Ok(Built::made("OK", main))
@@ -203,79 +204,6 @@ fn replace(
         &format!("alter {what} {} rename to {}", new.render(), quoted(relation.identifier())),
     )?;
     Ok(main)
-}
-
-/// Adds to a table: what is new is gathered in a temporary table and then brought in by the strategy.
-fn incremental(node: &Node, relation: &Relation, sql: &str, connection: &SharedConnection) -> Result<Built> {
-    let staged = format!("{}__dbt_tmp", relation.identifier());
-    let staged = quoted(&staged);
-    run_statement(connection, &format!("drop table if exists temp.{staged}"))?;
-    run_statement(connection, &format!("create temporary table {staged} as (\n{sql}\n);"))?;
-    let columns = connection
-        .borrow_mut()
-        .columns(relation.database(), relation.schema(), relation.identifier())
-        .map_err(warehouse_failed)?;
-    let columns: Vec<String> = columns.iter().map(|(name, _)| quoted(name)).collect();
-    let main = upsert(node, &relation.render(), &staged, &columns.join(", "));
-    run_statement(connection, &main)?;
-    run_statement(connection, &format!("drop table if exists temp.{staged}"))?;
-    Ok(Built::made("OK", main))
-}
-
-/// The statement that brings staged rows into a table by the model's strategy. Its configuration was checked when it was parsed.
-///
-/// Conditions may name both sides as they do with dbt on DuckDB: `DBT_INTERNAL_DEST` and `DBT_INTERNAL_SOURCE` where rows are merged,
-/// `DBT_INCREMENTAL_TARGET` where they are deleted by several keys.
-fn upsert(node: &Node, target: &str, staged: &str, columns: &str) -> String {
-    let config = |key: &str| node.config.get(key).filter(|value| !value.is_null());
-    let predicates = config("predicates").or_else(|| config("incremental_predicates")).map(texts);
-    let predicates = predicates.unwrap_or_default();
-    let equal = |left: &str, right: &str, keys: &[String]| -> Vec<String> {
-        keys.iter().map(|key| format!("{left}.{key} = {right}.{key}")).collect()
-    };
-    let key = config("unique_key");
-    let keys = key.map(texts).unwrap_or_default();
-    let insert = format!("insert into {target} ({columns}) (select {columns} from {staged});");
-    match node.config_str("incremental_strategy").unwrap_or("default") {
-        "append" => insert,
-        "merge" => {
-            let mut on = equal("DBT_INTERNAL_SOURCE", "DBT_INTERNAL_DEST", &keys);
-            if on.is_empty() {
-                // Nothing is the same row: all are new.
-                on.push("false".to_owned());
-            }
-            on.extend(predicates);
-            format!(
-                "merge into {target} as DBT_INTERNAL_DEST using {staged} as DBT_INTERNAL_SOURCE on ({})\n\
-                 when matched then update by name when not matched then insert by name;",
-                on.join(") and (")
-            )
-        }
-        _ if keys.is_empty() => insert,
-        _ => {
-            let also: String = predicates.iter().map(|predicate| format!("\nand {predicate}")).collect();
-            let delete = match key {
-                Some(Json::Array(_)) => format!(
-                    "delete from {target} as DBT_INCREMENTAL_TARGET using {staged}\nwhere ({}{also})",
-                    equal(staged, "DBT_INCREMENTAL_TARGET", &keys).join(" and ")
-                ),
-                _ => format!(
-                    "delete from {target}\nwhere ({0}) in (select ({0}) from {staged}){also}",
-                    keys[0]
-                ),
-            };
-            format!("{delete};\n{insert}")
-        }
-    }
-}
-
-/// One text or several.
-fn texts(value: &Json) -> Vec<String> {
-    match value {
-        Json::String(one) => vec![one.clone()],
-        Json::Array(all) => all.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
-    }
 }
 
 /// Whether a test keeps the rows that it finds.

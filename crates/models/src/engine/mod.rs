@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod compile;
+mod incremental;
 pub mod live;
 pub mod run;
 mod seed;

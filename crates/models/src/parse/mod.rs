@@ -4,6 +4,7 @@ mod attach;
 pub mod config;
 pub mod docs;
 pub mod generic;
+pub mod incremental;
 pub mod link;
 pub mod macros;
 pub mod names;
@@ -23,6 +24,7 @@ use serde_json::{json, Map, Value as Json};
 
 use self::{
     docs::Docs,
+    incremental::OnSchemaChange,
     macros::{display, Macros},
     node::{Node, Resource},
     properties::{Patch, Properties, SourceTable},
@@ -436,9 +438,7 @@ impl Manifest {
             snapshot::Settings::of(node).map_err(|problem| problem.around(names::describe(node)))?;
         }
         if node.is_incremental() {
-            if node.config_str("on_schema_change").is_some_and(|what| what != "ignore") {
-                return unsupported("`on_schema_change` other than `ignore`".into());
-            }
+            OnSchemaChange::of(node).map_err(|problem| problem.around(names::describe(node)))?;
             if let Some(key) = node.config.keys().find(|key| key.starts_with("merge_")) {
                 return unsupported(format!("`{key}`"));
             }

@@ -1,0 +1,232 @@
+//! Incremental models: rows are added to a table that is there, by the model's strategy, after its columns were brought in line with those of the query.
+//!
+//! What is new is gathered in a temporary table first. Everything happens in the transaction that is open, columns before rows: DuckDB can't commit
+//! a table that was altered after its rows.
+
+use serde_json::Value as Json;
+
+use super::{
+    build::{columns_of, has, run_statement, Built, Columns},
+    compile::SharedConnection,
+};
+use crate::{
+    context::relation::{quoted, Relation},
+    error::{Problem, ProblemKind, Result},
+    parse::{incremental::OnSchemaChange, node::Node},
+};
+
+/// Adds what a query gives to a table.
+///
+/// Errors: the warehouse refuses a statement; columns differ, and the model says that this is an error.
+pub(super) fn add(
+    node: &Node,
+    relation: &Relation,
+    sql: &str,
+    connection: &SharedConnection,
+) -> Result<Built> {
+    let staged_name = format!("{}__dbt_tmp", relation.identifier());
+    let staged = quoted(&staged_name);
+    run_statement(connection, &format!("drop table if exists temp.{staged}"))?;
+    run_statement(connection, &format!("create temporary table {staged} as (\n{sql}\n);"))?;
+    let there = columns_of(connection, relation.database(), relation.schema(), relation.identifier())?;
+    let on_change = OnSchemaChange::of(node)?;
+    let columns = if on_change == OnSchemaChange::Ignore {
+        there
+    } else {
+        let given = columns_of(connection, "temp", "main", &staged_name)?;
+        let changes = Changes::between(&there, &given);
+        if on_change == OnSchemaChange::Fail && !changes.is_nothing() {
+            return Err(changes.problem(relation).into());
+        }
+        for statement in changes.statements(relation, &there, on_change) {
+            run_statement(connection, &statement)?;
+        }
+        given
+    };
+    let columns: Vec<String> = columns.iter().map(|(name, _)| quoted(name)).collect();
+    let main = upsert(node, &relation.render(), &staged, &columns.join(", "));
+    run_statement(connection, &main)?;
+    run_statement(connection, &format!("drop table if exists temp.{staged}"))?;
+    Ok(Built::made("OK", main))
+}
+
+/// How the columns of a query differ from those of a table, in the query's order.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Changes {
+    added: Columns,
+    removed: Vec<String>,
+    /// With the type that they are to have.
+    retyped: Columns,
+}
+
+impl Changes {
+    fn between(there: &Columns, given: &Columns) -> Self {
+        let kind = |name: &str| there.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        Changes {
+            added: given.iter().filter(|(name, _)| !has(there, name)).cloned().collect(),
+            removed: there
+                .iter()
+                .filter(|(name, _)| !has(given, name))
+                .map(|(name, _)| name.clone())
+                .collect(),
+            retyped: given
+                .iter()
+                .filter_map(|(name, new)| match kind(name) {
+                    Some((known, old)) if old != new => Some((known.clone(), new.clone())),
+                    _ => None,
+                })
+                .collect(),
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        *self == Changes::default()
+    }
+
+    /// What brings the table in line. Columns that change their type go to its end, as with dbt.
+    fn statements(&self, relation: &Relation, there: &Columns, on_change: OnSchemaChange) -> Vec<String> {
+        let target = relation.render();
+        let add = self
+            .added
+            .iter()
+            .map(|(name, kind)| format!("alter table {target} add column {} {kind}", quoted(name)));
+        if on_change != OnSchemaChange::SyncAllColumns {
+            return add.collect();
+        }
+        if self.retyped.is_empty() {
+            let drop =
+                self.removed.iter().map(|name| format!("alter table {target} drop column {}", quoted(name)));
+            return add.chain(drop).collect();
+        }
+        // Every row is written again for a type, so all of it is done at once. The columns are those of a new table, which takes the place of this one.
+        let stays = |name: &str| !self.removed.iter().any(|gone| gone == name) && !has(&self.retyped, name);
+        let kept = there.iter().filter(|(name, _)| stays(name)).map(|(name, _)| quoted(name));
+        let added = self.added.iter().map(|(name, kind)| format!("cast(null as {kind}) as {}", quoted(name)));
+        let retyped = self.retyped.iter().map(|(name, kind)| {
+            let name = quoted(name);
+            format!("cast({name} as {kind}) as {name}")
+        });
+        let columns: Vec<String> = kept.chain(added).chain(retyped).collect();
+        let mut new = relation.clone();
+        new.path[2] = Some(format!("{}__dbt_alter", relation.identifier()));
+        vec![
+            format!("drop table if exists {}", new.render()),
+            format!("create table {} as select {} from {target}", new.render(), columns.join(", ")),
+            format!("drop table {target}"),
+            format!("alter table {} rename to {}", new.render(), quoted(relation.identifier())),
+        ]
+    }
+
+    fn problem(&self, relation: &Relation) -> Problem {
+        let names = |columns: &Columns| {
+            columns.iter().map(|(name, kind)| format!("`{name}` {kind}")).collect::<Vec<_>>().join(", ")
+        };
+        let mut problem = Problem::new(
+            ProblemKind::Configuration,
+            format!("the columns of the query are not those of {}", relation.render()),
+        )
+        .hint("set on_schema_change to append_new_columns or sync_all_columns, or build the model anew with --full-refresh");
+        for (what, columns) in [
+            ("only the query has", names(&self.added)),
+            (
+                "only the table has",
+                self.removed.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+            ),
+            ("of another type in the query:", names(&self.retyped)),
+        ] {
+            if !columns.is_empty() {
+                problem = problem.around(format!("{what} {columns}"));
+            }
+        }
+        problem
+    }
+}
+
+/// The statement that brings staged rows into a table by the model's strategy. Its configuration was checked when it was parsed.
+///
+/// Conditions may name both sides as they do with dbt on DuckDB: `DBT_INTERNAL_DEST` and `DBT_INTERNAL_SOURCE` where rows are merged,
+/// `DBT_INCREMENTAL_TARGET` where they are deleted by several keys.
+fn upsert(node: &Node, target: &str, staged: &str, columns: &str) -> String {
+    let config = |key: &str| node.config.get(key).filter(|value| !value.is_null());
+    let predicates = config("predicates").or_else(|| config("incremental_predicates")).map(texts);
+    let predicates = predicates.unwrap_or_default();
+    let equal = |left: &str, right: &str, keys: &[String]| -> Vec<String> {
+        keys.iter().map(|key| format!("{left}.{key} = {right}.{key}")).collect()
+    };
+    let key = config("unique_key");
+    let keys = key.map(texts).unwrap_or_default();
+    let insert = format!("insert into {target} ({columns}) (select {columns} from {staged});");
+    match node.config_str("incremental_strategy").unwrap_or("default") {
+        "append" => insert,
+        "merge" => {
+            let mut on = equal("DBT_INTERNAL_SOURCE", "DBT_INTERNAL_DEST", &keys);
+            if on.is_empty() {
+                // Nothing is the same row: all are new.
+                on.push("false".to_owned());
+            }
+            on.extend(predicates);
+            format!(
+                "merge into {target} as DBT_INTERNAL_DEST using {staged} as DBT_INTERNAL_SOURCE on ({})\n\
+                 when matched then update by name when not matched then insert by name;",
+                on.join(") and (")
+            )
+        }
+        _ if keys.is_empty() => insert,
+        _ => {
+            let also: String = predicates.iter().map(|predicate| format!("\nand {predicate}")).collect();
+            let delete = match key {
+                Some(Json::Array(_)) => format!(
+                    "delete from {target} as DBT_INCREMENTAL_TARGET using {staged}\nwhere ({}{also})",
+                    equal(staged, "DBT_INCREMENTAL_TARGET", &keys).join(" and ")
+                ),
+                _ => format!(
+                    "delete from {target}\nwhere ({0}) in (select ({0}) from {staged}){also}",
+                    keys[0]
+                ),
+            };
+            format!("{delete};\n{insert}")
+        }
+    }
+}
+
+/// One text or several.
+fn texts(value: &Json) -> Vec<String> {
+    match value {
+        Json::String(one) => vec![one.clone()],
+        Json::Array(all) => all.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(list: &[(&str, &str)]) -> Columns {
+        list.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_table_is_brought_in_line_as_the_model_says() {
+        let there = columns(&[("id", "INTEGER"), ("name", "VARCHAR"), ("size", "INTEGER")]);
+        let relation = Relation::new("d", "s", "t");
+        let said = |given: &[(&str, &str)], on_change| {
+            Changes::between(&there, &columns(given)).statements(&relation, &there, on_change)
+        };
+        let more = [("ID", "INTEGER"), ("fresh", "BOOLEAN"), ("size", "INTEGER")];
+        let add = "alter table \"d\".\"s\".\"t\" add column \"fresh\" BOOLEAN";
+        assert_eq!(said(&more, OnSchemaChange::AppendNewColumns), [add]);
+        let drop = "alter table \"d\".\"s\".\"t\" drop column \"name\"";
+        assert_eq!(said(&more, OnSchemaChange::SyncAllColumns), [add, drop]);
+        let other = [("size", "DOUBLE"), ("fresh", "BOOLEAN"), ("id", "INTEGER")];
+        let columns = "\"id\", cast(null as BOOLEAN) as \"fresh\", cast(\"size\" as DOUBLE) as \"size\"";
+        let statements = said(&other, OnSchemaChange::SyncAllColumns);
+        assert!(statements[1].contains(&format!("as select {columns} from")), "{statements:?}");
+        assert_eq!(said(&other, OnSchemaChange::AppendNewColumns), [add]);
+        assert!(said(
+            &[("id", "INTEGER"), ("name", "VARCHAR"), ("size", "INTEGER")],
+            OnSchemaChange::SyncAllColumns
+        )
+        .is_empty());
+    }
+}
