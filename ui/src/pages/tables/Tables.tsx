@@ -17,6 +17,15 @@ import { plural, printCount } from '../../format/quantity';
 import { printAge, printInstantShort, printUtc, zoneName } from '../../format/time';
 import { Resync } from './Resync';
 
+/** The way to a table's page, by its name in the warehouse or another one. */
+function TableLink({ warehouse: { schema, name: own }, name }: { warehouse: Table['warehouse']; name?: string }) {
+  return (
+    <Link className="data" to={tableAddress(schema, own)}>
+      {name ?? `${schema}.${own}`}
+    </Link>
+  );
+}
+
 interface Line {
   table: Table;
   status: TableStatus | undefined;
@@ -117,9 +126,7 @@ function TableList({ lines, now, sort, onResynced }: TableListProps) {
           {lines.map(({ table, status }) => (
             <tr key={`${table.warehouse.schema}.${table.warehouse.name}`}>
               <td>
-                <Link className="data" to={tableAddress(table.warehouse.schema, table.warehouse.name)}>
-                  {table.name}
-                </Link>
+                <TableLink warehouse={table.warehouse} name={table.name} />
                 {status ? <Remedies status={status} /> : null}
               </td>
               <td className="live">
@@ -168,9 +175,7 @@ function TablesOfRole({ lines }: { lines: Line[] }) {
           {lines.map(({ table: { warehouse, columns, history_since } }) => (
             <tr key={`${warehouse.schema}.${warehouse.name}`}>
               <td>
-                <Link className="data" to={tableAddress(warehouse.schema, warehouse.name)}>
-                  {warehouse.schema}.{warehouse.name}
-                </Link>
+                <TableLink warehouse={warehouse} />
               </td>
               <td title={history_since ? printUtc(history_since) : undefined}>
                 {history_since ? printInstantShort(history_since) : <span className="faint">–</span>}
@@ -200,9 +205,7 @@ function ModelList({ lines }: { lines: Line[] }) {
           {lines.map(({ table: { warehouse, columns } }) => (
             <tr key={`${warehouse.schema}.${warehouse.name}`}>
               <td>
-                <Link className="data" to={tableAddress(warehouse.schema, warehouse.name)}>
-                  {warehouse.schema}.{warehouse.name}
-                </Link>
+                <TableLink warehouse={warehouse} />
               </td>
               <td>always current</td>
               <td className="data quiet">{columns.map(({ name }) => name).join(', ')}</td>
