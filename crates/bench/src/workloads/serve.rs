@@ -88,7 +88,8 @@ impl Run<'_> {
         mut alive: impl FnMut() -> Result<()>,
     ) -> Result<Requests> {
         let warm_up = WARM_UP.as_secs();
-        let mut load = application(self.server, self.directory, self.load, 2 * (self.seconds + 2 * warm_up))?;
+        // Two loops, each with what comes before it and what is late in it.
+        let mut load = application(self.server, self.directory, self.load, 2 * (self.seconds + 3 * warm_up))?;
         let positions = Positions::watch(self.server)?;
         thread::sleep(WARM_UP);
         let sampler = {
@@ -97,9 +98,10 @@ impl Run<'_> {
         };
         let most = wrk(self.directory, address, self.seconds)?;
         alive()?;
-        let sampled = joined(sampler)??;
+        let sampled = joined(sampler)??.asked;
         thread::sleep(WARM_UP);
-        let half = paced(address, most.per_second / 2.0, CONNECTIONS, self.seconds)?;
+        let Paced { asked: half, unasked } =
+            paced(address, most.per_second / 2.0, CONNECTIONS, self.seconds)?;
         alive()?;
         load.finish(LOAD_WAIT_MAX)?;
         let known = positions.stop()?;
@@ -111,7 +113,8 @@ impl Run<'_> {
         let mut times: Vec<f64> = half.iter().map(|asked| asked.time_ms).collect();
         times.sort_by(f64::total_cmp);
         let (ages_most, ages_half) = (ages(&sampled), ages(&half));
-        let failed = most.failed + half.iter().chain(&sampled).filter(|asked| !asked.right).count() as u64;
+        let wrong = half.iter().chain(&sampled).filter(|asked| !asked.right).count() as u64;
+        let failed = most.failed + wrong + unasked;
         Ok(Requests {
             consumer: consumer.to_owned(),
             reference: false,
@@ -178,11 +181,20 @@ impl Asked {
     }
 }
 
-/// Requests at a fixed rate, whatever becomes of the ones before: what has to wait for them has waited.
-fn paced(address: &str, per_second: f64, connections: u32, seconds: u64) -> Result<Vec<Asked>> {
+/// What became of the paced loop.
+struct Paced {
+    asked: Vec<Asked>,
+    /// Requests that were so late that the loop was over.
+    unasked: u64,
+}
+
+/// Requests at a fixed rate, whatever becomes of the ones before: what has to wait for them has waited. What could not be asked until
+/// [`WARM_UP`] after the end is not asked any more: the load would be over as well.
+fn paced(address: &str, per_second: f64, connections: u32, seconds: u64) -> Result<Paced> {
     let began = Instant::now();
     let interval = Duration::from_secs_f64(1.0 / per_second);
     let count = (per_second * seconds as f64) as u32;
+    let end = began + Duration::from_secs(seconds) + WARM_UP;
     let clients: Vec<JoinHandle<Result<Vec<Asked>>>> = (0..connections)
         .map(|first| {
             let address = address.to_owned();
@@ -191,6 +203,9 @@ fn paced(address: &str, per_second: f64, connections: u32, seconds: u64) -> Resu
                 let mut chance = Chance(u64::from(first) + 1);
                 let mut asked = Vec::new();
                 for number in (first..count).step_by(connections as usize) {
+                    if Instant::now() > end {
+                        break;
+                    }
                     let due = began + interval * number;
                     thread::sleep(due.saturating_duration_since(Instant::now()));
                     let answer = client.get(&chance.path())?;
@@ -206,11 +221,12 @@ fn paced(address: &str, per_second: f64, connections: u32, seconds: u64) -> Resu
             })
         })
         .collect();
-    let mut all = Vec::new();
+    let mut asked = Vec::new();
     for client in clients {
-        all.extend(joined(client)??);
+        asked.extend(joined(client)??);
     }
-    Ok(all)
+    let unasked = u64::from(count) - asked.len() as u64;
+    Ok(Paced { asked, unasked })
 }
 
 fn joined<T>(thread: JoinHandle<T>) -> Result<T> {
