@@ -156,17 +156,16 @@ impl Plan {
             true => "0::UHUGEINT".to_owned(),
             false => format!("md5_number({})::UHUGEINT", printed.join(" || ")),
         };
-        let keys: String = (0..self.keys.len()).map(|at| format!(", {}", key_name(at))).collect();
         let sums: Vec<_> = self.sums().collect();
-        let made: String = sums.iter().map(|sum| format!(", {} AS {}", sum.expression, sum.name)).collect();
         let any: Vec<_> = sums.iter().map(|sum| format!("{} <> 0", sum.name)).collect();
+        let made = sums.iter().map(|sum| format!("{} AS {}", sum.expression, sum.name));
+        let list: Vec<_> = (0..self.keys.len()).map(key_name).chain(made).collect();
         format!(
-            "SELECT {digest} AS digest, * FROM (SELECT {}{made} FROM ({core}) AS core{}) WHERE {}",
-            keys.trim_start_matches(", "),
-            if keys.is_empty() { "" } else { " GROUP BY ALL" },
+            "SELECT {digest} AS digest, * FROM (SELECT {} FROM ({core}) AS core{}) WHERE {}",
+            list.join(", "),
+            if self.keys.is_empty() { "" } else { " GROUP BY ALL" },
             any.join(" OR ")
         )
-        .replacen("(SELECT , ", "(SELECT ", 1)
     }
 
     /// Fills the table anew.
