@@ -44,11 +44,14 @@ pub(super) fn tree(connection: &Connection, sql: &str) -> Result<Option<Value>, 
 impl Names {
     /// Of a statement; `None` where DuckDB does not tell its tree: of anything but SELECT, and of PIVOT.
     pub(super) fn of(connection: &Connection, sql: &str) -> Result<Option<Self>, WarehouseError> {
-        Ok(tree(connection, sql)?.map(|tree| {
-            let mut names = Names::default();
-            names.walk(&tree["statements"], &mut Vec::new());
-            names
-        }))
+        Ok(tree(connection, sql)?.map(|tree| Names::of_tree(&tree)))
+    }
+
+    /// Of a statement's tree.
+    pub(super) fn of_tree(tree: &Value) -> Self {
+        let mut names = Names::default();
+        names.walk(&tree["statements"], &mut Vec::new());
+        names
     }
 
     /// The relations and table functions that are named without a schema.

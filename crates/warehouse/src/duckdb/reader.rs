@@ -19,7 +19,7 @@ use super::{
     engine::{Connection, EngineError, Prepared},
     failed, guard, models, reads, replace,
     restrict::{CANT_RESTRICT, ROLE},
-    search_path,
+    search_path::Searching,
     sessions::{Lease, Session, Sessions},
     sql::{closed, current, string},
     state::{self, single_u64},
@@ -210,15 +210,9 @@ impl DuckReader {
         if trust == Trust::Guest {
             guard::check(self.connection(), sql, role)?;
         }
-        let names = search_path::unqualified(self.connection(), sql)?;
-        if names.is_empty() {
-            return does(self, true);
-        }
-        let searching = search_path::set(self.connection(), &names)?;
-        let result = does(self, false);
-        if searching {
-            search_path::reset(self.connection())?;
-        }
+        let searching = Searching::begin(self.connection(), sql)?;
+        let result = does(self, searching.anywhere);
+        searching.end(self.connection())?;
         result
     }
 

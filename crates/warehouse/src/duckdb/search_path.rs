@@ -107,7 +107,7 @@ impl Visible {
 }
 
 /// The tables and table functions that a query names without a schema, but for those that it defines itself (`WITH`).
-pub(super) fn unqualified(connection: &Connection, sql: &str) -> Result<BTreeSet<String>, WarehouseError> {
+fn unqualified(connection: &Connection, sql: &str) -> Result<BTreeSet<String>, WarehouseError> {
     Ok(match Names::of(connection, sql)? {
         Some(names) => names.unqualified(),
         // EXPLAIN and PIVOT are not told as a tree: every word could be a name.
@@ -140,8 +140,32 @@ fn words(sql: &str) -> Vec<String> {
     words
 }
 
-/// Sets the search path for a query that names these without a schema, if it needs one. An error if one of them could be more than one thing.
-pub(super) fn set(connection: &Connection, names: &BTreeSet<String>) -> Result<bool, WarehouseError> {
+/// A connection whose search path is as a statement needs it.
+#[must_use]
+pub(super) struct Searching {
+    /// Whether the statement means the same wherever names are looked for.
+    pub(super) anywhere: bool,
+    is_set: bool,
+}
+
+impl Searching {
+    /// Sets the search path for a statement, if it needs one. An error if a name of it could be more than one thing.
+    pub(super) fn begin(connection: &Connection, sql: &str) -> Result<Self, WarehouseError> {
+        let names = unqualified(connection, sql)?;
+        let anywhere = names.is_empty();
+        Ok(Searching { anywhere, is_set: !anywhere && set(connection, &names)? })
+    }
+
+    /// Goes back to DuckDB's own.
+    pub(super) fn end(self, connection: &Connection) -> Result<(), WarehouseError> {
+        if self.is_set {
+            connection.run("RESET search_path").map_err(failed("setting where names are looked for"))?;
+        }
+        Ok(())
+    }
+}
+
+fn set(connection: &Connection, names: &BTreeSet<String>) -> Result<bool, WarehouseError> {
     let visible = Visible::read(connection)?;
     if let Some((name, candidates)) = visible.ambiguous(names) {
         return Err(WarehouseError::Ambiguous { name, candidates });
@@ -153,12 +177,6 @@ pub(super) fn set(connection: &Connection, names: &BTreeSet<String>) -> Result<b
         .run(&format!("SET search_path = {}", string(&visible.path())))
         .map_err(failed("setting where names are looked for"))?;
     Ok(true)
-}
-
-/// Goes back to DuckDB's own.
-pub(super) fn reset(connection: &Connection) -> Result<(), WarehouseError> {
-    connection.run("RESET search_path").map_err(failed("setting where names are looked for"))?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ use super::{
     failed,
     reader::{give_rows, querying},
     reads::{self, UNSTEADY},
-    search_path::{self, Visible},
+    search_path::{Searching, Visible},
     sessions::Sessions,
     sql::string,
     state::{self, single_u64},
@@ -126,11 +126,8 @@ impl Known for Warehouse<'_> {
         if let Some(select) = self.models.get(name) {
             let tree = tree(self.connection, select).ok()??;
             // Which schema a bare name of a view means is not told by the view.
-            let names = Names::of(self.connection, select).ok()??;
-            return names
-                .unqualified()
-                .is_empty()
-                .then(|| Found::Model(tree["statements"][0]["node"].clone()));
+            let bare = Names::of_tree(&tree).unqualified();
+            return bare.is_empty().then(|| Found::Model(tree["statements"][0]["node"].clone()));
         }
         let is_it = |table: &&state::KeptTable| {
             let target = &table.state.layout.target;
@@ -219,12 +216,9 @@ impl DuckMaintainer {
 
     /// The columns of a statement's result, its names looked up as a reader does.
     fn columns(&self, statement: &str) -> Outcome<Columns> {
-        let names = search_path::unqualified(&self.connection, statement)?;
-        let searching = !names.is_empty() && search_path::set(&self.connection, &names)?;
+        let searching = Searching::begin(&self.connection, statement)?;
         let columns = self.connection.prepare(statement).map(|prepared| prepared.columns());
-        if searching {
-            search_path::reset(&self.connection)?;
-        }
+        searching.end(&self.connection)?;
         columns.map_err(querying)
     }
 
