@@ -32,6 +32,9 @@ const IDLE_MAX: usize = 8;
 /// Statements kept on each connection: those of a few dashboards. A plan takes some tens of kilobytes.
 const STATEMENTS_MAX: usize = 32;
 
+/// What DuckDB's optimizer does with the values that columns hold while it plans: see [`Sessions::plan_for_good`].
+pub(super) const BY_VALUES: &str = "statistics_propagation,compressed_materialization,row_group_pruner";
+
 /// The connections that wait for a reader.
 pub(super) struct Sessions {
     database: Database,
@@ -40,11 +43,19 @@ pub(super) struct Sessions {
     generation: AtomicU64,
     /// Of what changes; `None`: nothing does.
     continuity: Option<Arc<Continuity>>,
+    /// Held by whoever has changed the optimizer's settings.
+    settings: Mutex<()>,
 }
 
 impl Sessions {
     pub(super) fn new(database: Database, continuity: Option<Arc<Continuity>>) -> Arc<Self> {
-        Arc::new(Sessions { database, idle: Mutex::default(), generation: AtomicU64::new(0), continuity })
+        Arc::new(Sessions {
+            database,
+            idle: Mutex::default(),
+            generation: AtomicU64::new(0),
+            continuity,
+            settings: Mutex::default(),
+        })
     }
 
     /// One that waits, or a new one.
@@ -60,6 +71,17 @@ impl Sessions {
                 connection: self.database.connect().map_err(failed("connecting"))?,
             }),
         }
+    }
+
+    /// Prepares a statement without parameters whose plan is good whatever is committed later. DuckDB has the setting for that for all of its connections
+    /// only: what others plan meanwhile is right, too, and knows less. When the catalog changes, DuckDB plans such a statement anew for each run, by
+    /// the values of then.
+    pub(super) fn plan_for_good(&self, connection: &Connection, sql: &str) -> EngineResult<Prepared> {
+        let _settings = lock(&self.settings);
+        connection.run(&format!("SET GLOBAL disabled_optimizers = '{BY_VALUES}'"))?;
+        let prepared = connection.prepare(sql);
+        connection.run("RESET GLOBAL disabled_optimizers")?;
+        prepared
     }
 
     /// How often views were changed.
@@ -165,6 +187,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use arrow_array::{cast::AsArray, types};
     use std::collections::BTreeSet;
 
     use millstream_core::{Grants, Role};
@@ -215,6 +238,35 @@ mod tests {
         assert_eq!(during, None, "nobody knows which state it sees");
         let second = planned(&mut session);
         assert!(second.is_some() && second != first);
+    }
+
+    #[test]
+    fn a_plan_for_good_finds_what_was_committed_behind_it() {
+        let (_directory, sessions) = sessions();
+        let (writer, reader) = (sessions.database.connect().unwrap(), sessions.database.connect().unwrap());
+        let create = "CREATE TABLE t AS SELECT range AS id, (range % 7)::VARCHAR AS name FROM range(100); CREATE TABLE none (id BIGINT)";
+        writer.run(create).unwrap();
+        // Values beyond the largest, a filter that nothing passed, an aggregate that is told by statistics, a table that was empty.
+        let statements = [
+            "SELECT count(*) FROM t WHERE id = 200",
+            "SELECT count(*) FROM t WHERE id + 1 > 150",
+            "SELECT max(id) FROM t",
+            "SELECT count(*) FROM t JOIN none USING (id)",
+            "SELECT count(DISTINCT name) FROM t WHERE name > '6'",
+            "SELECT count(*) FROM (SELECT id % 1000 AS g FROM t GROUP BY ALL)",
+        ];
+        let plan = |sql: &&str| sessions.plan_for_good(&reader, sql).unwrap();
+        let planned: Vec<_> = statements.iter().map(plan).collect();
+        let value = |statement: &Prepared| {
+            let batch = statement.stream().unwrap().next_batch().unwrap().unwrap();
+            batch.column(0).as_primitive::<types::Int64Type>().value(0)
+        };
+        let values = || planned.iter().map(value).collect::<Vec<_>>();
+        assert_eq!(values(), [0, 0, 99, 0, 0, 100]);
+        writer.run("INSERT INTO t VALUES (200, 'a'), (300, 'b'); INSERT INTO none VALUES (200)").unwrap();
+        assert_eq!(values(), [1, 2, 300, 1, 2, 102]);
+        let left = reader.query("SELECT current_setting('disabled_optimizers')").unwrap();
+        assert_eq!(left[0].column(0).as_string::<i32>().value(0), "", "others plan as ever");
     }
 
     #[test]

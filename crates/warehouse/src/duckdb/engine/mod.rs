@@ -221,9 +221,7 @@ impl Connection {
         let statements = self.extract(sql)?;
         let mut changed = 0;
         for index in 0..statements.count {
-            let mut result = self.prepare_extracted(&statements, index)?.execute()?;
-            // SAFETY: the result is live.
-            changed = unsafe { ffi::duckdb_rows_changed(&mut result.0) };
+            changed = self.prepare_extracted(&statements, index)?.run()?;
         }
         Ok(changed)
     }
@@ -295,8 +293,13 @@ impl Connection {
     /// Runs one statement and appends the rows that it returns to a table of the same columns, without a detour through another
     /// representation. Returns how many there were. The rows are held by DuckDB until the statement has ended.
     pub(crate) fn run_into(&self, sql: &str, target: &AppendTarget<'_>) -> EngineResult<u64> {
+        self.append_from(&self.prepare(sql)?, target)
+    }
+
+    /// As [`Connection::run_into`], with the rows of a statement that may be one of another connection, or of another database.
+    pub(crate) fn append_from(&self, statement: &Prepared, target: &AppendTarget<'_>) -> EngineResult<u64> {
         // It runs to its end, so that the connection is free for the appender.
-        let result = self.prepare(sql)?.execute()?;
+        let result = statement.execute()?;
         let appender = Appender::create(self, target)?;
         let mut rows = 0;
         loop {

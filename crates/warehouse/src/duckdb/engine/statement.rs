@@ -108,6 +108,13 @@ impl Prepared {
         Ok(result)
     }
 
+    /// Runs it to its end, and says how many rows it changed.
+    pub(crate) fn run(&self) -> EngineResult<u64> {
+        let mut result = self.execute()?;
+        // SAFETY: the result is live.
+        Ok(unsafe { ffi::duckdb_rows_changed(&mut result.0) })
+    }
+
     pub(crate) fn stream(&self) -> EngineResult<Rows> {
         // SAFETY: an all-zero result is what the C API expects as an out-value; the handle destroys it.
         let mut result = QueryResultHandle(unsafe { std::mem::zeroed() });

@@ -1,9 +1,12 @@
-//! Results that follow the changes of their tables: what a statement grouped and summed is kept in a temporary table, and brought forward by what
-//! has changed since, in the time that a few changes take and not that of reading everything again.
+//! Results that follow the changes of their tables: what a statement grouped and summed is kept in a table, and brought forward by what has
+//! changed since, in the time that a few changes take and not that of reading everything again.
 //!
 //! What has changed is in the tables themselves: versions say where they opened and where they closed. So nothing is told to this module, and nothing has to
 //! be kept for it: a result at one position is brought to another by the versions between the two. That holds while tables only move forward;
 //! [`Continuity`] says when they did not, and everything kept is forgotten then.
+//!
+//! Kept results are in a database of their own, in memory: small statements on them cost a quarter there, where one thread does all the work and
+//! plans are kept for good. A few changes are nothing, so what a statement costs that brings them forward is being planned.
 //!
 //! - [`shape`]: which part of a statement can follow, pure; [`statements`]: what it takes in SQL, pure; here: doing it.
 
@@ -13,6 +16,7 @@ mod tree;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -32,12 +36,12 @@ use self::{
 use super::{
     ast::{tree, Named, Names},
     continuity::Continuity,
-    engine::{Connection, Database, EngineError, Prepared},
+    engine::{AppendTarget, Connection, Database, EngineError, EngineResult, Prepared},
     failed,
     reader::{give_rows, querying},
     reads::{self, UNSTEADY},
     search_path::{Searching, Visible},
-    sessions::Sessions,
+    sessions::{Sessions, BY_VALUES},
     sql::string,
     state::{self, single_u64},
 };
@@ -60,11 +64,17 @@ const ASKED_LATELY: Duration = Duration::from_secs(1);
 /// One that nobody asked for so long is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
-/// Rows that pass through a table of changes before it is made anew: rows that are deleted leave their place only then.
+/// Rows that pass through a table of changes, or of what is added to a result, before it is made anew: rows that are deleted leave their place only then.
 const CHANGES_PASSED_MAX: u64 = 50_000;
 
 /// How often groups are counted that nothing is left of, in times brought forward.
 const COUNTED_EVERY: u32 = 256;
+
+/// How often a plan is used: the tables that it reads grow, and another one may be better by then.
+const PLAN_USES_MAX: u32 = 1_000;
+
+/// Bound on the memory of all kept results, in DuckDB's words. What does not fit is not kept.
+const MEMORY: &str = "256MB";
 
 /// Names in statements of our own begin with it.
 const OWN_NAMES: &str = "millstream_";
@@ -72,6 +82,7 @@ const OWN_NAMES: &str = "millstream_";
 /// Keeps results of a DuckDB warehouse.
 pub struct DuckMaintainer {
     connection: Connection,
+    keeping: Keeping,
     continuity: Arc<Continuity>,
     sessions: Arc<Sessions>,
     /// Functions of one row's values that give the same for the same.
@@ -82,6 +93,13 @@ pub struct DuckMaintainer {
     /// What everything kept was made under: the stretch without a break, and the generation of the views.
     under: (u64, u64),
     made: u64,
+}
+
+/// Where the kept results are.
+struct Keeping {
+    connection: Connection,
+    /// How often tables were made and dropped: DuckDB would plan anew each time what was planned before.
+    catalog: u64,
 }
 
 /// A table of changes.
@@ -106,8 +124,21 @@ struct Kept {
     at: Instant,
     asked: Instant,
     brought: u32,
-    /// The statements that read it: of whole groups, and of others.
+    /// Rows that have passed through the table of what is added to it.
+    passed: u64,
+    /// What the changes of these tables add, and how often that was asked.
+    changes: Vec<(BTreeSet<TableId>, Prepared, u32)>,
+    /// What [`Keeping::catalog`] was when these were planned.
+    catalog: u64,
+    adding: Option<Adding>,
+    /// Statements that read it: of whole groups, and of others.
     readers: [Option<Prepared>; 2],
+}
+
+/// The statements that add what is to be added.
+struct Adding {
+    add: Prepared,
+    clear: Prepared,
 }
 
 /// What is known of the warehouse while one statement is looked at.
@@ -152,6 +183,28 @@ fn sql(connection: &Connection, tree: &Value) -> Outcome<String> {
     Ok(made.map(|batch| batch.column(0).as_string::<i32>().value(0).to_owned()).unwrap_or_default())
 }
 
+impl Keeping {
+    /// An empty database.
+    fn open() -> EngineResult<Self> {
+        let settings = [
+            ("memory_limit", MEMORY.to_owned()),
+            ("threads", "1".to_owned()),
+            ("temp_directory", String::new()),
+            ("enable_external_access", "false".to_owned()),
+        ];
+        let connection = Database::open(Path::new(":memory:"), &settings)?.connect()?;
+        let settings = format!("SET GLOBAL TimeZone = 'UTC'; SET GLOBAL disabled_optimizers = '{BY_VALUES}'");
+        connection.run(&settings)?;
+        Ok(Keeping { connection, catalog: 0 })
+    }
+
+    /// Makes or drops tables.
+    fn change(&mut self, doing: &'static str, statement: &str) -> Outcome<()> {
+        self.catalog += 1;
+        self.connection.run(statement).map(drop).map_err(failed(doing))
+    }
+}
+
 impl DuckMaintainer {
     pub(super) fn new(
         database: &Database,
@@ -159,6 +212,7 @@ impl DuckMaintainer {
         sessions: &Arc<Sessions>,
     ) -> Outcome<Self> {
         let connection = database.connect().map_err(failed("connecting"))?;
+        let keeping = Keeping::open().map_err(failed("opening a database for results"))?;
         let functions = connection
             .query(
                 "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE function_type = 'scalar' AND stability = 'CONSISTENT' \
@@ -170,6 +224,7 @@ impl DuckMaintainer {
             (0..batch.num_rows()).map(|row| names.value(row).to_owned()).collect::<Vec<_>>()
         });
         Ok(DuckMaintainer {
+            keeping,
             plain: names.collect(),
             connection,
             continuity: continuity.clone(),
@@ -253,36 +308,42 @@ impl DuckMaintainer {
         Ok(Some(plan))
     }
 
-    /// Makes the result of a plan. `None`: it would have too many groups, or what it gives is not what the statement gives.
+    /// Makes the result of a plan. `false`: it would have too many groups, or what it gives is not what the statement gives.
     fn keep(&mut self, statement: &str, plan: Plan, result: &[(String, String)]) -> Outcome<bool> {
         self.made += 1;
-        let name = format!("millstream_kept_{}", self.made);
+        let table = format!("millstream_kept_{}", self.made);
         let at = Instant::now();
+        let create = format!("{}; {}", plan.create(&table), plan.create_added(&added(&table)));
+        self.keeping.change("keeping a result", &create)?;
         self.run("beginning to keep a result", "BEGIN TRANSACTION")?;
-        let table = format!("temp.main.{name}");
-        let position = match self.fill(&name, &table, &plan) {
-            Ok(Some(position)) => position,
-            other => {
-                self.abandon();
-                return other.map(|_| false);
-            }
-        };
-        self.run("keeping a result", "COMMIT")?;
+        let filled = self.fill(&table, &plan);
+        self.end(filled.is_ok());
         let mut kept = Kept {
             sql: statement.to_owned(),
             table,
             plan,
-            position,
+            position: Lsn::ZERO,
             at,
             asked: at,
             brought: 0,
+            passed: 0,
+            changes: Vec::new(),
+            adding: None,
+            catalog: self.keeping.catalog,
             readers: [None, None],
         };
         // The last word on whether the two are the same has DuckDB's binder.
-        let columns = kept.reader(&self.connection, false).map(|reader| reader.columns());
-        if !columns.is_ok_and(|columns| columns == result) {
-            self.run("forgetting a result", &format!("DROP TABLE {}", kept.table))?;
-            return Ok(false);
+        let same = |kept: &mut Kept| {
+            kept.reader(&self.keeping, false)
+                .map(|reader| reader.columns())
+                .is_ok_and(|columns| columns == result)
+        };
+        match filled {
+            Ok(Some(position)) if same(&mut kept) => kept.position = position,
+            other => {
+                kept.drop_tables(&mut self.keeping)?;
+                return other.map(|_| false);
+            }
         }
         if self.kept.len() == KEPT_MAX {
             let oldest = self.kept.iter().enumerate().min_by_key(|(_, kept)| kept.asked).map(|(at, _)| at);
@@ -294,16 +355,17 @@ impl DuckMaintainer {
         Ok(true)
     }
 
-    /// Makes and fills a plan's table, and says at which position. `None`: not now, or too many groups.
-    fn fill(&self, name: &str, table: &str, plan: &Plan) -> Outcome<Option<Lsn>> {
+    /// Fills a plan's table, and says at which position. `None`: not now, or too many groups.
+    fn fill(&self, table: &str, plan: &Plan) -> Outcome<Option<Lsn>> {
+        let doing = || failed("keeping a result");
         let position = state::progress(&self.connection)?.applied_lsn;
         // Behind the first read, which took the snapshot.
         if self.now_under() != Some(self.under) || position < self.copied_at(plan)? {
             return Ok(None);
         }
-        self.run("keeping a result", &plan.create(name))?;
-        let groups =
-            self.run("keeping a result", &format!("{} LIMIT {}", plan.fill(table), GROUPS_MAX + 1))?;
+        let now = format!("{} LIMIT {}", plan.now(), GROUPS_MAX + 1);
+        let now = self.connection.prepare(&now).map_err(doing())?;
+        let groups = self.keeping.connection.append_from(&now, &target(table)).map_err(doing())?;
         Ok((groups <= GROUPS_MAX).then_some(position))
     }
 
@@ -319,19 +381,19 @@ impl DuckMaintainer {
         Ok(copied.map(|moment| moment.position.commit_lsn).max().unwrap_or_default())
     }
 
-    fn abandon(&self) {
-        if let Err(error) = self.connection.run("ROLLBACK") {
+    /// Ends a transaction that has read the tables.
+    fn end(&self, well: bool) {
+        if let Err(error) = self.connection.run(if well { "COMMIT" } else { "ROLLBACK" }) {
             tracing::debug!(
                 event = "read_left_open",
                 error = error.message,
-                "a failed read left no transaction to end"
+                "a read left no transaction to end"
             );
         }
     }
 
     fn forget(&mut self, at: usize) -> Outcome<()> {
-        let kept = self.kept.remove(at);
-        self.run("forgetting a result", &format!("DROP TABLE IF EXISTS {}", kept.table)).map(drop)
+        self.kept.remove(at).drop_tables(&mut self.keeping)
     }
 
     fn forget_all(&mut self) -> Outcome<()> {
@@ -354,13 +416,9 @@ impl DuckMaintainer {
         }
         self.run("bringing a result forward", "BEGIN TRANSACTION")?;
         let brought = self.bring_to_now(at);
-        match brought {
-            Ok(true) => self.run("bringing a result forward", "COMMIT").map(|_| true),
-            Ok(false) | Err(_) => {
-                self.abandon();
-                brought
-            }
-        }
+        // What was found to have changed stays for the plans that read it.
+        self.end(matches!(brought, Ok(true)));
+        brought
     }
 
     fn bring_to_now(&mut self, at: Instant) -> Outcome<bool> {
@@ -389,12 +447,7 @@ impl DuckMaintainer {
                 }
             }
             for kept in self.kept.iter_mut().filter(due) {
-                if let Some(statement) = kept.plan.add(&kept.table, from, &changed) {
-                    self.connection.run(&statement).map_err(failed("bringing a result forward"))?;
-                    kept.brought += 1;
-                    // A plan holds what values there were: see `sessions`.
-                    kept.readers = [None, None];
-                }
+                kept.bring(&changed, &self.sessions, &self.connection, &mut self.keeping)?;
                 kept.position = now;
             }
         }
@@ -420,6 +473,8 @@ impl DuckMaintainer {
                 let columns =
                     known.map_or(needs.clone(), |known| known.columns.union(&needs).cloned().collect());
                 self.run(DOING, &create_changes(layout, &columns))?;
+                // DuckDB would plan them anew each time.
+                self.kept.iter_mut().for_each(|kept| kept.changes.clear());
                 (0, columns)
             }
         };
@@ -438,6 +493,7 @@ impl DuckMaintainer {
         let table = &kept.table;
         let count = |condition: &str| -> Outcome<u64> {
             let batches = self
+                .keeping
                 .connection
                 .query(&format!("SELECT count(*)::UBIGINT FROM {table} WHERE {condition}"))
                 .map_err(failed("counting groups"))?;
@@ -461,7 +517,7 @@ impl DuckMaintainer {
         let Some(kept) = self.kept.iter_mut().find(|kept| kept.sql == query.sql) else { return Ok(None) };
         let whole = kept.plan.is_whole(query.parameters);
         let (position, at) = (kept.position, kept.at);
-        let reader = kept.reader(&self.connection, whole).map_err(querying)?;
+        let reader = kept.reader(&self.keeping, whole).map_err(querying)?;
         let mut result = QueryResult { columns: Vec::new(), batches: Vec::new() };
         give_rows(reader, query, &mut |piece| {
             match piece {
@@ -474,16 +530,86 @@ impl DuckMaintainer {
     }
 }
 
+fn target(table: &str) -> AppendTarget<'_> {
+    AppendTarget { catalog: None, schema: "main", table, columns: &[] }
+}
+
+/// The table of what is added to a result.
+fn added(table: &str) -> String {
+    format!("{table}_added")
+}
+
 impl Kept {
-    fn reader(
+    /// Forgets plans that are none any more.
+    fn refresh(&mut self, keeping: &Keeping) {
+        if self.catalog != keeping.catalog {
+            (self.adding, self.readers, self.catalog) = (None, [None, None], keeping.catalog);
+        }
+    }
+
+    /// Adds what these tables' changes make.
+    fn bring(
         &mut self,
+        changed: &BTreeSet<TableId>,
+        sessions: &Sessions,
         connection: &Connection,
-        whole: bool,
-    ) -> std::result::Result<&Prepared, EngineError> {
+        keeping: &mut Keeping,
+    ) -> Outcome<()> {
+        let doing = || failed("bringing a result forward");
+        let relations = self.plan.shape.relations.iter().map(|(layout, _)| layout.id);
+        let changed: BTreeSet<TableId> = relations.filter(|id| changed.contains(id)).collect();
+        let at = match self.changes.iter().position(|(of, ..)| *of == changed) {
+            Some(at) if self.changes[at].2 < PLAN_USES_MAX => at,
+            known => {
+                let Some(change) = self.plan.change(&changed) else { return Ok(()) };
+                if let Some(old) = known {
+                    self.changes.remove(old);
+                }
+                let planned = sessions.plan_for_good(connection, &change).map_err(doing())?;
+                self.changes.push((changed, planned, 0));
+                self.changes.len() - 1
+            }
+        };
+        let added = added(&self.table);
+        if self.passed > CHANGES_PASSED_MAX {
+            keeping.change("bringing a result forward", &self.plan.create_added(&added))?;
+            self.passed = 0;
+        }
+        self.refresh(keeping);
+        let prepare = |sql: &str| keeping.connection.prepare(sql).map_err(doing());
+        let adding = match &self.adding {
+            Some(adding) => adding,
+            None => self.adding.insert(Adding {
+                add: prepare(&self.plan.add(&self.table, &added))?,
+                clear: prepare(&format!("DELETE FROM {added}"))?,
+            }),
+        };
+        let (_, change, uses) = &mut self.changes[at];
+        *uses += 1;
+        let rows = keeping.connection.append_from(change, &target(&added)).map_err(doing())?;
+        if rows > 0 {
+            adding.add.run().map_err(doing())?;
+            adding.clear.run().map_err(doing())?;
+        }
+        self.passed += rows;
+        self.brought += 1;
+        Ok(())
+    }
+
+    fn drop_tables(self, keeping: &mut Keeping) -> Outcome<()> {
+        let (table, added) = (&self.table, added(&self.table));
+        keeping.change(
+            "forgetting a result",
+            &format!("DROP TABLE IF EXISTS {added}; DROP TABLE IF EXISTS {table}"),
+        )
+    }
+
+    fn reader(&mut self, keeping: &Keeping, whole: bool) -> std::result::Result<&Prepared, EngineError> {
+        self.refresh(keeping);
         let place = &mut self.readers[usize::from(whole)];
         Ok(match place {
             Some(reader) => reader,
-            None => place.insert(connection.prepare(&self.plan.read(&self.table, whole))?),
+            None => place.insert(keeping.connection.prepare(&self.plan.read(&self.table, whole))?),
         })
     }
 }

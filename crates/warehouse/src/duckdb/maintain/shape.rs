@@ -28,8 +28,11 @@ use super::{
 /// Stands for the kept result in the rest's tree.
 pub(super) const STATE: &str = "millstream_state_";
 
-/// Column of one relation of the core: 1 for a row that is there, -1 for one that went.
+/// Column of the core: how often a row counts; -1 for one that went.
 pub(super) const WEIGHT: &str = "millstream_w";
+
+/// Stands for the product of the weights of the core's relations.
+pub(super) const WEIGHTS: &str = "millstream_weights_";
 
 /// Relations joined at most. Each costs a join for every batch of changes of another.
 const RELATIONS_MAX: usize = 6;
@@ -37,6 +40,11 @@ const RELATIONS_MAX: usize = 6;
 /// Stands for the core's relation of that number.
 pub(super) fn relation_mark(number: usize) -> String {
     format!("millstream_relation_{number}_")
+}
+
+/// The weight of the rows of the core's relation of that number.
+pub(super) fn weight_name(number: usize) -> String {
+    format!("{WEIGHT}{number}")
 }
 
 /// Columns of the core and of the kept result.
@@ -231,7 +239,7 @@ impl Cutting<'_> {
             core_list.extend(argument.clone().map(|argument| aliased(argument, &argument_name(at))));
             core_list.extend(filter.clone().map(|filter| aliased(filter, &filter_name(at))));
         }
-        core_list.push(column(WEIGHT));
+        core_list.push(aliased(column(WEIGHTS), WEIGHT));
         let plain = |select: Vec<Value>, from: Value, condition: Value| {
             json!({"type": "SELECT_NODE", "modifiers": [], "cte_map": {"map": []}, "select_list": select, "from_table": from,
                    "where_clause": condition, "group_expressions": [], "group_sets": [],

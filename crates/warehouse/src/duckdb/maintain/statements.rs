@@ -10,7 +10,8 @@ use millstream_core::{
 use super::{
     super::sql::{closed, column_type, current, identifier},
     shape::{
-        argument_name, filter_name, key_name, measure_name, relation_mark, MeasureKind, Shape, STATE, WEIGHT,
+        argument_name, filter_name, key_name, measure_name, relation_mark, weight_name, MeasureKind, Shape,
+        STATE, WEIGHT, WEIGHTS,
     },
 };
 
@@ -56,10 +57,12 @@ pub(super) fn is_exact_sum(of: &str) -> bool {
 /// How a relation of the core stands in a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
-    /// As it is, each row with weight 1 where it carries the weight.
-    Now { weighted: bool },
-    /// As it was at a position.
-    Before(Lsn),
+    /// As it is.
+    Now,
+    /// As it is, each row with weight 1.
+    Weighted,
+    /// As it was before its changes: what is there, less what changed.
+    Before,
     /// What changed, from the table that it was put in.
     Changes,
 }
@@ -104,18 +107,20 @@ pub(super) fn take_changes(layout: &TableLayout, needs: &BTreeSet<String>, from:
     )
 }
 
-fn relation(layout: &TableLayout, needs: &BTreeSet<String>, side: Side) -> String {
+fn relation(layout: &TableLayout, needs: &BTreeSet<String>, number: usize, side: Side) -> String {
+    let (now, weight) = (current(layout.id), weight_name(number));
     let columns = columns(layout, needs);
-    let (now, gone) = (current(layout.id), closed(layout.id));
-    // A relation that only its number of rows is wanted of needs a column, too.
+    let names: String =
+        needed(layout, needs).map(|column| format!("{}, ", identifier(&column.name))).collect();
     match side {
-        Side::Now { weighted: false } => format!("(SELECT {columns}0 AS millstream_none FROM {now})"),
-        Side::Now { weighted: true } => format!("(SELECT {columns}1::TINYINT AS {WEIGHT} FROM {now})"),
-        Side::Before(Lsn(at)) => format!(
-            "(SELECT {columns}0 AS millstream_none FROM {now} WHERE _lsn <= {at} \
-             UNION ALL SELECT {columns}0 FROM {gone} WHERE _lsn_to > {at} AND _lsn <= {at})"
+        // A relation that only its number of rows is wanted of needs a column, too.
+        Side::Now => format!("(SELECT {columns}0 AS millstream_none FROM {now})"),
+        Side::Weighted => format!("(SELECT {columns}1::TINYINT AS {weight} FROM {now})"),
+        Side::Before => format!(
+            "(SELECT {columns}1::TINYINT AS {weight} FROM {now} UNION ALL SELECT {names}(-{WEIGHT})::TINYINT FROM {})",
+            changes_table(layout.id)
         ),
-        Side::Changes => changes_table(layout.id),
+        Side::Changes => format!("(SELECT {names}{WEIGHT} AS {weight} FROM {})", changes_table(layout.id)),
     }
 }
 
@@ -123,25 +128,33 @@ impl Plan {
     /// The kept result's table. Its key is a digest of the groups' own keys: they can be NULL, and are found faster by one number than by several
     /// texts. Two of half a million groups share one of 128 bits with a probability of 10^-27.
     pub(super) fn create(&self, table: &str) -> String {
+        format!("CREATE TABLE {table} (digest UHUGEINT PRIMARY KEY{})", self.declared())
+    }
+
+    /// A table of what is to be added to the kept result.
+    pub(super) fn create_added(&self, table: &str) -> String {
+        format!("CREATE OR REPLACE TABLE {table} (digest UHUGEINT{})", self.declared())
+    }
+
+    fn declared(&self) -> String {
         let keys = self.keys.iter().enumerate().map(|(at, of)| format!(", {} {of}", key_name(at)));
         let sums = self.sums().map(|sum| format!(", {} {}", sum.name, sum.of));
-        let columns: String = keys.chain(sums).collect();
-        format!("CREATE TEMP TABLE {table} (digest UHUGEINT PRIMARY KEY{columns})")
+        keys.chain(sums).collect()
     }
 
     /// The core over the tables as they are.
     pub(super) fn core_now(&self) -> String {
-        self.core_with(&self.now())
-    }
-
-    fn now(&self) -> Vec<Side> {
-        (0..self.shape.relations.len()).map(|at| Side::Now { weighted: at == 0 }).collect()
+        let side = |at: usize| if at == 0 { Side::Weighted } else { Side::Now };
+        self.core_with(&(0..self.shape.relations.len()).map(side).collect::<Vec<_>>())
     }
 
     fn core_with(&self, sides: &[Side]) -> String {
         let relations = self.shape.relations.iter().zip(sides).enumerate();
-        relations.fold(self.core.clone(), |core, (number, ((layout, needs), side))| {
-            core.replace(&relation_mark(number), &relation(layout, needs, *side))
+        let weights: Vec<_> =
+            (0..sides.len()).filter(|at| sides[*at] != Side::Now).map(weight_name).collect();
+        let core = self.core.replace(WEIGHTS, &weights.join(" * "));
+        relations.fold(core, |core, (number, ((layout, needs), side))| {
+            core.replace(&relation_mark(number), &relation(layout, needs, number, *side))
         })
     }
 
@@ -168,34 +181,39 @@ impl Plan {
         )
     }
 
-    /// Fills the table anew.
-    pub(super) fn fill(&self, table: &str) -> String {
-        format!("INSERT INTO {table} {}", self.summed(&self.core_now()))
+    /// The rows of the kept result as the tables are.
+    pub(super) fn now(&self) -> String {
+        self.summed(&self.core_now())
     }
 
-    /// Adds what the changes of tables make: for each relation that has changed its changes with the others, those before it as they are, those behind
-    /// it as they were. Over all of them, this is the whole difference.
-    pub(super) fn add(&self, table: &str, before: Lsn, changed: &BTreeSet<TableId>) -> Option<String> {
+    /// What the changes of tables add to the kept result: for each relation that has changed its changes with the others, those before it as they
+    /// are, those behind it as they were. Over all of them, this is the whole difference. No position stands in it: a plan of it is good for all
+    /// changes. `None`: nothing.
+    pub(super) fn change(&self, changed: &BTreeSet<TableId>) -> Option<String> {
         let relations = &self.shape.relations;
         let has_changed = |at: usize| changed.contains(&relations[at].0.id);
         let cores = (0..relations.len()).filter(|relation| has_changed(*relation)).map(|relation| {
             let side = |at: usize| match at.cmp(&relation) {
                 Ordering::Equal => Side::Changes,
-                Ordering::Greater if has_changed(at) => Side::Before(before),
-                Ordering::Less | Ordering::Greater => Side::Now { weighted: false },
+                Ordering::Greater if has_changed(at) => Side::Before,
+                Ordering::Less | Ordering::Greater => Side::Now,
             };
             self.core_with(&(0..relations.len()).map(side).collect::<Vec<_>>())
         });
         let cores: Vec<_> = cores.collect();
-        if cores.is_empty() {
-            return None;
-        }
+        (!cores.is_empty()).then(|| self.summed(&cores.join(" UNION ALL ")))
+    }
+
+    /// Adds what is in a table to the kept result.
+    pub(super) fn add(&self, table: &str, added: &str) -> String {
         let sums: Vec<_> = self
             .sums()
             .map(|sum| format!("{name} = {table}.{name} + excluded.{name}", name = sum.name))
             .collect();
-        let summed = self.summed(&cores.join(" UNION ALL "));
-        Some(format!("INSERT INTO {table} {summed} ON CONFLICT (digest) DO UPDATE SET {}", sums.join(", ")))
+        format!(
+            "INSERT INTO {table} SELECT * FROM {added} ON CONFLICT (digest) DO UPDATE SET {}",
+            sums.join(", ")
+        )
     }
 
     /// Whether conditions with these parameters leave one row of the kept result for each of the statement's groups, so that nothing is left to
