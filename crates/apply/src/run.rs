@@ -286,7 +286,7 @@ impl Applier {
         }
         progress.applied_time = self.feed.time();
         let committed = tracing::info_span!("apply commit").in_scope(|| execution.commit(&progress))?;
-        self.pace.passed(began, changes);
+        self.pace.passed(began, Instant::now(), changes);
 
         let mut is_changed = self.take(committed);
         self.progress = progress;
