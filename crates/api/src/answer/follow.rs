@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use millstream_core::{Maintained, Maintainer, Query, Trust};
+use millstream_core::{Maintained, Maintainer, Trust};
 use tokio::sync::oneshot;
 
 use super::read::{cut, Asked, Read};
@@ -207,16 +207,8 @@ impl Follower {
     }
 
     fn answer(&mut self, asked: &Asked, since: Instant) -> Option<Maintained> {
-        let query = Query {
-            sql: &asked.sql,
-            parameters: &asked.parameters,
-            as_of: None,
-            rows_max: Some(asked.page.rows_max()),
-            trust: asked.trust,
-            role: None,
-        };
         // A reader says what is wrong with it, if anything is.
-        self.maintainer.as_mut()?.answer(&query, since).unwrap_or_else(|error| {
+        self.maintainer.as_mut()?.answer(&asked.query(), since).unwrap_or_else(|error| {
             tracing::debug!(
                 event = "not_followed",
                 error = error.to_string(),

@@ -51,7 +51,7 @@ pub struct Answer {
     pub body: Bytes,
     /// Its format.
     pub format: Format,
-    /// Everything committed at or before it is in it.
+    /// Everything committed at or before it was in it when it was read.
     pub position: Lsn,
     /// Whether there are rows behind its page.
     pub more: bool,
@@ -62,6 +62,15 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Everything committed at or before it is in the answer, known by what was applied: more than when it was read, where none of its tables has
+    /// changed since.
+    pub fn position(&self, applied: &Applied) -> Lsn {
+        if self.made.source.moves() && self.made.is_unchanged(applied) {
+            return self.position.max(applied.lsn);
+        }
+        self.position
+    }
+
     /// The body compressed with gzip, where that is worth it.
     pub fn gzip(&self) -> Option<Bytes> {
         self.compressed.get_or_init(|| self.format.is_text().then(|| gzip(&self.body)).flatten()).clone()
@@ -90,9 +99,12 @@ impl Made {
     /// find it too old otherwise, and read again, one behind the other.
     fn is_good(&self, asked: Instant, applied: &Applied, age_max: Duration) -> bool {
         self.changed.1 == applied.generation
-            && (self.at >= asked
-                || asked.duration_since(self.at) < age_max
-                || (self.source.steady && self.source.changed(applied) == self.changed))
+            && (self.at >= asked || asked.duration_since(self.at) < age_max || self.is_unchanged(applied))
+    }
+
+    /// Whether nothing has changed that it was made of.
+    fn is_unchanged(&self, applied: &Applied) -> bool {
+        self.source.steady && self.source.changed(applied) == self.changed
     }
 }
 
@@ -117,6 +129,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// Whether it reads what is there now.
+    fn moves(&self) -> bool {
+        !self.fixed
+    }
+
     /// Where what it reads changed last, and the generation.
     fn changed(&self, applied: &Applied) -> (Lsn, u64) {
         let reads = |changed: &TableName| {
@@ -261,9 +278,12 @@ impl Answers {
         let key = key(&asked, format);
         let place = lock(&self.places).get_or_insert(key.clone(), Arc::default).clone();
         let is_good = self.is_good(|answer: &Answer| &answer.made);
+        // What is made of rows that are kept is made in no time, and they are made anew by themselves.
+        let of_rows = asked.whole().is_some();
+        let is_cheap = |answer: &Answer| answer.made.followed && !of_rows;
         let answers = self.clone();
-        let make = move |age_max| async move { answers.make(key, asked, age_max, doing).await };
-        place.get(age_max, is_good, |answer: &Answer| answer.made.followed, make).await
+        let make = move |age| async move { answers.make(key, asked, age_max, age, doing).await };
+        place.get(age_max, is_good, is_cheap, make).await
     }
 
     /// Whether what is kept may be given to whoever asks now.
@@ -272,11 +292,13 @@ impl Answers {
         move |kept, age_max| made(kept).is_good(asked, &host.applied(), age_max)
     }
 
+    /// Makes an answer that is at most `age_max` old, of what is kept at most `age` old.
     async fn make(
         self: &Arc<Self>,
         key: Key,
         asked: Asked,
         age_max: Duration,
+        age: Duration,
         doing: &'static str,
     ) -> Result<(Arc<Answer>, bool), Problem> {
         let Rows { read, made } = match asked.whole() {
@@ -284,7 +306,7 @@ impl Answers {
                 let rows = self.rows(whole, age_max, doing).await?;
                 Rows { read: asked.of_whole(&rows.read), made: rows.made.clone() }
             }
-            None => self.read(asked, age_max, doing).await?,
+            None => self.read(asked, age, doing).await?,
         };
         let format = key.format;
         let body = format.print(&read.result).map_err(|error| {
@@ -317,8 +339,8 @@ impl Answers {
         let place = lock(&self.rows).get_or_insert(key(&asked, Format::ALL[0]), Arc::default).clone();
         let is_good = self.is_good(|rows: &Rows| &rows.made);
         let answers = self.clone();
-        let make = move |age_max| async move {
-            let rows = answers.read(asked, age_max, doing).await?;
+        let make = move |age| async move {
+            let rows = answers.read(asked, age, doing).await?;
             let batches = rows.read.result.batches.iter();
             let bytes: usize = batches.map(RecordBatch::get_array_memory_size).sum();
             Ok((Arc::new(rows), bytes <= ROWS_BYTES_MAX))
@@ -326,12 +348,12 @@ impl Answers {
         place.get(age_max, is_good, |rows: &Rows| rows.made.followed, make).await
     }
 
-    async fn read(&self, asked: Asked, age_max: Duration, doing: &'static str) -> Result<Rows, Problem> {
+    /// Reads it, where it follows the changes from what is at most `age` old.
+    async fn read(&self, asked: Asked, age: Duration, doing: &'static str) -> Result<Rows, Problem> {
         let source = self.source(&asked).await?;
         // Before the read: what changes meanwhile makes the answer old, never another answer young.
         let (now, (changed, generation)) = (Instant::now(), source.changed(&self.host.applied()));
-        // What is kept may have half of the age already; it is given for the other half.
-        let since = now.checked_sub(age_max / 2).unwrap_or(now);
+        let since = now.checked_sub(age).unwrap_or(now);
         if let Some((read, at)) = self.following.answer(&asked, since).await {
             self.counts.followed.fetch_add(1, Ordering::Relaxed);
             // It may be of before the tables' last change.
@@ -407,6 +429,26 @@ mod tests {
         assert!(good(true, 10, 1, minute));
         assert!(!good(true, 9, 2, minute), "a table was read again");
         assert!(!good(false, 9, 1, none), "its time has come");
+        // It is one of all that was applied while its tables rest.
+        let position = |answer: Made, items| {
+            let applied = applied(70, items, 1);
+            let (body, etag, compressed) = (Bytes::new(), String::new(), OnceLock::new());
+            Answer {
+                body,
+                format: Format::Json,
+                position: Lsn(9),
+                more: false,
+                etag,
+                made: answer,
+                compressed,
+            }
+            .position(&applied)
+        };
+        assert_eq!((position(answer(true), 9), position(answer(true), 10)), (Lsn(70), Lsn(9)));
+        assert_eq!(position(answer(false), 9), Lsn(9), "it may give something else now");
+        let mut fixed = answer(true);
+        (fixed.source.fixed, fixed.changed) = (true, (Lsn(0), 1));
+        assert_eq!(position(fixed, 9), Lsn(9), "it reads at a point that does not move");
         // What was read since is fresh, however long it took; so is what was young when it was asked for.
         let asked = |ago: u64| now.checked_sub(Duration::from_millis(ago)).unwrap();
         let late =

@@ -37,8 +37,8 @@ impl<T: Send + Sync + 'static> Place<T> {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = made;
     }
 
-    /// What is kept, where `is_good` at an age of `age_max`, or what `make` makes: it is told how old the things may be that it makes it of, and
-    /// says whether it is worth keeping. `is_cheap`: it may be made anew while it is still given.
+    /// What is kept, where `is_good` at an age of `age_max`, or what `make` makes: it is told how old the things may be that it makes it of, so that
+    /// it is good for as long again, and says whether it is worth keeping. `is_cheap`: it may be made anew while it is still given.
     pub(super) async fn get<M, F>(
         self: &Arc<Self>,
         age_max: Duration,
@@ -50,8 +50,8 @@ impl<T: Send + Sync + 'static> Place<T> {
         M: FnOnce(Duration) -> F + Send + 'static,
         F: Future<Output = Result<(Arc<T>, bool), Problem>> + Send + 'static,
     {
+        let renew_at = age_max / RENEW_AT;
         if let Some(kept) = self.find(|kept| is_good(kept, age_max)) {
-            let renew_at = age_max / RENEW_AT;
             if is_cheap(&kept) && !is_good(&kept, renew_at) {
                 self.renew(renew_at, make);
             }
@@ -62,7 +62,7 @@ impl<T: Send + Sync + 'static> Place<T> {
         if let Some(kept) = self.find(|kept| is_good(kept, age_max)) {
             return Ok(kept);
         }
-        let (made, worth_keeping) = make(age_max).await?;
+        let (made, worth_keeping) = make(renew_at).await?;
         self.keep(worth_keeping.then(|| made.clone()));
         drop(reading);
         Ok(made)

@@ -1,6 +1,6 @@
 //! Reads of the warehouse for requests: few at a time, each within its time, ended when nobody waits for it any more.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use millstream_core::{
     log,
@@ -23,6 +23,29 @@ const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Reads at once, by processor: DuckDB spreads one over all of them, so more than two each only wait for one another.
 const READS_PER_PROCESSOR: usize = 2;
+
+/// How much threads that read for requests give way to the others of the program and of the machine (`nice`): what they read is late if apply is, so a
+/// flood of requests must not take the processors from it. (Threads that only speak with clients do not: where all processors are busy, everybody would
+/// wait for them.)
+const NICE: i32 = 10;
+
+thread_local! {
+    static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Makes the calling thread give way. On Linux this is a thread's own.
+fn give_way() {
+    if GIVES_WAY.replace(true) {
+        return;
+    }
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(
+            event = "priority_kept",
+            error = error.to_string(),
+            "a thread that reads for requests has the priority of all others"
+        );
+    }
+}
 
 /// The rows of an answer that are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,15 +164,7 @@ impl Reading {
                 Some(AsOf::Lsn(lsn)) => lsn.min(position),
                 Some(AsOf::Time(_)) | None => position,
             };
-            let query = Query {
-                sql: &asked.sql,
-                parameters: &asked.parameters,
-                as_of: asked.as_of,
-                rows_max: Some(asked.page.rows_max()),
-                trust: asked.trust,
-                role: asked.role.as_deref(),
-            };
-            let done = does(&mut *reader, &query, position).map_err(fail)?;
+            let done = does(&mut *reader, &asked.query(), position).map_err(fail)?;
             reader.end().map_err(fail)?;
             Ok(done)
         })
@@ -171,6 +186,7 @@ impl Reading {
         let working = interrupt.clone();
         let span = tracing::info_span!("warehouse read", otel.name = doing, otel.status_code = Empty);
         let work = tokio::task::spawn_blocking(move || {
+            give_way();
             let outcome = span.in_scope(|| does(&working));
             if outcome.as_ref().is_err_and(|problem| problem.status.is_server_error()) {
                 span.record("otel.status_code", "ERROR");
@@ -192,6 +208,18 @@ impl Reading {
 }
 
 impl Asked {
+    /// As the warehouse is asked.
+    pub(super) fn query(&self) -> Query<'_> {
+        Query {
+            sql: &self.sql,
+            parameters: &self.parameters,
+            as_of: self.as_of,
+            rows_max: Some(self.page.rows_max()),
+            trust: self.trust,
+            role: self.role.as_deref(),
+        }
+    }
+
     /// The question whose answer this one's is the beginning of.
     pub(super) fn whole(&self) -> Option<Asked> {
         let prefix = self.prefix?;

@@ -95,5 +95,6 @@ pub(super) async fn reply(
     let history = answer.more && site.has_history(&asked).await;
     let query = parts.uri.query().unwrap_or_default();
     let link = respond::next_page(parts.uri.path(), query, &asked, &answer, history);
-    Ok(respond::whole(&parts.headers, &answer, age_max, link))
+    let position = answer.position(&site.answers.host().applied());
+    Ok(respond::whole(&parts.headers, &answer, position, age_max, link))
 }

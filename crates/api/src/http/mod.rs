@@ -37,21 +37,6 @@ use crate::{access::Limits, host::Host, metrics::Metrics};
 /// Threads that speak with clients; what reads the warehouse has threads of its own.
 const THREADS: usize = 2;
 
-/// How much these threads give way to the others of the program and of the machine (`nice`): what they serve is late if apply is, so a flood of
-/// requests must not take the processors from it.
-const NICE: i32 = 10;
-
-/// Makes the calling thread give way. On Linux this is a thread's own.
-fn give_way() {
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(
-            event = "priority_kept",
-            error = error.to_string(),
-            "a thread that serves requests has the priority of all others"
-        );
-    }
-}
-
 /// Connections at once. Those that only wait for events cost some kilobytes each; ten thousand of them are promised.
 const CONNECTIONS_MAX: usize = 12_000;
 
@@ -158,7 +143,6 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("http")
-            .on_thread_start(give_way)
             .enable_all()
             .build()
             .map_err(ServeError::Start)?;

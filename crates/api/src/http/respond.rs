@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use millstream_core::warehouse::AsOf;
+use millstream_core::{warehouse::AsOf, Lsn};
 
 use crate::{
     answer::{Answer, Asked, Page, ROWS_MAX},
@@ -138,6 +138,7 @@ pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
 pub(super) fn whole(
     headers: &HeaderMap,
     answer: &Arc<Answer>,
+    position: Lsn,
     age_max: Duration,
     link: Option<HeaderValue>,
 ) -> Response {
@@ -151,7 +152,7 @@ pub(super) fn whole(
     if encoded {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    if let Ok(position) = HeaderValue::from_str(&answer.position.to_string()) {
+    if let Ok(position) = HeaderValue::from_str(&position.to_string()) {
         headers.insert(POSITION, position);
     }
     if let Some(link) = link {
@@ -162,8 +163,6 @@ pub(super) fn whole(
 
 #[cfg(test)]
 mod tests {
-    use millstream_core::Lsn;
-
     use super::*;
 
     fn given(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
