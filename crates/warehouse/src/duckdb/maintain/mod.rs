@@ -15,7 +15,7 @@ mod statements;
 mod tree;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -25,18 +25,19 @@ use arrow_array::cast::AsArray;
 use millstream_core::{
     log::Result,
     warehouse::{QueryResult, TableLayout},
-    Lsn, Maintained, Maintainer, Piece, Query, TableId, TableName,
+    Lsn, Maintained, Maintainer, Parameter, Piece, Query, TableId, TableName,
 };
 use serde_json::Value;
 
 use self::{
     shape::{cut, Found, Known, MeasureKind, Shape},
-    statements::{changes_table, create_changes, is_exact_sum, is_key, take_changes, Plan},
+    statements::{changes_table, create_changes, is_exact_sum, is_key, literals, take_changes, Plan},
+    tree::with_values,
 };
 use super::{
     ast::{tree, Named, Names},
     continuity::Continuity,
-    engine::{AppendTarget, Connection, Database, EngineError, EngineResult, Prepared},
+    engine::{AppendTarget, Connection, Database, EngineResult, Prepared},
     failed,
     reader::{give_rows, querying},
     reads::{self, UNSTEADY},
@@ -72,6 +73,9 @@ const COUNTED_EVERY: u32 = 256;
 
 /// How often a plan is used: the tables that it reads grow, and another one may be better by then.
 const PLAN_USES_MAX: u32 = 1_000;
+
+/// Statements with values kept for each result: those of one with a few choices.
+const VALUED_MAX: usize = 16;
 
 /// Bound on the memory of all kept results, in DuckDB's words. What does not fit is not kept.
 const MEMORY: &str = "256MB";
@@ -132,7 +136,15 @@ struct Kept {
     catalog: u64,
     adding: Option<Adding>,
     /// Statements that read it: of whole groups, and of others.
-    readers: [Option<Prepared>; 2],
+    readers: [Option<Reader>; 2],
+    /// Those with values in place of their parameters, the last used at the end.
+    valued: VecDeque<(String, Prepared)>,
+}
+
+/// A statement that reads a kept result, and its parameters with the types that it decides.
+struct Reader {
+    statement: Prepared,
+    parameters: Vec<(String, Option<String>)>,
 }
 
 /// The statements that add what is to be added.
@@ -331,11 +343,12 @@ impl DuckMaintainer {
             adding: None,
             catalog: self.keeping.catalog,
             readers: [None, None],
+            valued: VecDeque::new(),
         };
         // The last word on whether the two are the same has DuckDB's binder.
         let same = |kept: &mut Kept| {
             kept.reader(&self.keeping, false)
-                .map(|reader| reader.columns())
+                .map(|reader| reader.statement.columns())
                 .is_ok_and(|columns| columns == result)
         };
         match filled {
@@ -517,9 +530,10 @@ impl DuckMaintainer {
         let Some(kept) = self.kept.iter_mut().find(|kept| kept.sql == query.sql) else { return Ok(None) };
         let whole = kept.plan.is_whole(query.parameters);
         let (position, at) = (kept.position, kept.at);
-        let reader = kept.reader(&self.keeping, whole).map_err(querying)?;
+        let (reader, parameters) = kept.reader_of(&self.keeping, whole, query.parameters)?;
+        let query = Query { parameters, ..*query };
         let mut result = QueryResult { columns: Vec::new(), batches: Vec::new() };
-        give_rows(reader, query, &mut |piece| {
+        give_rows(reader, &query, &mut |piece| {
             match piece {
                 Piece::Columns(columns) => result.columns = columns.to_vec(),
                 Piece::Rows(batch) => result.batches.push(batch),
@@ -544,6 +558,7 @@ impl Kept {
     fn refresh(&mut self, keeping: &Keeping) {
         if self.catalog != keeping.catalog {
             (self.adding, self.readers, self.catalog) = (None, [None, None], keeping.catalog);
+            self.valued.clear();
         }
     }
 
@@ -604,14 +619,74 @@ impl Kept {
         )
     }
 
-    fn reader(&mut self, keeping: &Keeping, whole: bool) -> std::result::Result<&Prepared, EngineError> {
+    fn reader(&mut self, keeping: &Keeping, whole: bool) -> EngineResult<&Reader> {
         self.refresh(keeping);
         let place = &mut self.readers[usize::from(whole)];
         Ok(match place {
             Some(reader) => reader,
-            None => place.insert(keeping.connection.prepare(&self.plan.read(&self.table, whole))?),
+            None => {
+                let statement = keeping.connection.prepare(&self.plan.read(&self.table, whole))?;
+                let parameters = statement.parameters();
+                place.insert(Reader { statement, parameters })
+            }
         })
     }
+
+    /// The statement that answers a question, and the parameters that it still takes. DuckDB plans statements that take any anew for each run, so
+    /// values that are asked for again and again stand in a statement of their own.
+    fn reader_of<'a, 'p>(
+        &'a mut self,
+        keeping: &Keeping,
+        whole: bool,
+        given: &'p [(String, Parameter)],
+    ) -> Outcome<(&'a Prepared, &'p [(String, Parameter)])> {
+        let reader = self.reader(keeping, whole).map_err(querying)?;
+        let values = match given.is_empty() {
+            true => None,
+            false => literals(&reader.parameters, given),
+        };
+        let Some(values) = values else {
+            return Ok((&self.reader(keeping, whole).map_err(querying)?.statement, given));
+        };
+        let name = format!("{whole} {values:?}");
+        let statement = match self.valued.iter().position(|(known, _)| *known == name) {
+            Some(at) => self.valued.remove(at),
+            None => None,
+        };
+        let statement = match statement {
+            Some(known) => known,
+            None => {
+                let in_place = |tree: &Value| -> Outcome<String> {
+                    let values = expressions(&keeping.connection, &values)?;
+                    sql(&keeping.connection, &with_values(tree, &values))
+                };
+                let shape = &self.plan.shape;
+                let (selected, rest) = (in_place(&shape.selected)?, in_place(&shape.rest)?);
+                let read = self.plan.read_by(&selected, &rest, &self.table, whole);
+                let statement = keeping.connection.prepare(&read).map_err(querying)?;
+                let plain = &self.reader(keeping, whole).map_err(querying)?.statement;
+                // A column without a name of its own is called after its expression.
+                if statement.columns() != plain.columns() {
+                    return Ok((&self.reader(keeping, whole).map_err(querying)?.statement, given));
+                }
+                (name, statement)
+            }
+        };
+        if self.valued.len() == VALUED_MAX {
+            self.valued.pop_front();
+        }
+        self.valued.push_back(statement);
+        Ok((&self.valued[self.valued.len() - 1].1, &[]))
+    }
+}
+
+/// The expressions of literals.
+fn expressions(connection: &Connection, values: &[(String, String)]) -> Outcome<BTreeMap<String, Value>> {
+    let expression = |(name, literal): &(String, String)| {
+        let tree = tree(connection, &format!("SELECT {literal}"))?.unwrap_or_default();
+        Ok((name.clone(), tree["statements"][0]["node"]["select_list"][0].clone()))
+    };
+    values.iter().map(expression).collect()
 }
 
 impl Maintainer for DuckMaintainer {

@@ -8,7 +8,7 @@ use millstream_core::{
 };
 
 use super::{
-    super::sql::{closed, column_type, current, identifier},
+    super::sql::{closed, column_type, current, identifier, string},
     shape::{
         argument_name, filter_name, key_name, measure_name, relation_mark, weight_name, MeasureKind, Shape,
         STATE, WEIGHT, WEIGHTS,
@@ -52,6 +52,26 @@ pub(super) fn is_key(of: &str) -> bool {
 /// Whether sums of a type have no rounding: what was added can be taken away again.
 pub(super) fn is_exact_sum(of: &str) -> bool {
     of == "HUGEINT" || of.starts_with("DECIMAL(")
+}
+
+/// Values of a statement's parameters as literals; `None` where one might mean something else than the bound value: its type is not the one that the
+/// statement has decided for it, or it is not one of the statement's.
+pub(super) fn literals(
+    parameters: &[(String, Option<String>)],
+    given: &[(String, Parameter)],
+) -> Option<Vec<(String, String)>> {
+    let literal = |(name, value): &(String, Parameter)| {
+        let (_, of) = parameters.iter().find(|(known, _)| known == name)?;
+        let literal = match (value, of.as_deref()?) {
+            (Parameter::Text(text), "VARCHAR") if !text.contains('\0') => {
+                format!("CAST({} AS VARCHAR)", string(text))
+            }
+            (Parameter::Integer(number), "BIGINT") => format!("CAST({number} AS BIGINT)"),
+            _ => return None,
+        };
+        Some((name.clone(), literal))
+    };
+    (parameters.len() == given.len()).then(|| given.iter().map(literal).collect())?
 }
 
 /// How a relation of the core stands in a statement.
@@ -240,9 +260,14 @@ impl Plan {
 
     /// The statement over the kept result.
     pub(super) fn read(&self, table: &str, whole: bool) -> String {
+        self.read_by(&self.selected, &self.rest, table, whole)
+    }
+
+    /// The same by other texts of its two parts.
+    pub(super) fn read_by(&self, selected: &str, rest: &str, table: &str, whole: bool) -> String {
         let there = if self.shape.single { "" } else { " WHERE rows_there > 0" };
         let kept = format!("(SELECT * EXCLUDE (digest) FROM {table}{there})");
-        let selected = self.selected.replace(STATE, &kept);
+        let selected = selected.replace(STATE, &kept);
         let sum = |name: &str| if whole { name.to_owned() } else { format!("coalesce(sum({name}), 0)") };
         let groups: Vec<_> = (0..self.shape.groups).map(key_name).collect();
         let measures =
@@ -261,7 +286,7 @@ impl Plan {
             (true, _) | (_, true) => String::new(),
             (false, false) => format!(" GROUP BY {}", groups.join(", ")),
         };
-        self.rest.replace(STATE, &format!("(SELECT {list} FROM ({selected}){grouped})"))
+        rest.replace(STATE, &format!("(SELECT {list} FROM ({selected}){grouped})"))
     }
 
     fn sums(&self) -> impl Iterator<Item = Sum> + '_ {
@@ -301,4 +326,36 @@ struct Sum {
     name: String,
     of: String,
     expression: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_stands_in_a_statement_where_it_means_what_the_bound_one_would() {
+        let decided = |of: &[(&str, Option<&str>)]| -> Vec<(String, Option<String>)> {
+            of.iter().map(|(name, of)| ((*name).into(), of.map(Into::into))).collect()
+        };
+        let parameters = decided(&[("status", Some("VARCHAR")), ("limit", Some("BIGINT"))]);
+        let text = |text: &str| ("status".to_owned(), Parameter::Text(text.into()));
+        let limit = ("limit".to_owned(), Parameter::Integer(-3));
+        let given = [text("it's"), limit.clone()];
+        let stand = [("status", "CAST('it''s' AS VARCHAR)"), ("limit", "CAST(-3 AS BIGINT)")];
+        let stand = stand.map(|(name, literal)| (name.to_owned(), literal.to_owned()));
+        assert_eq!(literals(&parameters, &given), Some(stand.to_vec()));
+        for (parameters, given) in [
+            (
+                decided(&[("status", Some("DATE")), ("limit", Some("BIGINT"))]),
+                vec![text("2026-01-01"), limit.clone()],
+            ),
+            (decided(&[("status", None), ("limit", Some("BIGINT"))]), vec![text("open"), limit.clone()]),
+            (decided(&[("limit", Some("BIGINT"))]), vec![text("open"), limit.clone()]),
+            (parameters.clone(), vec![text("open")]),
+            (parameters.clone(), vec![text("a\0b"), limit.clone()]),
+            (parameters, vec![("status".into(), Parameter::Null), limit]),
+        ] {
+            assert_eq!(literals(&parameters, &given), None, "{given:?}");
+        }
+    }
 }

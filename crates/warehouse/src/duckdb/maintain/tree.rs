@@ -1,5 +1,7 @@
 //! DuckDB's tree of a statement, as JSON: what is read of it and put into it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{json, Value};
 
 /// Not of this shape.
@@ -31,6 +33,23 @@ pub(super) fn column(name: &str) -> Value {
 pub(super) fn base_table(name: &str, alias: &str) -> Value {
     json!({"type": "BASE_TABLE", "alias": alias, "sample": null, "query_location": 0, "schema_name": "", "table_name": name,
            "column_name_alias": [], "catalog_name": "", "at_clause": null})
+}
+
+/// A tree with expressions in place of its parameters.
+pub(super) fn with_values(tree: &Value, values: &BTreeMap<String, Value>) -> Value {
+    match tree {
+        Value::Array(items) => items.iter().map(|item| with_values(item, values)).collect(),
+        Value::Object(_) if text(tree, "class") == "PARAMETER" => {
+            match values.get(text(tree, "identifier")) {
+                Some(value) => aliased(value.clone(), text(tree, "alias")),
+                None => tree.clone(),
+            }
+        }
+        Value::Object(fields) => {
+            fields.iter().map(|(name, field)| (name.clone(), with_values(field, values))).collect()
+        }
+        other => other.clone(),
+    }
 }
 
 pub(super) fn aliased(mut expression: Value, alias: &str) -> Value {
