@@ -26,7 +26,7 @@ use super::{follow::Following, place::Place, Asked, Format, Read, Reading};
 use crate::{host::Applied, host::Host, problem::Problem};
 
 /// How old an answer may be where its endpoint does not say: with what the way from the source takes, less than a quarter of a second.
-pub const FRESH_FOR: Duration = Duration::from_millis(100);
+pub const FRESH_FOR: Duration = Duration::from_millis(150);
 
 /// Answers kept at most.
 const ANSWERS_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
