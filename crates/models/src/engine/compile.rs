@@ -11,7 +11,11 @@ use crate::{
     context::scene::{Facts, Scene},
     error::{Problem, ProblemKind, Result},
     jinja::JinjaError,
-    parse::{names, node::Node, reading::test_arguments},
+    parse::{
+        names,
+        node::{Node, Resource},
+        reading::test_arguments,
+    },
 };
 
 /// A connection, as several contexts of one thread use it.
@@ -40,6 +44,8 @@ pub fn scene(
     let live = Rc::new(NodeLive {
         shared: shared.clone(),
         package: node.package.clone(),
+        // A hook is one too, but has a template: its statements stand for themselves.
+        is_operation: node.resource == Resource::Operation && node.template.is_none(),
         depends_on: node.depends_on.clone(),
         connection: connection.cloned(),
         ephemeral: RefCell::default(),

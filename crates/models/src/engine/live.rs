@@ -138,6 +138,8 @@ pub struct NodeLive {
     pub shared: Arc<Shared>,
     /// The node's package.
     pub package: String,
+    /// Whether it is a macro that is called for itself: a node's own transaction is begun when it is built.
+    pub is_operation: bool,
     /// What the node may refer to: nothing else was there when it was parsed.
     pub depends_on: Vec<String>,
     /// The connection, where there is one.
@@ -211,7 +213,10 @@ impl Live for NodeLive {
         (*self.shared.graph()).clone()
     }
 
-    fn execute(&self, sql: &str, fetch: bool) -> Result<Table, JinjaError> {
+    fn execute(&self, sql: &str, fetch: bool, begin: bool) -> Result<Table, JinjaError> {
+        if begin && self.is_operation {
+            self.with(|connection| connection.begin())?;
+        }
         if fetch {
             let answer = self.with(|connection| connection.query(sql, ROWS_MAX))?;
             return Ok(Table::new(&answer));
@@ -222,6 +227,13 @@ impl Live for NodeLive {
             self.shared.list(&mut **connection.borrow_mut())?;
         }
         Ok(Table::empty())
+    }
+
+    fn commit(&self) -> Result<(), JinjaError> {
+        if self.is_operation {
+            self.with(|connection| connection.commit())?;
+        }
+        Ok(())
     }
 
     fn relation(

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Rendering goes as deep as macros call each other.
-const STACK_BYTES: usize = 64 << 20;
+pub(super) const STACK_BYTES: usize = 64 << 20;
 
 /// What became of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,8 +207,7 @@ impl Run<'_> {
     }
 
     fn connect(&self) -> Result<SharedConnection> {
-        let connection = self.warehouse.connect().map_err(warehouse_failed)?;
-        Ok(Rc::new(RefCell::new(connection)))
+        connect(self.warehouse)
     }
 
     fn list(&self, connection: &SharedConnection) -> Result<()> {
@@ -287,9 +286,7 @@ impl Run<'_> {
     }
 
     fn tell(&self) {
-        for text in base::said() {
-            self.observer.said(&text);
-        }
+        tell(self.observer);
     }
 
     fn nodes(&self) -> Result<Vec<Outcome>> {
@@ -489,6 +486,19 @@ impl Run<'_> {
     fn write(&self, kind: &str, node: &Node, text: &str) -> Result<()> {
         let dir = self.shared.manifest.world.project.target_dir();
         files::write(&dir.join(output_path(kind, node)), text)
+    }
+}
+
+/// A connection of this thread's own.
+pub(super) fn connect(warehouse: &dyn BuildWarehouse) -> Result<SharedConnection> {
+    let connection = warehouse.connect().map_err(warehouse_failed)?;
+    Ok(Rc::new(RefCell::new(connection)))
+}
+
+/// Passes on what templates have printed on this thread.
+pub(super) fn tell(observer: &dyn Observer) {
+    for text in base::said() {
+        observer.said(&text);
     }
 }
 

@@ -84,7 +84,7 @@ impl Manifest {
         });
         config_with_quoting.insert("quoting".into(), Json::Object(quoting));
         let path = &patch.original_path;
-        let blank = reading::blank(Resource::Source, &patch.package, &patch.name, path, path);
+        let blank = Node::blank(Resource::Source, &patch.package, &patch.name, path, path);
         let node = Node {
             unique_id: format!("source.{}.{}.{}", patch.package, table.source, patch.name),
             fqn,
@@ -224,8 +224,7 @@ impl Manifest {
         let (config, unrendered) =
             config::resolve(project, &patch.package, Resource::Test, &fqn, None, &said);
         let path = format!("{}.sql", declared.short_name);
-        let blank =
-            reading::blank(Resource::Test, &patch.package, &declared.name, &path, &patch.original_path);
+        let blank = Node::blank(Resource::Test, &patch.package, &declared.name, &path, &patch.original_path);
         Ok(Node {
             // Tests of one name may differ in what they are given.
             unique_id: format!("{}.{}", blank.unique_id, declared.hash),

@@ -19,10 +19,12 @@ use crate::{
 pub struct Names {
     enabled: HashMap<String, Vec<(String, String)>>,
     disabled: HashSet<String>,
+    sources: HashMap<(String, String), Vec<(String, String)>>,
+    disabled_sources: HashSet<(String, String)>,
 }
 
 impl Names {
-    /// The names of models and seeds.
+    /// The names of a project.
     pub fn of(manifest: &Manifest) -> Self {
         let refable = |node: &&Node| node.is_refable();
         let mut names = Names::default();
@@ -31,92 +33,113 @@ impl Names {
             names.enabled.entry(node.name.clone()).or_default().push(entry);
         }
         names.disabled.extend(manifest.disabled.iter().filter(refable).map(|node| node.name.clone()));
+        let key = |node: &Node| (names::text(node.extra.get("source_name")), node.name.clone());
+        for node in manifest.sources.values() {
+            let entry = (node.package.clone(), node.unique_id.clone());
+            names.sources.entry(key(node)).or_default().push(entry);
+        }
+        let disabled = manifest.disabled.iter().filter(|node| node.resource == Resource::Source);
+        names.disabled_sources.extend(disabled.map(key));
         names
     }
 
     /// The id that a `ref` from a package means. dbt looks in the root project, in the node's own package, anywhere.
     pub fn find(&self, args: &RefArgs, root: &str, own: &str) -> Option<&str> {
         let all = self.enabled.get(&args.name)?;
-        let of = |package: &str| all.iter().find(|(known, _)| known == package).map(|(_, id)| id.as_str());
         match &args.package {
-            Some(package) => of(package),
-            None => of(root).or_else(|| of(own)).or_else(|| all.first().map(|(_, id)| id.as_str())),
+            Some(package) => all.iter().find(|(known, _)| known == package).map(|(_, id)| id.as_str()),
+            None => nearest_of(all, root, own),
         }
+    }
+
+    /// The id of a source's table, looked for in the same order.
+    fn find_source(&self, key: &(String, String), root: &str, own: &str) -> Option<&str> {
+        nearest_of(self.sources.get(key)?, root, own)
+    }
+}
+
+/// Of what packages have under one name: the root project's, the own package's, anybody's.
+fn nearest_of<'n>(all: &'n [(String, String)], root: &str, own: &str) -> Option<&'n str> {
+    let of = |package: &str| all.iter().find(|(known, _)| known == package);
+    of(root).or_else(|| of(own)).or_else(|| all.first()).map(|(_, id)| id.as_str())
+}
+
+/// What a node depends on; or what of it isn't there.
+///
+/// Errors: it may not refer to what it refers to.
+fn resolve(
+    manifest: &Manifest,
+    names: &Names,
+    node: &Node,
+) -> Result<std::result::Result<Vec<String>, Missing>> {
+    let root = &manifest.world.project.root().name;
+    let mut depends_on: Vec<String> = Vec::new();
+    let mut add = |found: &str| {
+        if !depends_on.iter().any(|known| known == found) {
+            depends_on.push(found.to_owned());
+        }
+    };
+    for args in &node.refs {
+        if args.version.is_some() {
+            return Ok(Err(Missing::Version(args.clone())));
+        }
+        match names.find(args, root, &node.package) {
+            Some(found) => {
+                check_access(manifest, node, found, &args.name)?;
+                add(found);
+            }
+            None => {
+                return Ok(Err(Missing::Reference(args.clone(), names.disabled.contains(&args.name))));
+            }
+        }
+    }
+    for key in &node.sources {
+        match names.find_source(key, root, &node.package) {
+            Some(found) => add(found),
+            None => return Ok(Err(Missing::Source(key.clone(), names.disabled_sources.contains(key)))),
+        }
+    }
+    Ok(Ok(depends_on))
+}
+
+/// Resolves what a node refers to that is in no file of the project.
+///
+/// Errors: something that it refers to isn't there, or it may not refer to it.
+pub(super) fn link_one(manifest: &Manifest, names: &Names, node: &mut Node) -> Result<()> {
+    match resolve(manifest, names, node)? {
+        Ok(depends_on) => {
+            node.depends_on = depends_on;
+            Ok(())
+        }
+        Err(missing) => Err(missing.problem(manifest, node, names, names.sources.keys()).into()),
     }
 }
 
 /// Resolves all references and looks for cycles.
 pub(super) fn link(manifest: &mut Manifest) -> Result<()> {
     let names = Names::of(manifest);
-    let sources: HashMap<(String, String), Vec<(String, String)>> =
-        manifest.sources.values().fold(HashMap::new(), |mut found, node| {
-            let source = names::text(node.extra.get("source_name"));
-            let entry = (node.package.clone(), node.unique_id.clone());
-            found.entry((source, node.name.clone())).or_insert_with(Vec::new).push(entry);
-            found
-        });
-    let disabled_sources: HashSet<(String, String)> = manifest
-        .disabled
-        .iter()
-        .filter(|node| node.resource == Resource::Source)
-        .map(|node| (names::text(node.extra.get("source_name")), node.name.clone()))
-        .collect();
-    let root = manifest.world.project.root().name.clone();
     let ids: Vec<String> = manifest.nodes.keys().chain(manifest.exposures.keys()).cloned().collect();
     for id in ids {
         let Some(node) = manifest.get(&id) else { continue };
-        let mut depends_on: Vec<String> = Vec::new();
-        let mut add = |found: &str| {
-            if !depends_on.iter().any(|known| known == found) {
-                depends_on.push(found.to_owned());
+        let depends_on = match resolve(manifest, &names, node)? {
+            Ok(depends_on) => depends_on,
+            Err(missing) => {
+                let is_test = node.resource == Resource::Test;
+                let problem = missing.problem(manifest, node, &names, names.sources.keys());
+                if !is_test || matches!(missing, Missing::Version(_)) {
+                    return Err(problem.into());
+                }
+                // A test of what isn't there is left out, and said unless that is disabled.
+                if !missing.is_disabled() {
+                    manifest.warnings.push(format!("{} {}", problem.message, problem.around.join(" ")));
+                }
+                if let Some(mut node) = manifest.nodes.shift_remove(&id) {
+                    node.config.insert("enabled".into(), false.into());
+                    manifest.disabled.push(node);
+                }
+                continue;
             }
         };
-        let mut missing = None;
-        for args in &node.refs {
-            if args.version.is_some() {
-                missing = Some(Missing::Version(args.clone()));
-                break;
-            }
-            match names.find(args, &root, &node.package) {
-                Some(found) => {
-                    check_access(manifest, node, found, &args.name)?;
-                    add(found);
-                }
-                None => {
-                    missing = Some(Missing::Reference(args.clone(), names.disabled.contains(&args.name)));
-                    break;
-                }
-            }
-        }
-        for key in &node.sources {
-            let found = sources.get(key).and_then(|all| {
-                let of = |package: &str| all.iter().find(|(known, _)| known == package);
-                of(&root).or_else(|| of(&node.package)).or_else(|| all.first())
-            });
-            match found {
-                Some((_, found)) => add(found),
-                None if missing.is_none() => {
-                    missing = Some(Missing::Source(key.clone(), disabled_sources.contains(key)));
-                }
-                None => {}
-            }
-        }
-        if let Some(missing) = missing {
-            let is_test = node.resource == Resource::Test;
-            let problem = missing.problem(manifest, node, &names, sources.keys());
-            if !is_test || matches!(missing, Missing::Version(_)) {
-                return Err(problem.into());
-            }
-            // A test of what isn't there is left out, and said unless that is disabled.
-            if !missing.is_disabled() {
-                manifest.warnings.push(format!("{} {}", problem.message, problem.around.join(" ")));
-            }
-            if let Some(mut node) = manifest.nodes.shift_remove(&id) {
-                node.config.insert("enabled".into(), false.into());
-                manifest.disabled.push(node);
-            }
-            continue;
-        }
         if let Some(node) = manifest.nodes.get_mut(&id) {
             node.depends_on = depends_on;
         } else if let Some(node) = manifest.exposures.get_mut(&id) {

@@ -274,6 +274,15 @@ impl Manifest {
         self.nodes.values().chain(self.sources.values()).chain(self.exposures.values())
     }
 
+    /// A statement of somebody's own as a node that can be compiled and shown.
+    ///
+    /// Errors: its template can't be rendered, or it refers to what isn't there.
+    pub fn inline(&self, sql: &str) -> Result<Node> {
+        let mut node = reading::inline(&self.world, sql)?;
+        link::link_one(self, &link::Names::of(self), &mut node)?;
+        Ok(node)
+    }
+
     fn add_group(&mut self, group: Map<String, Json>, package: &str) -> Result<()> {
         let name = group.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
         let id = format!("group.{package}.{name}");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{json, Map, Value as Json};
 
+use super::names;
 use crate::jinja::Template;
 
 /// What a node is.
@@ -151,6 +152,39 @@ pub struct Node {
 }
 
 impl Node {
+    /// A node of which no more is known than what it is and where it comes from.
+    pub fn blank(resource: Resource, package: &str, name: &str, path: &str, original: &str) -> Self {
+        Node {
+            unique_id: format!("{}.{package}.{name}", resource.name()),
+            resource,
+            name: name.to_owned(),
+            package: package.to_owned(),
+            path: path.to_owned(),
+            original_path: original.to_owned(),
+            fqn: names::fqn(package, path, name),
+            alias: name.to_owned(),
+            database: String::new(),
+            schema: String::new(),
+            raw: "".into(),
+            checksum: None,
+            config: Map::new(),
+            unrendered: Map::new(),
+            description: String::new(),
+            columns: Map::new(),
+            patch_path: None,
+            refs: Vec::new(),
+            sources: Vec::new(),
+            depends_on: Vec::new(),
+            macros: Vec::new(),
+            doc_blocks: Vec::new(),
+            test: None,
+            more_tags: Vec::new(),
+            extra: Map::new(),
+            template: None,
+            created_at: names::now(),
+        }
+    }
+
     /// Whether it is enabled.
     pub fn enabled(&self) -> bool {
         self.config.get("enabled") != Some(&Json::Bool(false))

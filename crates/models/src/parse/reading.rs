@@ -58,7 +58,7 @@ impl Reading {
         }
         let prefix = if self.resource == Resource::Analysis { "analysis/" } else { "" };
         let path = format!("{prefix}{}", self.file.relative);
-        let mut node = blank(self.resource, &self.package.name, &name, &path, &original);
+        let mut node = Node::blank(self.resource, &self.package.name, &name, &path, &original);
         node.checksum = Some(Manifest::checksum(&text.text));
         node.raw = text.text.trim().into();
         if self.resource == Resource::Model {
@@ -89,7 +89,8 @@ impl Reading {
         let mut nodes = Vec::new();
         for block in tags::blocks(&text.text, &["snapshot"]).map_err(failed)? {
             let relative = &self.file.relative;
-            let mut node = blank(Resource::Snapshot, &self.package.name, block.name(), relative, original);
+            let mut node =
+                Node::blank(Resource::Snapshot, &self.package.name, block.name(), relative, original);
             // The file counts as a directory.
             let within =
                 format!("{}/", relative.rsplit_once('.').map_or(relative.as_str(), |(stem, _)| stem));
@@ -114,7 +115,7 @@ impl Reading {
     fn seed(&self, name: &str, original: &str) -> Result<Node> {
         let path = &self.file.path;
         let unreadable = |source| crate::error::ModelsError::Unreadable { path: path.clone(), source };
-        let mut node = blank(Resource::Seed, &self.package.name, name, &self.file.relative, original);
+        let mut node = Node::blank(Resource::Seed, &self.package.name, name, &self.file.relative, original);
         let size = std::fs::metadata(path).map_err(unreadable)?.len();
         node.checksum = Some(if size < SEED_HASHED_MAX {
             let bytes = std::fs::read(path).map_err(unreadable)?;
@@ -149,7 +150,7 @@ fn learn(world: &Arc<World>, node: &mut Node, text: &Arc<Text>, offset: usize) -
 pub(super) fn declared_snapshot(world: &Arc<World>, patch: &Patch, relation: &str) -> Result<Node> {
     let relative = names::below(&patch.original_path);
     let path = format!("{relative}/{}.sql", patch.name);
-    let mut node = blank(Resource::Snapshot, &patch.package, &patch.name, &path, &patch.original_path);
+    let mut node = Node::blank(Resource::Snapshot, &patch.package, &patch.name, &path, &patch.original_path);
     node.fqn = names::fqn(&patch.package, &relative, &patch.name);
     node.raw = format!("select * from {{{{ {relation} }}}}").into();
     let call = relation.trim();
@@ -170,36 +171,20 @@ pub(super) fn declared_snapshot(world: &Arc<World>, patch: &Patch, relation: &st
     Ok(node)
 }
 
-pub(super) fn blank(resource: Resource, package: &str, name: &str, path: &str, original: &str) -> Node {
-    Node {
-        unique_id: format!("{}.{package}.{name}", resource.name()),
-        resource,
-        name: name.to_owned(),
-        package: package.to_owned(),
-        path: path.to_owned(),
-        original_path: original.to_owned(),
-        fqn: names::fqn(package, path, name),
-        alias: name.to_owned(),
-        database: String::new(),
-        schema: String::new(),
-        raw: "".into(),
-        checksum: None,
-        config: Map::new(),
-        unrendered: Map::new(),
-        description: String::new(),
-        columns: Map::new(),
-        patch_path: None,
-        refs: Vec::new(),
-        sources: Vec::new(),
-        depends_on: Vec::new(),
-        macros: Vec::new(),
-        doc_blocks: Vec::new(),
-        test: None,
-        more_tags: Vec::new(),
-        extra: Map::new(),
-        template: None,
-        created_at: names::now(),
-    }
+/// A statement that is in no file, as an analysis of the root project.
+///
+/// Errors: its template can't be parsed or rendered.
+pub(super) fn inline(world: &Arc<World>, sql: &str) -> Result<Node> {
+    let project = &world.project;
+    let text = Arc::new(Text { file: "--inline".into(), text: sql.to_owned() });
+    let mut node =
+        Node::blank(Resource::Analysis, &project.root().name, "inline_query", "--inline", "--inline");
+    node.raw = sql.into();
+    learn(world, &mut node, &text, 0)?;
+    (node.config, node.unrendered) =
+        super::config::resolve(project, &node.package, node.resource, &node.fqn, None, &node.config);
+    (node.database, node.schema) = (project.target.database.clone(), project.target.schema.clone());
+    Ok(node)
 }
 
 fn facts(world: &World, node: &Node) -> Facts {
@@ -294,7 +279,7 @@ pub(super) fn operation(
 ) -> Result<Node> {
     let name = format!("{}-{event}-{index}", package.name);
     let path = format!("hooks/{name}.sql");
-    let mut node = blank(Resource::Operation, &package.name, &name, &path, "./dbt_project.yml");
+    let mut node = Node::blank(Resource::Operation, &package.name, &name, &path, "./dbt_project.yml");
     node.raw = raw.into();
     node.checksum = Some(Manifest::checksum(&package.text.text));
     node.more_tags = vec![event.to_owned()];
@@ -363,7 +348,7 @@ pub(super) fn exposure(
         return Err(Problem::new(ProblemKind::Yaml, "an exposure has a `name`").at(place).into());
     }
     let path = names::below(original_path);
-    let mut node = blank(Resource::Exposure, package, &name, &path, original_path);
+    let mut node = Node::blank(Resource::Exposure, package, &name, &path, original_path);
     node.fqn = names::fqn(package, &path, &name);
     let scene = Scene::new(world, facts(world, &node), None);
     for call in map.get("depends_on").and_then(Json::as_array).cloned().unwrap_or_default() {

@@ -1,5 +1,6 @@
 //! A project as its files say: packages, the profile's target, flags, variables.
 
+pub mod clean;
 pub mod files;
 pub mod options;
 pub mod package;

@@ -73,6 +73,8 @@ pub struct Paths {
     pub target: String,
     /// Where dependencies are found.
     pub packages: String,
+    /// What `clean` removes.
+    pub clean: Vec<String>,
 }
 
 const KEYS: &[&str] = &[
@@ -263,6 +265,7 @@ impl Package {
                 docs,
                 target: one("target-path", "target"),
                 packages: one("packages-install-path", "dbt_packages"),
+                clean: texts(get("clean-targets"), &[&one("target-path", "target")])?,
             },
             configs,
             unrendered,

@@ -32,7 +32,7 @@ impl<'o> Console<'o> {
         Console { output, quiet: global.quiet, json: global.log_format == LogFormat::Json, rows }
     }
 
-    fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         if !self.quiet {
             self.print("info", text);
         }
@@ -165,15 +165,24 @@ impl<'o> Console<'o> {
         let level = if outcome.status == Status::Warn { "warn" } else { "error" };
         self.print(level, "");
         let head = format!("{what} in {} {} ({})", node.resource.name(), node.name, node.original_path);
-        self.print(level, &self.painted(style(outcome.status), &head));
-        for line in outcome.message.as_deref().unwrap_or_default().lines() {
-            self.print(level, &format!("  {line}"));
-        }
+        self.told(level, style(outcome.status), &head, outcome.message.as_deref().unwrap_or_default());
         let is_written = !matches!(node.resource, Resource::Seed | Resource::Snapshot);
         if outcome.compiled.is_some() && is_written {
             self.print(level, "");
             let target = manifest.world.project.target_name();
             self.print(level, &format!("  compiled code at {target}/{}", output_path("compiled", node)));
+        }
+    }
+
+    /// Something that is no node failed. It is told to the quiet too.
+    pub(super) fn failed(&self, head: &str, message: &str) {
+        self.told("error", Some(Style::Error), head, message);
+    }
+
+    fn told(&self, level: &str, style: Option<Style>, head: &str, message: &str) {
+        self.print(level, &self.painted(style, head));
+        for line in message.lines() {
+            self.print(level, &format!("  {line}"));
         }
     }
 

@@ -2,6 +2,9 @@
 
 mod console;
 mod listing;
+mod operation;
+mod retry;
+mod show;
 
 use std::{
     collections::HashMap,
@@ -24,53 +27,95 @@ use millstream_models::{
         Manifest,
     },
     place::Text,
-    project::{Adapter, Options, Project},
+    project::{self, Adapter, Options, Project},
     select::{yaml::Selectors, Graph, Ids, Indirect, Selector, Spec},
     yaml, ModelsError, Problem, ProblemKind,
 };
 use millstream_warehouse::DuckBuild;
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value};
 
 use self::console::Console;
 use crate::{
-    args::{DbtFlags, DbtVerb, Global, VARIABLES_TO_COME},
+    args::{DbtFlags, DbtVerb, Global, LsFlags, VARIABLES_TO_COME},
     failure::{Doing, Failure, Outcome},
     output::Output,
 };
 
 /// Runs a verb.
 pub(super) fn run(global: &Global, output: &Output, verb: DbtVerb) -> Outcome {
-    let (which, flags) = match &verb {
-        DbtVerb::Parse(flags) => ("parse", flags),
-        DbtVerb::Ls(flags) => ("list", &flags.common),
-        DbtVerb::Compile(flags) => ("compile", flags),
-        DbtVerb::Run(flags) => ("run", flags),
-        DbtVerb::Test(flags) => ("test", flags),
-        DbtVerb::Seed(flags) => ("seed", flags),
-        DbtVerb::Snapshot(flags) => ("snapshot", flags),
-        DbtVerb::Build(flags) => ("build", flags),
-    };
-    // What is only compiled ends before anybody could read that it began.
-    let console = Console::new(global, output, which != "compile");
     refuse_variables()?;
-    let options = options(global, flags, which)?;
-    let began = seconds();
-    let manifest = Arc::new(parse::parse(Project::read(options).map_err(Failure::from)?)?);
-    for warning in &manifest.warnings {
-        output.warn(warning);
-    }
+    let call = |which, flags| Call { global, output, which, flags };
     match &verb {
-        DbtVerb::Parse(_) => {
-            write_manifest(&manifest, &HashMap::new())?;
-            console.found(&manifest);
-            Ok(0)
+        DbtVerb::Parse(flags) => call("parse", flags).parse(),
+        DbtVerb::Ls(ls) => call("list", &ls.common).list(ls),
+        DbtVerb::Compile(flags) => call("compile", flags).work(None),
+        DbtVerb::Run(flags) => call("run", flags).work(None),
+        DbtVerb::Test(flags) => call("test", flags).work(None),
+        DbtVerb::Seed(flags) => call("seed", flags).work(None),
+        DbtVerb::Snapshot(flags) => call("snapshot", flags).work(None),
+        DbtVerb::Build(flags) => call("build", flags).work(None),
+        DbtVerb::Retry(flags) => retry::run(&call("retry", flags)),
+        DbtVerb::Show(show) => show::run(&call("show", &show.common), show),
+        DbtVerb::RunOperation(operation) => {
+            operation::run(&call("run-operation", &operation.common), operation)
         }
-        DbtVerb::Ls(ls) => {
-            let ids = select(&manifest, flags, |node| wanted(flags, node, listing::is_listed), output)?;
-            write_manifest(&manifest, &HashMap::new())?;
-            listing::print(&manifest, &ids, ls, output)
+        DbtVerb::Clean(flags) => call("clean", flags).clean(),
+    }
+}
+
+/// What was called for: a verb with its flags.
+struct Call<'c> {
+    global: &'c Global,
+    output: &'c Output,
+    /// dbt's name of the verb.
+    which: &'c str,
+    flags: &'c DbtFlags,
+}
+
+impl Call<'_> {
+    fn console(&self) -> Console<'_> {
+        // What is only compiled ends before anybody could read that it began.
+        Console::new(self.global, self.output, self.which != "compile")
+    }
+
+    /// Reads the project.
+    fn project(&self) -> Result<Arc<Manifest>, Failure> {
+        let options = options(self.global, self.flags, self.which)?;
+        let manifest = Arc::new(parse::parse(Project::read(options).map_err(Failure::from)?)?);
+        for warning in &manifest.warnings {
+            self.output.warn(warning);
         }
-        _ => work(&manifest, which, flags, output, &console, began),
+        Ok(manifest)
+    }
+
+    fn parse(&self) -> Outcome {
+        let manifest = self.project()?;
+        write_manifest(&manifest, &HashMap::new())?;
+        self.console().found(&manifest);
+        Ok(0)
+    }
+
+    fn list(&self, ls: &LsFlags) -> Outcome {
+        let manifest = self.project()?;
+        let ids =
+            select(&manifest, self.flags, |node| wanted(self.flags, node, listing::is_listed), self.output)?;
+        write_manifest(&manifest, &HashMap::new())?;
+        listing::print(&manifest, &ids, ls, self.output)
+    }
+
+    fn clean(&self) -> Outcome {
+        let options = options(self.global, self.flags, self.which)?;
+        let console = self.console();
+        for dir in project::clean::clean(&options)? {
+            console.say(&format!("Removed {}", dir.display()));
+        }
+        Ok(0)
+    }
+
+    /// Compiles, builds or tests what is selected, or only these nodes.
+    fn work(&self, only: Option<&[String]>) -> Outcome {
+        let began = seconds();
+        work(self, &self.project()?, only, began)
     }
 }
 
@@ -96,29 +141,27 @@ fn seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
+/// What a flag holds that takes a mapping in YAML.
+fn mapping(flag: &str, text: Option<&str>, example: &str) -> Result<Map<String, Value>, Failure> {
+    let Some(text) = text else { return Ok(Map::new()) };
+    let text = Arc::new(Text { file: flag.into(), text: text.to_owned() });
+    match yaml::parse(&text).map_err(ModelsError::from)?.to_json() {
+        Value::Object(map) => Ok(map),
+        Value::Null => Ok(Map::new()),
+        _ => {
+            let message = format!("{flag} is a mapping, such as '{example}'");
+            Err(ModelsError::from(Problem::new(ProblemKind::Configuration, message)).into())
+        }
+    }
+}
+
 fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Failure> {
     let here = || global.project.clone().unwrap_or_else(|| PathBuf::from("."));
     let given = flags.project_dir.clone().unwrap_or_else(here);
     // Where a seed lies is told to the warehouse, which may be elsewhere.
     let project_dir = std::path::absolute(&given).unwrap_or(given);
     let started_us = (seconds() * 1e6) as i64;
-    let vars = match &flags.vars {
-        None => Map::new(),
-        Some(text) => {
-            let text = Arc::new(Text { file: "--vars".into(), text: text.clone() });
-            match yaml::parse(&text).map_err(ModelsError::from)?.to_json() {
-                Value::Object(map) => map,
-                Value::Null => Map::new(),
-                _ => {
-                    return Err(ModelsError::from(Problem::new(
-                        ProblemKind::Configuration,
-                        "--vars is a mapping, such as '{start: 2026-01-01}'",
-                    ))
-                    .into())
-                }
-            }
-        }
-    };
+    let vars = mapping("--vars", flags.vars.as_deref(), "{start: 2026-01-01}")?;
     let random = hash::md5(&format!("{started_us} {} {}", std::process::id(), project_dir.display()));
     let part = |from: usize, to: usize| random[from..to].to_owned();
     let invocation_id =
@@ -198,6 +241,22 @@ fn write_manifest(
     Ok(())
 }
 
+/// Writes the results, with what was called for and `more` of it, so that it can be done again.
+fn write_results(
+    manifest: &Manifest,
+    call: &Call<'_>,
+    more: Map<String, Value>,
+    outcomes: &[NodeOutcome],
+    began: f64,
+) -> Result<(), Failure> {
+    let mut arguments = retry::arguments(call);
+    arguments.extend(more);
+    let ended = seconds();
+    let results = artifacts::run_results(manifest, outcomes, ended - began, &Value::Object(arguments), ended);
+    artifacts::write(&manifest.world.project.target_dir(), "run_results.json", &results)?;
+    Ok(())
+}
+
 fn open(project: &Project) -> Result<DuckBuild, Failure> {
     let target = &project.target;
     if target.kind == Adapter::Postgres {
@@ -216,14 +275,9 @@ fn open(project: &Project) -> Result<DuckBuild, Failure> {
         .doing("opening the profile's warehouse")
 }
 
-fn work(
-    manifest: &Arc<Manifest>,
-    which: &str,
-    flags: &DbtFlags,
-    output: &Output,
-    console: &Console<'_>,
-    began: f64,
-) -> Outcome {
+fn work(call: &Call<'_>, manifest: &Arc<Manifest>, only: Option<&[String]>, began: f64) -> Outcome {
+    let Call { which, flags, output, .. } = *call;
+    let console = &call.console();
     let is_about = |node: &Node| {
         let is_built = |kind: Resource| {
             matches!(kind, Resource::Model | Resource::Test | Resource::Seed | Resource::Snapshot)
@@ -240,7 +294,10 @@ fn work(
         };
         kind && builds && !node.is_ephemeral()
     };
-    let ids = select(manifest, flags, is_about, output)?;
+    let ids = match only {
+        Some(only) => only.iter().filter(|id| manifest.get(id).is_some_and(is_about)).cloned().collect(),
+        None => select(manifest, flags, is_about, output)?,
+    };
     console.found(manifest);
     let graph = if which == "build" { Graph::with_tests_first(manifest) } else { Graph::of(manifest) };
     let shared = Arc::new(Shared::new(manifest.clone(), ids.clone()));
@@ -264,7 +321,7 @@ fn work(
         run.run()?
     };
     let mut outcomes = outcomes;
-    if which == "build" && flags.resource_types.is_empty() {
+    if which == "build" && flags.resource_types.is_empty() && only.is_none() {
         let exposures = select(manifest, flags, |node| node.resource == Resource::Exposure, output)?;
         outcomes.extend(exposures.iter().map(|id| NodeOutcome::no_op(id)));
     }
@@ -274,9 +331,7 @@ fn work(
         .filter_map(|outcome| Some((outcome.unique_id.clone(), outcome.compiled.clone()?)))
         .collect();
     write_manifest(manifest, &compiled)?;
-    let arguments = json!({"which": which, "select": flags.select, "exclude": flags.exclude, "full_refresh": flags.full_refresh});
-    let results = artifacts::run_results(manifest, &outcomes, ended - began, &arguments, ended);
-    artifacts::write(&manifest.world.project.target_dir(), "run_results.json", &results)?;
+    write_results(manifest, call, Map::new(), &outcomes, began)?;
     if which == "compile" {
         console.compiled(manifest, &outcomes, &flags.select);
     } else if !outcomes.is_empty() {

@@ -1,0 +1,141 @@
+//! `retry`: the previous run again, with what it was called with, for what failed.
+
+use millstream_models::{engine::retry::Previous, project::Project, ModelsError, Problem, ProblemKind};
+use serde_json::{json, Map, Value};
+
+use super::{operation, options, Call};
+use crate::{
+    args::{DbtFlags, OperationFlags},
+    failure::{Failure, Outcome},
+};
+
+/// What a run was called with, by the names that dbt has for it.
+pub(super) fn arguments(call: &Call<'_>) -> Map<String, Value> {
+    let flags = call.flags;
+    let vars = super::mapping("--vars", flags.vars.as_deref(), "").unwrap_or_default();
+    let arguments = json!({
+        "which": call.which,
+        "select": flags.select,
+        "exclude": flags.exclude,
+        "selector": flags.selector,
+        "indirect_selection": flags.indirect_selection,
+        "resource_types": flags.resource_types,
+        "vars": vars,
+        "profile": flags.profile,
+        "target": flags.target,
+        "threads": flags.threads,
+        "full_refresh": flags.full_refresh,
+        "fail_fast": flags.fail_fast,
+        "empty": flags.empty,
+        "store_failures": flags.store_failures,
+    });
+    match arguments {
+        Value::Object(map) => map.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        _ => Map::new(),
+    }
+}
+
+/// Does the previous run again. Of the flags of this call count those that say where things are, and `--vars` and `--threads`.
+pub(super) fn run(call: &Call<'_>) -> Outcome {
+    let project = Project::read(options(call.global, call.flags, call.which)?).map_err(Failure::from)?;
+    let previous = Previous::read(&project.target_dir())?;
+    let flags = flags(&previous.arguments, call.flags);
+    let again = Call { which: &previous.which, flags: &flags, ..*call };
+    if previous.which == "run-operation" {
+        return match (previous.failed.is_empty(), previous.arguments.get("macro").and_then(Value::as_str)) {
+            (true, _) => nothing(call),
+            (false, Some(name)) => {
+                let args = previous.arguments.get("args").map(Value::to_string);
+                let flags = OperationFlags { common: flags.clone(), name: name.to_owned(), args };
+                operation::run(&again, &flags)
+            }
+            (false, None) => {
+                let message = "the previous run does not say which macro it called";
+                Err(ModelsError::from(Problem::new(ProblemKind::Configuration, message)).into())
+            }
+        };
+    }
+    if previous.failed.is_empty() {
+        return nothing(call);
+    }
+    again.work(Some(&previous.failed))
+}
+
+fn nothing(call: &Call<'_>) -> Outcome {
+    call.console().say("Nothing to do: nothing failed in the previous run.");
+    Ok(0)
+}
+
+/// The flags of the previous run, with those of this one that count.
+fn flags(previous: &Map<String, Value>, now: &DbtFlags) -> DbtFlags {
+    let text = |key: &str| previous.get(key).and_then(Value::as_str).map(str::to_owned);
+    let is = |key: &str| previous.get(key) == Some(&Value::Bool(true));
+    let list = |key: &str| -> Vec<String> {
+        let items = previous.get(key).and_then(Value::as_array).into_iter().flatten();
+        items.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let vars = previous.get("vars").filter(|vars| vars.is_object()).map(Value::to_string);
+    let threads = previous.get("threads").and_then(Value::as_u64);
+    DbtFlags {
+        project_dir: now.project_dir.clone(),
+        profiles_dir: now.profiles_dir.clone(),
+        target_path: now.target_path.clone(),
+        vars: now.vars.clone().or(vars),
+        threads: now.threads.or(threads.and_then(|threads| usize::try_from(threads).ok())),
+        profile: text("profile"),
+        target: text("target"),
+        full_refresh: is("full_refresh"),
+        fail_fast: is("fail_fast"),
+        empty: is("empty"),
+        store_failures: is("store_failures"),
+        select: list("select"),
+        exclude: list("exclude"),
+        selector: text("selector"),
+        indirect_selection: text("indirect_selection"),
+        resource_types: list("resource_types"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Arguments, DbtVerb, Verb};
+
+    fn build(arguments: &[&str]) -> DbtFlags {
+        let all = [&["millstream", "dbt", "build"], arguments].concat();
+        match Arguments::try_parse_from(all).unwrap().verb {
+            Verb::Dbt { verb: DbtVerb::Build(flags) } => flags,
+            _ => panic!("not build"),
+        }
+    }
+
+    #[test]
+    fn what_a_run_was_called_with_is_read_as_it_was_written() {
+        let said = build(&[
+            "--vars",
+            "{a: [1, x]}",
+            "--threads",
+            "3",
+            "--full-refresh",
+            "--select",
+            "a",
+            "b+",
+            "--target",
+            "t",
+            "--indirect-selection",
+            "cautious",
+        ]);
+        let output = crate::output::Output::detect(Default::default(), Default::default(), true, true);
+        let global = Arguments::try_parse_from(["millstream", "version"]).unwrap().global;
+        let call = Call { global: &global, output: &output, which: "build", flags: &said };
+        let again = flags(&arguments(&call), &build(&[]));
+        assert_eq!(again.vars.as_deref(), Some("{\"a\":[1,\"x\"]}"));
+        assert_eq!((again.threads, again.full_refresh, again.empty), (Some(3), true, false));
+        assert_eq!((again.select, again.target.as_deref()), (said.select.clone(), Some("t")));
+        assert_eq!(again.indirect_selection.as_deref(), Some("cautious"));
+        let now = flags(&arguments(&call), &build(&["--threads", "1", "--vars", "{b: 2}"]));
+        assert_eq!((now.threads, now.vars.as_deref()), (Some(1), Some("{b: 2}")));
+    }
+}

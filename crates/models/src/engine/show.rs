@@ -1,0 +1,69 @@
+//! `show`: the first rows that a node's SQL gives. Nothing is built.
+
+use std::{sync::Arc, thread};
+
+use millstream_core::build::{Answer, BuildWarehouse};
+
+use super::{
+    compile,
+    live::Shared,
+    run::{connect, tell, warehouse_failed, Observer, STACK_BYTES},
+};
+use crate::{
+    error::{ModelsError, Problem, ProblemKind, Result},
+    parse::{
+        names,
+        node::{Node, Resource},
+    },
+};
+
+/// Rows are held until they are printed.
+const ROWS_MAX: usize = 1_000_000;
+
+/// The rows of each of these nodes, at most `limit` of them where it is given. A seed's are those that are loaded.
+///
+/// Errors: a node can't be compiled, the warehouse refuses its SQL, it gives too many rows to hold.
+pub fn show(
+    shared: &Arc<Shared>,
+    warehouse: &dyn BuildWarehouse,
+    nodes: &[&Node],
+    limit: Option<u64>,
+    observer: &dyn Observer,
+) -> Result<Vec<Answer>> {
+    thread::scope(|scope| {
+        let work = || rows(shared, warehouse, nodes, limit, observer);
+        let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        match thread.map_err(ModelsError::NoThread)?.join() {
+            Ok(rows) => rows,
+            Err(panicked) => std::panic::resume_unwind(panicked),
+        }
+    })
+}
+
+fn rows(
+    shared: &Arc<Shared>,
+    warehouse: &dyn BuildWarehouse,
+    nodes: &[&Node],
+    limit: Option<u64>,
+    observer: &dyn Observer,
+) -> Result<Vec<Answer>> {
+    let connection = connect(warehouse)?;
+    shared
+        .list(&mut **connection.borrow_mut())
+        .map_err(|error| Problem::new(ProblemKind::Warehouse, error.message))?;
+    let mut answers = Vec::new();
+    for node in nodes {
+        let compiled = compile::compile(shared, node, Some(&connection));
+        tell(observer);
+        let sql = match node.resource {
+            Resource::Seed => format!("select * from {}", node.relation().render()),
+            _ => compiled?.sql,
+        };
+        let sql = sql.trim_end().trim_end_matches(';');
+        let limit = limit.map(|limit| format!(" limit {limit}")).unwrap_or_default();
+        let sql = format!("select * from (\n{sql}\n) as shown{limit}");
+        let answer = connection.borrow_mut().query(&sql, ROWS_MAX);
+        answers.push(answer.map_err(|error| warehouse_failed(error).around(names::describe(node)))?);
+    }
+    Ok(answers)
+}
