@@ -10,13 +10,13 @@
 //!
 //! - [`shape`]: which part of a statement can follow, pure; [`statements`]: what it takes in SQL, pure; here: doing it.
 
+mod kept;
 mod shape;
 mod statements;
 mod tree;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,24 +25,24 @@ use arrow_array::cast::AsArray;
 use millstream_core::{
     log::Result,
     warehouse::{QueryResult, TableLayout},
-    Lsn, Maintained, Maintainer, Parameter, Piece, Query, TableId, TableName,
+    Lsn, Maintained, Maintainer, Piece, Query, TableId, TableName,
 };
 use serde_json::Value;
 
 use self::{
+    kept::{added, target, Keeping, Kept},
     shape::{cut, Found, Known, MeasureKind, Shape},
-    statements::{changes_table, create_changes, is_exact_sum, is_key, literals, take_changes, Plan},
-    tree::with_values,
+    statements::{changes_table, create_changes, is_exact_sum, is_key, take_changes, Plan},
 };
 use super::{
     ast::{tree, Named, Names},
     continuity::Continuity,
-    engine::{AppendTarget, Connection, Database, EngineResult, Prepared},
+    engine::{Connection, Database},
     failed,
     reader::{give_rows, querying},
     reads::{self, UNSTEADY},
     search_path::{Searching, Visible},
-    sessions::{Sessions, BY_VALUES},
+    sessions::Sessions,
     sql::string,
     state::{self, single_u64},
 };
@@ -71,15 +71,6 @@ const CHANGES_PASSED_MAX: u64 = 50_000;
 /// How often groups are counted that nothing is left of, in times brought forward.
 const COUNTED_EVERY: u32 = 256;
 
-/// How often a plan is used: the tables that it reads grow, and another one may be better by then.
-const PLAN_USES_MAX: u32 = 1_000;
-
-/// Statements with values kept for each result: those of one with a few choices.
-const VALUED_MAX: usize = 16;
-
-/// Bound on the memory of all kept results, in DuckDB's words. What does not fit is not kept.
-const MEMORY: &str = "256MB";
-
 /// Names in statements of our own begin with it.
 const OWN_NAMES: &str = "millstream_";
 
@@ -99,13 +90,6 @@ pub struct DuckMaintainer {
     made: u64,
 }
 
-/// Where the kept results are.
-struct Keeping {
-    connection: Connection,
-    /// How often tables were made and dropped: DuckDB would plan anew each time what was planned before.
-    catalog: u64,
-}
-
 /// A table of changes.
 struct Changes {
     /// Rows that have passed through it.
@@ -116,42 +100,6 @@ struct Changes {
 
 /// Names and types of a result's columns.
 type Columns = Vec<(String, String)>;
-
-/// A kept result.
-struct Kept {
-    sql: String,
-    table: String,
-    plan: Plan,
-    /// Where the tables were that it was made of.
-    position: Lsn,
-    /// When that was all there was.
-    at: Instant,
-    asked: Instant,
-    brought: u32,
-    /// Rows that have passed through the table of what is added to it.
-    passed: u64,
-    /// What the changes of these tables add, and how often that was asked.
-    changes: Vec<(BTreeSet<TableId>, Prepared, u32)>,
-    /// What [`Keeping::catalog`] was when these were planned.
-    catalog: u64,
-    adding: Option<Adding>,
-    /// Statements that read it: of whole groups, and of others.
-    readers: [Option<Reader>; 2],
-    /// Those with values in place of their parameters, the last used at the end.
-    valued: VecDeque<(String, Prepared)>,
-}
-
-/// A statement that reads a kept result, and its parameters with the types that it decides.
-struct Reader {
-    statement: Prepared,
-    parameters: Vec<(String, Option<String>)>,
-}
-
-/// The statements that add what is to be added.
-struct Adding {
-    add: Prepared,
-    clear: Prepared,
-}
 
 /// What is known of the warehouse while one statement is looked at.
 struct Warehouse<'a> {
@@ -193,28 +141,6 @@ fn sql(connection: &Connection, tree: &Value) -> Outcome<String> {
         .map_err(failed("writing a statement"))?;
     let made = made.iter().find(|batch| batch.num_rows() > 0);
     Ok(made.map(|batch| batch.column(0).as_string::<i32>().value(0).to_owned()).unwrap_or_default())
-}
-
-impl Keeping {
-    /// An empty database.
-    fn open() -> EngineResult<Self> {
-        let settings = [
-            ("memory_limit", MEMORY.to_owned()),
-            ("threads", "1".to_owned()),
-            ("temp_directory", String::new()),
-            ("enable_external_access", "false".to_owned()),
-        ];
-        let connection = Database::open(Path::new(":memory:"), &settings)?.connect()?;
-        let settings = format!("SET GLOBAL TimeZone = 'UTC'; SET GLOBAL disabled_optimizers = '{BY_VALUES}'");
-        connection.run(&settings)?;
-        Ok(Keeping { connection, catalog: 0 })
-    }
-
-    /// Makes or drops tables.
-    fn change(&mut self, doing: &'static str, statement: &str) -> Outcome<()> {
-        self.catalog += 1;
-        self.connection.run(statement).map(drop).map_err(failed(doing))
-    }
 }
 
 impl DuckMaintainer {
@@ -542,151 +468,6 @@ impl DuckMaintainer {
         })?;
         Ok(Some(Maintained { result, position, at }))
     }
-}
-
-fn target(table: &str) -> AppendTarget<'_> {
-    AppendTarget { catalog: None, schema: "main", table, columns: &[] }
-}
-
-/// The table of what is added to a result.
-fn added(table: &str) -> String {
-    format!("{table}_added")
-}
-
-impl Kept {
-    /// Forgets plans that are none any more.
-    fn refresh(&mut self, keeping: &Keeping) {
-        if self.catalog != keeping.catalog {
-            (self.adding, self.readers, self.catalog) = (None, [None, None], keeping.catalog);
-            self.valued.clear();
-        }
-    }
-
-    /// Adds what these tables' changes make.
-    fn bring(
-        &mut self,
-        changed: &BTreeSet<TableId>,
-        sessions: &Sessions,
-        connection: &Connection,
-        keeping: &mut Keeping,
-    ) -> Outcome<()> {
-        let doing = || failed("bringing a result forward");
-        let relations = self.plan.shape.relations.iter().map(|(layout, _)| layout.id);
-        let changed: BTreeSet<TableId> = relations.filter(|id| changed.contains(id)).collect();
-        let at = match self.changes.iter().position(|(of, ..)| *of == changed) {
-            Some(at) if self.changes[at].2 < PLAN_USES_MAX => at,
-            known => {
-                let Some(change) = self.plan.change(&changed) else { return Ok(()) };
-                if let Some(old) = known {
-                    self.changes.remove(old);
-                }
-                let planned = sessions.plan_for_good(connection, &change).map_err(doing())?;
-                self.changes.push((changed, planned, 0));
-                self.changes.len() - 1
-            }
-        };
-        let added = added(&self.table);
-        if self.passed > CHANGES_PASSED_MAX {
-            keeping.change("bringing a result forward", &self.plan.create_added(&added))?;
-            self.passed = 0;
-        }
-        self.refresh(keeping);
-        let prepare = |sql: &str| keeping.connection.prepare(sql).map_err(doing());
-        let adding = match &self.adding {
-            Some(adding) => adding,
-            None => self.adding.insert(Adding {
-                add: prepare(&self.plan.add(&self.table, &added))?,
-                clear: prepare(&format!("DELETE FROM {added}"))?,
-            }),
-        };
-        let (_, change, uses) = &mut self.changes[at];
-        *uses += 1;
-        let rows = keeping.connection.append_from(change, &target(&added)).map_err(doing())?;
-        if rows > 0 {
-            adding.add.run().map_err(doing())?;
-            adding.clear.run().map_err(doing())?;
-        }
-        self.passed += rows;
-        self.brought += 1;
-        Ok(())
-    }
-
-    fn drop_tables(self, keeping: &mut Keeping) -> Outcome<()> {
-        let (table, added) = (&self.table, added(&self.table));
-        keeping.change(
-            "forgetting a result",
-            &format!("DROP TABLE IF EXISTS {added}; DROP TABLE IF EXISTS {table}"),
-        )
-    }
-
-    fn reader(&mut self, keeping: &Keeping, whole: bool) -> EngineResult<&Reader> {
-        self.refresh(keeping);
-        let place = &mut self.readers[usize::from(whole)];
-        Ok(match place {
-            Some(reader) => reader,
-            None => {
-                let statement = keeping.connection.prepare(&self.plan.read(&self.table, whole))?;
-                let parameters = statement.parameters();
-                place.insert(Reader { statement, parameters })
-            }
-        })
-    }
-
-    /// The statement that answers a question, and the parameters that it still takes. DuckDB plans statements that take any anew for each run, so
-    /// values that are asked for again and again stand in a statement of their own.
-    fn reader_of<'a, 'p>(
-        &'a mut self,
-        keeping: &Keeping,
-        whole: bool,
-        given: &'p [(String, Parameter)],
-    ) -> Outcome<(&'a Prepared, &'p [(String, Parameter)])> {
-        let reader = self.reader(keeping, whole).map_err(querying)?;
-        let values = match given.is_empty() {
-            true => None,
-            false => literals(&reader.parameters, given),
-        };
-        let Some(values) = values else {
-            return Ok((&self.reader(keeping, whole).map_err(querying)?.statement, given));
-        };
-        let name = format!("{whole} {values:?}");
-        let statement = match self.valued.iter().position(|(known, _)| *known == name) {
-            Some(at) => self.valued.remove(at),
-            None => None,
-        };
-        let statement = match statement {
-            Some(known) => known,
-            None => {
-                let in_place = |tree: &Value| -> Outcome<String> {
-                    let values = expressions(&keeping.connection, &values)?;
-                    sql(&keeping.connection, &with_values(tree, &values))
-                };
-                let shape = &self.plan.shape;
-                let (selected, rest) = (in_place(&shape.selected)?, in_place(&shape.rest)?);
-                let read = self.plan.read_by(&selected, &rest, &self.table, whole);
-                let statement = keeping.connection.prepare(&read).map_err(querying)?;
-                let plain = &self.reader(keeping, whole).map_err(querying)?.statement;
-                // A column without a name of its own is called after its expression.
-                if statement.columns() != plain.columns() {
-                    return Ok((&self.reader(keeping, whole).map_err(querying)?.statement, given));
-                }
-                (name, statement)
-            }
-        };
-        if self.valued.len() == VALUED_MAX {
-            self.valued.pop_front();
-        }
-        self.valued.push_back(statement);
-        Ok((&self.valued[self.valued.len() - 1].1, &[]))
-    }
-}
-
-/// The expressions of literals.
-fn expressions(connection: &Connection, values: &[(String, String)]) -> Outcome<BTreeMap<String, Value>> {
-    let expression = |(name, literal): &(String, String)| {
-        let tree = tree(connection, &format!("SELECT {literal}"))?.unwrap_or_default();
-        Ok((name.clone(), tree["statements"][0]["node"]["select_list"][0].clone()))
-    };
-    values.iter().map(expression).collect()
 }
 
 impl Maintainer for DuckMaintainer {
