@@ -142,9 +142,12 @@ test('SQL runs by keys, completes names, and is kept under a name', () =>
     const editor = page.getByLabel('SQL');
     await editor.click();
     await page.keyboard.type('SELECT * FROM analytics.custo');
-    await page.locator('.cm-tooltip-autocomplete').getByText('customers', { exact: true }).waitFor();
-    await page.waitForTimeout(150);
+    // What is chosen is chosen by all that was typed; the list takes no key in its first moments.
+    const chosen = page.locator('.cm-tooltip-autocomplete [aria-selected]', { hasText: /^customers/ });
+    await chosen.locator('.cm-completionMatchedText').getByText('custo', { exact: true }).waitFor();
+    await page.waitForTimeout(300);
     await page.keyboard.press('Enter');
+    await page.locator('.cm-content').getByText('analytics.customers').waitFor();
     await page.keyboard.type(' LIMIT 5');
     await page.keyboard.press('Control+Enter');
     await page.getByText('5 rows').waitFor();
