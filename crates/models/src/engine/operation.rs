@@ -1,6 +1,6 @@
 //! `run-operation`: one macro is called, with a connection.
 
-use std::{rc::Rc, sync::Arc, thread};
+use std::{rc::Rc, sync::Arc};
 
 use millstream_core::build::BuildWarehouse;
 use serde_json::{Map, Value as Json};
@@ -8,10 +8,10 @@ use serde_json::{Map, Value as Json};
 use super::{
     compile,
     live::Shared,
-    run::{connect, tell, Observer, Outcome, Status, STACK_BYTES},
+    run::{connect, deep, tell, Observer, Outcome, Status},
 };
 use crate::{
-    error::{ModelsError, Problem, ProblemKind, Result},
+    error::{Problem, ProblemKind, Result},
     jinja::{Args, Interrupt, Value},
     parse::{
         macros::MacroEntry,
@@ -55,14 +55,7 @@ pub fn run(
     arguments: &Map<String, Json>,
     observer: &dyn Observer,
 ) -> Result<Outcome> {
-    thread::scope(|scope| {
-        let work = || call(shared, warehouse, entry, arguments, observer);
-        let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
-        match thread.map_err(ModelsError::NoThread)?.join() {
-            Ok(outcome) => outcome,
-            Err(panicked) => std::panic::resume_unwind(panicked),
-        }
-    })
+    deep(|| call(shared, warehouse, entry, arguments, observer))
 }
 
 fn call(

@@ -30,7 +30,20 @@ use crate::{
 };
 
 /// Rendering goes as deep as macros call each other.
-pub(super) const STACK_BYTES: usize = 64 << 20;
+const STACK_BYTES: usize = 64 << 20;
+
+/// Does something on a thread whose stack is deep enough for rendering.
+///
+/// Errors: no thread, and the work's own.
+pub(super) fn deep<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        match thread.map_err(ModelsError::NoThread)?.join() {
+            Ok(done) => done,
+            Err(panicked) => std::panic::resume_unwind(panicked),
+        }
+    })
+}
 
 /// What became of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

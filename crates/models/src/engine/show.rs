@@ -1,16 +1,16 @@
 //! `show`: the first rows that a node's SQL gives. Nothing is built.
 
-use std::{sync::Arc, thread};
+use std::sync::Arc;
 
 use millstream_core::build::{Answer, BuildWarehouse};
 
 use super::{
     compile,
     live::Shared,
-    run::{connect, tell, warehouse_failed, Observer, STACK_BYTES},
+    run::{connect, deep, tell, warehouse_failed, Observer},
 };
 use crate::{
-    error::{ModelsError, Problem, ProblemKind, Result},
+    error::{Problem, ProblemKind, Result},
     parse::{
         names,
         node::{Node, Resource},
@@ -30,14 +30,7 @@ pub fn show(
     limit: Option<u64>,
     observer: &dyn Observer,
 ) -> Result<Vec<Answer>> {
-    thread::scope(|scope| {
-        let work = || rows(shared, warehouse, nodes, limit, observer);
-        let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
-        match thread.map_err(ModelsError::NoThread)?.join() {
-            Ok(rows) => rows,
-            Err(panicked) => std::panic::resume_unwind(panicked),
-        }
-    })
+    deep(|| rows(shared, warehouse, nodes, limit, observer))
 }
 
 fn rows(
