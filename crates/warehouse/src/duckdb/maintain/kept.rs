@@ -202,17 +202,12 @@ impl Kept {
             return Ok((&self.reader(keeping, whole).map_err(querying)?.statement, given));
         };
         let name = format!("{whole} {values:?}");
-        let statement = match self.valued.iter().position(|(known, _)| *known == name) {
-            Some(at) => self.valued.remove(at),
-            None => None,
-        };
-        let statement = match statement {
+        let known = self.valued.iter().position(|(known, _)| *known == name);
+        let statement = match known.and_then(|at| self.valued.remove(at)) {
             Some(known) => known,
             None => {
-                let in_place = |tree: &Value| -> Outcome<String> {
-                    let values = expressions(&keeping.connection, &values)?;
-                    sql(&keeping.connection, &with_values(tree, &values))
-                };
+                let values = expressions(&keeping.connection, &values)?;
+                let in_place = |tree: &Value| sql(&keeping.connection, &with_values(tree, &values));
                 let shape = &self.plan.shape;
                 let (selected, rest) = (in_place(&shape.selected)?, in_place(&shape.rest)?);
                 let read = self.plan.read_by(&selected, &rest, &self.table, whole);
