@@ -257,12 +257,19 @@ test('a node of a lineage of a thousand is found and cut to what is connected', 
   try {
     const act = async (page) => {
       await page.locator('.map-node').first().waitFor();
+      await page.evaluate(() => {
+        window.drawnEmpty = 0;
+        new MutationObserver(() => {
+          if (document.querySelector('.map-node') === null) window.drawnEmpty += 1;
+        }).observe(document.body, { subtree: true, childList: true });
+      });
       await page.keyboard.press('/');
       await page.keyboard.type('model_0777');
       await page.keyboard.press('Enter');
       await page.locator('.lineage-detail').waitFor();
       const drawn = await page.locator('.map-node').count();
       assert.ok(drawn > 1 && drawn < 200, `${drawn} nodes`);
+      assert.equal(await page.evaluate(() => window.drawnEmpty), 0);
     };
     await at('/lineage', act, { server });
   } finally {

@@ -1,6 +1,6 @@
 // The drawing: moved by dragging or arrows, nearer and farther by the wheel or + and −. Only what is in sight is drawn.
 
-import { type KeyboardEvent, type PointerEvent, useEffect, useMemo, useRef, useState } from 'react';
+import { type KeyboardEvent, type PointerEvent, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { type Layout, LETTERS_MAX, NODE_HEIGHT, type Placed } from './layout';
 
 interface DrawingProps {
@@ -55,10 +55,13 @@ export function Drawing({ layout, chosen, near, onChoose }: DrawingProps) {
   const [view, setView] = useState<View | null>(null);
   const dragged = useRef(false);
 
-  useEffect(() => {
+  // Measured before the first paint: an observer speaks after it, and until then nothing would be in sight.
+  useLayoutEffect(() => {
     const element = place.current;
     if (element === null) return;
-    const observer = new ResizeObserver(() => setSize({ width: element.clientWidth, height: element.clientHeight }));
+    const measure = () => setSize({ width: element.clientWidth, height: element.clientHeight });
+    measure();
+    const observer = new ResizeObserver(measure);
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
