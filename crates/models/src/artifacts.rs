@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     hash::md5,
     parse::{
+        names,
         node::{Node, RefArgs, Resource},
         Manifest,
     },
@@ -59,9 +60,11 @@ pub fn manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>, now: 
             ),
         ]);
     }
+    let units = manifest.nodes.values().filter(|node| node.resource == Resource::UnitTest);
     let nodes: Map<String, Json> = manifest
         .nodes
         .values()
+        .filter(|node| node.resource != Resource::UnitTest)
         .map(|node| {
             let mut json = node.to_json();
             if let (Some(compiled), Json::Object(map)) = (compiled.get(&node.unique_id), &mut json) {
@@ -117,17 +120,33 @@ pub fn manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>, now: 
         "group_map": groups,
         "saved_queries": {},
         "semantic_models": {},
-        "unit_tests": {},
+        "unit_tests": section(&mut units.map(|node| (node.unique_id.clone(), unit_test(node)))),
         "functions": {},
     })
 }
 
-fn any_json(node: &Node) -> Json {
+/// Anything, as the manifest has it.
+pub fn any_json(node: &Node) -> Json {
     match node.resource {
         Resource::Source => source(node),
         Resource::Exposure => exposure(node),
+        Resource::UnitTest => unit_test(node),
         _ => node.to_json(),
     }
+}
+
+/// A unit test, as the manifest has it.
+pub fn unit_test(node: &Node) -> Json {
+    let mut json = json!({
+        "name": node.name, "resource_type": "unit_test", "package_name": node.package,
+        "path": names::below(&node.original_path), "original_file_path": node.original_path, "unique_id": node.unique_id,
+        "fqn": node.fqn, "description": node.description, "depends_on": {"macros": [], "nodes": node.depends_on},
+        "config": node.config, "checksum": null, "schema": node.schema, "created_at": node.created_at,
+    });
+    if let Json::Object(map) = &mut json {
+        map.extend(node.extra.clone());
+    }
+    json
 }
 
 /// A table of a source, as the manifest has it.

@@ -9,6 +9,7 @@
 
 pub mod artifacts;
 pub mod context;
+mod csv;
 pub mod engine;
 pub mod error;
 pub mod hash;

@@ -269,11 +269,6 @@ fn what_is_not_done_is_refused_by_name_and_never_passed_over() {
         &["the snapshot strategy `mine`", "in snapshot s (snapshots/s.sql)"],
     );
     let model = ("models/a.sql", "select 1 as a");
-    refused(
-        &[model, ("models/a.yml", "unit_tests: [{name: u}]\n")],
-        "MS9108",
-        &["unit_tests", "models/a.yml:1:1"],
-    );
     refused(&[model, ("models/a.yml", "models: [{name: a, versions: [{v: 1}]}]\n")], "MS9108", &["versions"]);
     refused(
         &[("models/a.sql", "{{ config(materialized='materialized_view') }} select 1")],
@@ -353,6 +348,77 @@ fn a_snapshot_without_what_its_strategy_needs_is_told() {
         &[model, ("macros/m.sql", "{% macro snapshot_hash_arguments(a) %}x{% endmacro %}")],
         "MS9108",
         &["snapshot_hash_arguments"],
+    );
+}
+
+#[test]
+fn a_unit_test_that_cannot_be_is_told() {
+    let models = [
+        ("models/a.sql", "select 1 as x"),
+        ("models/b.sql", "select * from {{ ref('a') }}"),
+        ("models/i.sql", "{{ config(materialized='incremental') }} select 1 as x {% if is_incremental() %}where false{% endif %}"),
+        ("models/gone.sql", "{{ config(enabled=false) }} select 1 as x"),
+    ];
+    let told = |test: &str, code: &str, words: &[&str]| {
+        let yaml = format!("unit_tests:\n  - {{name: u, {test}}}\n");
+        refused(
+            &[&models[..], &[("models/u.yml", yaml.as_str())]].concat(),
+            code,
+            &[words, &["models/u.yml:2:"]].concat(),
+        );
+    };
+    let given = "given: [{input: ref('a'), rows: []}]";
+    let expect = "expect: {rows: []}";
+    told(&format!("{given}, {expect}"), "MS9101", &["a `name` and a `model`"]);
+    told(&format!("model: c, {given}, {expect}"), "MS9104", &["there is no model `c`", "in unit test u"]);
+    told(
+        &format!("model: b, {given}, expects: 1"),
+        "MS9101",
+        &["a unit test has no `expects`", "did you mean `expect`?"],
+    );
+    told(&format!("model: b, {given}"), "MS9101", &["it has no `expect`"]);
+    told(&format!("model: b, given: [{{rows: []}}], {expect}"), "MS9101", &["has an `input`"]);
+    told(&format!("model: b, given: [{{input: ref('aa')}}], {expect}"), "MS9104", &["`aa` isn't there"]);
+    told(
+        &format!("model: b, given: [{{input: ref('a')}}], {expect}"),
+        "MS9101",
+        &["rows of the format `dict` are a list of mappings"],
+    );
+    told(
+        &format!("model: b, {given}, expect: {{format: csv, rows: [1]}}"),
+        "MS9101",
+        &["rows of the format `csv` are a text"],
+    );
+    told(&format!("model: b, {given}, expect: {{format: xml}}"), "MS9101", &["dict, csv or sql, not `xml`"]);
+    told(
+        &format!("model: b, {given}, expect: {{format: csv, fixture: f}}"),
+        "MS9104",
+        &["no fixture `f`", "tests/fixtures"],
+    );
+    told(
+        &format!("model: b, {given}, expect: {{format: csv, rows: \"a\\n1,2\"}}"),
+        "MS9101",
+        &["line 2 has 2 values, the header has 1"],
+    );
+    told(&format!("model: b, {given}, {expect}, versions: {{include: [1]}}"), "MS9108", &["`versions`"]);
+    told(
+        &format!("model: i, given: [], {expect}"),
+        "MS9102",
+        &["asks for is_incremental()", "overrides: {macros: {is_incremental: false}}"],
+    );
+    let incremental = "overrides: {macros: {is_incremental: true}}";
+    told(
+        &format!("model: i, given: [], {incremental}, {expect}"),
+        "MS9102",
+        &["is not given", "input: this"],
+    );
+    let off = format!("unit_tests: [{{name: u, model: gone, given: [], {expect}}}]\n");
+    parsed(&[&models[..], &[("models/u.yml", off.as_str())]].concat()).unwrap();
+    let twice = format!("unit_tests: [{{name: u, model: a, given: [], {expect}}}, {{name: u, model: a, given: [], {expect}}}]\n");
+    refused(
+        &[&models[..], &[("models/u.yml", twice.as_str())]].concat(),
+        "MS9105",
+        &["two unit_tests are named `u`"],
     );
 }
 

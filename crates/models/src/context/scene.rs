@@ -93,6 +93,8 @@ pub trait Live {
     fn write(&self, sql: &str);
     /// A name that only some moments of a run know: `results` at its end.
     fn given(&self, name: &str) -> Option<Json>;
+    /// The value that a unit test gives to one of its `macros`, `vars` or `env_vars`.
+    fn overridden(&self, kind: &str, name: &str) -> Option<Json>;
 }
 
 /// The context of one rendering.
@@ -270,6 +272,9 @@ impl Scene {
     fn var(&self, args: Args) -> Eval<Value> {
         let [name, default] = args.bind("var", ["name", "default"])?;
         let name = name.unwrap_or(Value::None).to_string();
+        if let Some(value) = self.overridden("vars", &name) {
+            return Ok(value);
+        }
         let package = &self.facts.package;
         match (self.world.project.var(package, &name), default) {
             // A variable whose value is a template is rendered when it is used.
@@ -327,8 +332,26 @@ impl Scene {
         ])
     }
 
+    /// What a unit test has in the place of a macro, variable or environment variable.
+    fn overridden(&self, kind: &str, name: &str) -> Option<Value> {
+        self.live.as_ref()?.overridden(kind, name).map(|json| Value::from_json(&json))
+    }
+
+    /// The macro of a name where a unit test says what it gives, whatever it is called with.
+    fn overridden_macro(&self, name: &str) -> Option<Value> {
+        self.live.as_ref()?.overridden("macros", name)?;
+        let (live, name) = (self.live.clone(), name.to_owned());
+        Some(function(move |_, _| {
+            let json = live.as_ref().and_then(|live| live.overridden("macros", &name));
+            Ok(json.map_or(Value::None, |json| Value::from_json(&json)))
+        }))
+    }
+
     /// The value of a name.
     pub fn global(self: &Rc<Self>, name: &str) -> Option<Value> {
+        if let Some(overridden) = self.overridden_macro(name) {
+            return Some(overridden);
+        }
         if let Some(entry) = self.find_macro(name) {
             return Some(self.macro_value(entry));
         }
@@ -350,6 +373,17 @@ impl Scene {
             "source" => function(move |_, args| scene.source(args)),
             "var" => Value::object(Var(scene)),
             "config" => Value::object(Config(scene)),
+            "env_var" => function(move |interpreter, args| {
+                let name = args.positional.first().map(Value::to_string).unwrap_or_default();
+                match (
+                    scene.overridden("env_vars", &name),
+                    base::global(&scene.world.project.base, "env_var"),
+                ) {
+                    (Some(value), _) => Ok(Value::from(value.to_string())),
+                    (None, Some(env_var)) => env_var.call(interpreter, args),
+                    (None, None) => Ok(Value::None),
+                }
+            }),
             "this" => Value::object(facts.this.clone()),
             "database" => Value::from(facts.this.database()),
             "schema" => Value::from(facts.this.schema()),
@@ -464,6 +498,9 @@ impl Object for Package {
     }
 
     fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+        if let Some(overridden) = self.scene.overridden_macro(&format!("{}.{name}", self.name)) {
+            return Some(overridden);
+        }
         let entry = self.scene.world.macros.of_package(&self.name, name);
         match entry {
             Some(entry) => Some(self.scene.macro_value(entry)),

@@ -12,7 +12,7 @@ use super::{
     incremental,
     live::Shared,
     run::{warehouse_failed, Status},
-    seed, snapshot,
+    seed, snapshot, unit,
 };
 use crate::{
     context::relation::{quoted, Relation},
@@ -74,6 +74,10 @@ pub fn build(
             hooks.around(connection, || snapshot::run(shared, node, sql, connection))
         }
         Resource::Test => test(shared, node, compiled, connection),
+        Resource::UnitTest => match &node.unit {
+            Some(unit) => unit::run(node, unit, &compiled.sql, connection),
+            None => Ok(Built::compiled()),
+        },
         _ => Ok(Built::compiled()),
     }
 }

@@ -6,7 +6,10 @@ use indexmap::IndexMap;
 use millstream_core::build::BuildConnection;
 use serde_json::{json, Map, Value as Json};
 
-use super::live::{takes_ctes, NodeLive, Shared};
+use super::{
+    live::{takes_ctes, NodeLive, Shared},
+    unit,
+};
 use crate::{
     context::scene::{Facts, Scene},
     error::{Problem, ProblemKind, Result},
@@ -46,6 +49,7 @@ pub fn scene(
         package: node.package.clone(),
         // A hook is one too, but has a template: its statements stand for themselves.
         is_operation: node.resource == Resource::Operation && node.template.is_none(),
+        unit: None,
         depends_on: node.depends_on.clone(),
         connection: connection.cloned(),
         ephemeral: RefCell::default(),
@@ -69,6 +73,9 @@ pub fn problem(shared: &Shared, node: &Node, error: JinjaError) -> Problem {
 ///
 /// Errors: its template or one of an ephemeral model that it refers to can't be rendered.
 pub fn compile(shared: &Arc<Shared>, node: &Node, connection: Option<&SharedConnection>) -> Result<Compiled> {
+    if let Some(unit) = &node.unit {
+        return unit::compile(shared, node, unit, connection);
+    }
     let mut ephemeral = IndexMap::new();
     let rendered = render(shared, node, connection, &mut ephemeral, 0)?;
     Ok(Compiled {
@@ -140,7 +147,7 @@ fn render(
 }
 
 /// The statement with CTEs in front: as the first of its own, where it has some.
-fn injected(sql: &str, ctes: &[(String, String)]) -> String {
+pub(super) fn injected(sql: &str, ctes: &[(String, String)]) -> String {
     if ctes.is_empty() {
         return sql.to_owned();
     }

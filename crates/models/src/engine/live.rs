@@ -20,6 +20,7 @@ use crate::{
     parse::{
         link::Names,
         node::{Node, RefArgs, Resource},
+        unit::UnitTest,
         Manifest,
     },
     select::Ids,
@@ -140,6 +141,8 @@ pub struct NodeLive {
     pub package: String,
     /// Whether it is a macro that is called for itself: a node's own transaction is begun when it is built.
     pub is_operation: bool,
+    /// For a unit test: what stands in the place of relations, and what has other values.
+    pub unit: Option<Arc<UnitTest>>,
     /// What the node may refer to: nothing else was there when it was parsed.
     pub depends_on: Vec<String>,
     /// The connection, where there is one.
@@ -159,6 +162,17 @@ impl NodeLive {
         }
     }
 
+    /// The rows that a unit test gives in the place of a node, as a CTE.
+    fn stand_in(&self, unit: &UnitTest, node: &Node, written: &str) -> Result<Relation, JinjaError> {
+        if !unit.given.iter().any(|given| given.node == node.unique_id) {
+            return Err(JinjaError::new(format!(
+                "the unit test gives no rows for {written}: add it to `given`, with `rows: []` where it is to be empty"
+            )));
+        }
+        self.ephemeral.borrow_mut().push(node.unique_id.clone());
+        Ok(Relation::cte(&stand_in_name(node)))
+    }
+
     fn is_known(&self, relation: &Relation) -> bool {
         relation.database().eq_ignore_ascii_case(&self.shared.manifest.world.project.target.database)
     }
@@ -172,6 +186,9 @@ impl Live for NodeLive {
         let Some(node) = found else {
             return Err(JinjaError::new(format!("`{}` isn't there, or is disabled", args.name)));
         };
+        if let Some(unit) = &self.unit {
+            return self.stand_in(unit, node, &format!("ref('{}')", args.name));
+        }
         if !self.depends_on.contains(&node.unique_id) {
             return Err(JinjaError::new(format!(
                 "`{}` is referred to only when the project runs, so that what it needs was not known when it was parsed; \
@@ -195,6 +212,9 @@ impl Live for NodeLive {
         let found = self.depends_on.iter().filter_map(|id| manifest.sources.get(id)).find(|node| {
             node.name == table && node.extra.get("source_name").and_then(Json::as_str) == Some(source)
         });
+        if let (Some(node), Some(unit)) = (found, &self.unit) {
+            return self.stand_in(unit, node, &format!("source('{source}', '{table}')"));
+        }
         match found {
             Some(node) => {
                 let mut relation = node.relation();
@@ -286,8 +306,20 @@ impl Live for NodeLive {
 
     fn write(&self, _: &str) {}
 
+    fn overridden(&self, kind: &str, name: &str) -> Option<Json> {
+        self.unit.as_ref()?.overrides.get(kind)?.get(name).cloned()
+    }
+
     fn given(&self, name: &str) -> Option<Json> {
         lock(&self.shared.given).get(name).cloned()
+    }
+}
+
+/// What the CTE is called that stands for a node in a unit test. Tables of several sources may have one name.
+pub fn stand_in_name(node: &Node) -> String {
+    match node.extra.get("source_name").and_then(Json::as_str) {
+        Some(source) => format!("{source}__{}", node.alias),
+        None => node.alias.clone(),
     }
 }
 

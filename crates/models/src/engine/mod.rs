@@ -10,3 +10,4 @@ pub mod run;
 mod seed;
 pub mod show;
 mod snapshot;
+mod unit;

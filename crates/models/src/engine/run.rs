@@ -519,6 +519,11 @@ pub(super) fn tell(observer: &dyn Observer) {
 pub fn output_path(kind: &str, node: &Node) -> String {
     let file = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
     let original = node.original_path.trim_start_matches("./");
+    if node.resource == Resource::UnitTest {
+        // dbt takes it to lie in the directory of its file, once more.
+        let dir = original.rsplit_once('/').map(|(dir, _)| format!("{dir}/")).unwrap_or_default();
+        return format!("{kind}/{}/{original}/{dir}{}.sql", node.package, node.name);
+    }
     if file(&node.path) == file(original) {
         format!("{kind}/{}/{original}", node.package)
     } else {

@@ -8,6 +8,7 @@ use serde_json::{json, Value as Json};
 use super::{build::Built, compile::SharedConnection, live::Shared, run::warehouse_failed};
 use crate::{
     context::relation::quoted,
+    csv,
     error::{ModelsError, Problem, ProblemKind, Result},
     parse::node::Node,
 };
@@ -84,58 +85,13 @@ fn is_time(text: &str) -> bool {
         .is_none_or(|fraction| !fraction.is_empty() && fraction.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Reads a CSV file's records (RFC 4180), and tells each to `take` with the number of its first line.
-fn records(
-    text: &str,
-    delimiter: char,
-    mut take: impl FnMut(usize, Vec<String>) -> std::result::Result<(), String>,
-) -> std::result::Result<(), String> {
-    let mut record = Vec::new();
-    let mut field = String::new();
-    let (mut quoted, mut was_quoted) = (false, false);
-    let (mut line, mut first) = (1, 1);
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c == '\n' {
-            line += 1;
-        }
-        match c {
-            '"' if quoted && chars.next_if_eq(&'"').is_some() => field.push('"'),
-            '"' if quoted => quoted = false,
-            '"' if field.is_empty() && !was_quoted => (quoted, was_quoted) = (true, true),
-            _ if quoted => field.push(c),
-            c if c == delimiter => {
-                record.push(std::mem::take(&mut field));
-                was_quoted = false;
-            }
-            '\r' if chars.peek() == Some(&'\n') => {}
-            '\n' => {
-                if !(record.is_empty() && field.is_empty() && !was_quoted) {
-                    record.push(std::mem::take(&mut field));
-                    take(first, std::mem::take(&mut record))?;
-                }
-                (was_quoted, first) = (false, line);
-            }
-            c => field.push(c),
-        }
-    }
-    if quoted {
-        return Err(format!("line {first}: a quote is never closed"));
-    }
-    if !(record.is_empty() && field.is_empty()) {
-        record.push(field);
-        take(first, record)?;
-    }
-    Ok(())
-}
-
 /// Names of the columns, with the types that all of their values fit.
 fn columns(text: &str, delimiter: char) -> std::result::Result<(Vec<(String, Kind)>, u64), String> {
     const KINDS: [Kind; 6] =
         [Kind::Integer, Kind::Number, Kind::Date, Kind::DateTime, Kind::Boolean, Kind::Text];
     let mut found: Option<Vec<(String, usize)>> = None;
     let mut rows = 0;
-    records(text.trim_start_matches('\u{feff}'), delimiter, |line, record| {
+    csv::records(text.trim_start_matches('\u{feff}'), delimiter, |line, record| {
         let Some(columns) = &mut found else {
             found = Some(record.into_iter().map(|name| (name.trim().to_owned(), 0)).collect());
             return Ok(());
@@ -158,7 +114,7 @@ fn columns(text: &str, delimiter: char) -> std::result::Result<(Vec<(String, Kin
     // A kind that a later value moved past may not take what came before it.
     let mut kinds: Vec<Kind> = columns.iter().map(|(_, at)| KINDS[*at]).collect();
     let mut header = true;
-    records(text.trim_start_matches('\u{feff}'), delimiter, |_, record| {
+    csv::records(text.trim_start_matches('\u{feff}'), delimiter, |_, record| {
         if std::mem::take(&mut header) {
             return Ok(());
         }

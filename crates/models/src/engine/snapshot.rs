@@ -84,7 +84,7 @@ fn again(plan: &Plan<'_>, relation: &Relation, connection: &SharedConnection) ->
 }
 
 /// The columns that a query gives.
-fn columns_given(connection: &SharedConnection, sql: &str) -> Result<Columns> {
+pub(super) fn columns_given(connection: &SharedConnection, sql: &str) -> Result<Columns> {
     let none = format!("select * from (\n{sql}\n) as given limit 0");
     Ok(connection.borrow_mut().query(&none, 0).map_err(warehouse_failed)?.columns)
 }

@@ -17,6 +17,7 @@ pub fn defaults(resource: Resource) -> Map<String, Json> {
             "loaded_at_field": null, "loaded_at_query": null, "meta": {}, "tags": [],
         }),
         Resource::Exposure => json!({"enabled": true, "tags": [], "meta": {}}),
+        Resource::UnitTest => json!({"enabled": true, "tags": [], "meta": {}, "static_analysis": null}),
         Resource::Test => json!({
             "enabled": true, "alias": null, "schema": "dbt_test__audit", "database": null, "tags": [], "meta": {},
             "group": null, "static_analysis": null, "materialized": "test", "severity": "ERROR",

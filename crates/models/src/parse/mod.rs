@@ -12,6 +12,7 @@ pub mod node;
 pub mod properties;
 pub(crate) mod reading;
 pub mod snapshot;
+pub mod unit;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -69,6 +70,7 @@ struct Found {
     sources: Vec<SourceTable>,
     exposures: Vec<(Map<String, Json>, String, String, Place)>,
     groups: Vec<(Map<String, Json>, String)>,
+    unit_tests: Vec<unit::Declared>,
 }
 
 /// Reads and parses a project.
@@ -87,6 +89,7 @@ pub fn parse(project: Project) -> Result<Manifest> {
         sources: Vec::new(),
         exposures: Vec::new(),
         groups: Vec::new(),
+        unit_tests: Vec::new(),
     };
     for package in &project.packages {
         docs.read(package)?;
@@ -103,7 +106,7 @@ pub fn parse(project: Project) -> Result<Manifest> {
         texts,
         warnings,
     };
-    let Found { nodes, patches, sources, exposures, groups } = found;
+    let Found { nodes, patches, sources, exposures, groups, unit_tests } = found;
     for (group, package) in groups {
         manifest.add_group(group, &package)?;
     }
@@ -122,6 +125,7 @@ pub fn parse(project: Project) -> Result<Manifest> {
         }
     }
     link::link(&mut manifest)?;
+    unit::add(&mut manifest, unit_tests)?;
     Ok(manifest)
 }
 
@@ -170,7 +174,9 @@ fn read_package(
         (Resource::Snapshot, &paths.snapshots),
     ] {
         for file in files::find(&package.root, dirs, &[".sql"])? {
-            if resource == Resource::Test && file.relative.starts_with("generic/") {
+            // Those are macros and rows of unit tests.
+            let is_other = ["generic/", "fixtures/"].iter().any(|dir| file.relative.starts_with(dir));
+            if resource == Resource::Test && is_other {
                 continue;
             }
             readings.push(Reading { resource, package: package.clone(), file });
@@ -203,7 +209,7 @@ fn read_package(
     })?;
     for (properties, original, text) in read {
         texts.insert(text.file.clone(), text.clone());
-        let Properties { patches, sources, exposures, groups, warnings: odd, .. } = properties;
+        let Properties { patches, sources, exposures, groups, unit_tests, warnings: odd, .. } = properties;
         warnings.extend(odd);
         for patch in patches.iter().filter(|patch| patch.section == "snapshots") {
             if let Some(relation) = patch.other.get("relation") {
@@ -216,6 +222,12 @@ fn read_package(
         found.sources.extend(sources);
         let name = &package.name;
         found.exposures.extend(exposures.into_iter().map(|(e, at)| (e, name.clone(), original.clone(), at)));
+        found.unit_tests.extend(unit_tests.into_iter().map(|(yaml, place)| unit::Declared {
+            yaml,
+            package: name.clone(),
+            original_path: original.clone(),
+            place,
+        }));
         found.groups.extend(groups.into_iter().map(|group| (group, name.clone())));
     }
     Ok(())

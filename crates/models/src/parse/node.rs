@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{json, Map, Value as Json};
 
-use super::names;
+use super::{names, unit::UnitTest};
 use crate::jinja::Template;
 
 /// What a node is.
@@ -26,6 +26,8 @@ pub enum Resource {
     Operation,
     /// The history of a relation, kept by looking at it again and again.
     Snapshot,
+    /// A model's SQL on rows that are given.
+    UnitTest,
 }
 
 impl Resource {
@@ -40,6 +42,7 @@ impl Resource {
             Resource::Exposure => "exposure",
             Resource::Operation => "operation",
             Resource::Snapshot => "snapshot",
+            Resource::UnitTest => "unit_test",
         }
     }
 
@@ -51,6 +54,7 @@ impl Resource {
             Resource::Source => "sources",
             Resource::Exposure => "exposures",
             Resource::Snapshot => "snapshots",
+            Resource::UnitTest => "unit_tests",
             // An analysis is configured like a model, and no folder of models is one of analyses.
             _ => "models",
         }
@@ -141,6 +145,8 @@ pub struct Node {
     pub doc_blocks: Vec<String>,
     /// For generic tests.
     pub test: Option<TestFacts>,
+    /// For unit tests.
+    pub unit: Option<Arc<UnitTest>>,
     /// Tags that it has from elsewhere: a test those of its column.
     pub more_tags: Vec<String>,
     /// What the manifest has beyond all this, by kind.
@@ -178,6 +184,7 @@ impl Node {
             macros: Vec::new(),
             doc_blocks: Vec::new(),
             test: None,
+            unit: None,
             more_tags: Vec::new(),
             extra: Map::new(),
             template: None,
@@ -234,6 +241,11 @@ impl Node {
             tags.sort_unstable();
         }
         tags
+    }
+
+    /// Whether it finds something wrong or not, rather than build something.
+    pub fn is_test(&self) -> bool {
+        matches!(self.resource, Resource::Test | Resource::UnitTest)
     }
 
     /// Whether it is a test written as a file.

@@ -77,6 +77,8 @@ pub struct Properties {
     pub groups: Vec<Map<String, Json>>,
     /// Of macros.
     pub macros: Vec<Map<String, Json>>,
+    /// Unit tests.
+    pub unit_tests: Vec<(Yaml, Place)>,
     /// What was passed over, for people.
     pub warnings: Vec<String>,
 }
@@ -103,7 +105,7 @@ const SECTIONS: &[&str] = &[
 ];
 
 /// Sections that change what is built and are not done yet.
-const UNSUPPORTED: &[&str] = &["unit_tests", "functions"];
+const UNSUPPORTED: &[&str] = &["functions"];
 
 /// Keys of a node that are configuration wherever they stand.
 const LIFTED: &[&str] = &["meta", "docs", "group", "contract", "access", "tags", "freshness", "enabled"];
@@ -156,6 +158,10 @@ pub fn read(root: &Yaml, package: &str, original_path: &str, renderer: &Renderer
         for item in node.items() {
             let rendered = renderer.node(item, &mut Vec::new(), &is_rendered)?;
             match section {
+                "unit_tests" => {
+                    let (_, place) = name_of(&rendered)?;
+                    found.unit_tests.push((rendered, place));
+                }
                 "models" => found.patches.push(patch("models", &rendered, package, original_path)?),
                 "seeds" => found.patches.push(patch("seeds", &rendered, package, original_path)?),
                 "snapshots" => found.patches.push(patch("snapshots", &rendered, package, original_path)?),

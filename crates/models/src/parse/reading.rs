@@ -171,6 +171,18 @@ pub(super) fn declared_snapshot(world: &Arc<World>, patch: &Patch, relation: &st
     Ok(node)
 }
 
+/// A call of `ref` or `source` as a node that does nothing else.
+///
+/// Errors: it can't be rendered.
+pub(super) fn called(world: &Arc<World>, package: &str, call: &str) -> Result<Node> {
+    let mut node = Node::blank(Resource::Analysis, package, call, call, call);
+    let failed = |error| Problem::from_jinja(error, |_| None);
+    let template = template(&format!("{{{{ {call} }}}}"), &call.into(), Spot { line: 1, column: 1 });
+    let record = render(world, &node, &template.map_err(failed)?).map_err(failed)?;
+    (node.refs, node.sources) = (record.refs, record.sources);
+    Ok(node)
+}
+
 /// A statement that is in no file, as an analysis of the root project.
 ///
 /// Errors: its template can't be parsed or rendered.

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Ids;
-use crate::parse::{node::Resource, Manifest};
+use crate::parse::{
+    node::{Node, Resource},
+    Manifest,
+};
 
 /// Edges between enabled nodes.
 #[derive(Debug, Default)]
@@ -51,13 +54,32 @@ impl Graph {
                 });
             }
             for child in below.unwrap_or_default() {
-                let is_test = manifest.nodes.get(&child).is_some_and(|node| node.resource == Resource::Test);
+                let is_test = manifest.nodes.get(&child).is_some_and(Node::is_test);
                 if !is_test {
                     graph.link(&test.unique_id, &child);
                 }
             }
         }
+        // A unit test comes before its model, and after what that reads: the columns of what it stands in for are asked for.
+        for node in manifest.nodes.values() {
+            if let Some(unit) = &node.unit {
+                graph.unlink(&unit.model, &node.unique_id);
+                for parent in plain.parents_of(&unit.model) {
+                    graph.link(parent, &node.unique_id);
+                }
+                graph.link(&node.unique_id, &unit.model);
+            }
+        }
         graph
+    }
+
+    fn unlink(&mut self, parent: &str, child: &str) {
+        if let Some(parents) = self.parents.get_mut(child) {
+            parents.retain(|known| known != parent);
+        }
+        if let Some(children) = self.children.get_mut(parent) {
+            children.retain(|known| known != child);
+        }
     }
 
     /// What depends on these, at most so many steps away; they themselves only where they depend on each other.

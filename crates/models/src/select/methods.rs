@@ -91,12 +91,20 @@ pub(super) fn search(manifest: &Manifest, criteria: &Criteria) -> Result<Ids> {
         "test_name" => {
             ids(&mut nodes().filter(|node| node.test.as_ref().is_some_and(|test| matches(&test.name, value))))
         }
+        "unit_test" => {
+            let (package, name) = value.split_once('.').unwrap_or(("*", value));
+            ids(&mut nodes().filter(|node| {
+                node.resource == Resource::UnitTest
+                    && matches(&node.package, package)
+                    && matches(&node.name, name)
+            }))
+        }
         "test_type" => {
             let wanted: fn(&Node) -> bool = match value {
                 "generic" | "schema" => |node| node.test.is_some(),
                 "singular" => Node::is_singular,
                 "data" => |node| node.resource == Resource::Test,
-                "unit" => |_| false,
+                "unit" => |node| node.resource == Resource::UnitTest,
                 _ => return Err(wrong(format!("a test is generic, singular, data or unit, not `{value}`"))),
             };
             ids(&mut nodes().filter(|node| wanted(node)))

@@ -96,8 +96,7 @@ impl<'m> Selector<'m> {
         let mut direct = selected.clone();
         let mut waiting = Ids::new();
         for id in self.graph.children(&selected, Some(1)) {
-            let Some(node) = self.manifest.nodes.get(&id).filter(|node| node.resource == Resource::Test)
-            else {
+            let Some(node) = self.manifest.nodes.get(&id).filter(|node| node.is_test()) else {
                 continue;
             };
             let reads_only = |of: &Ids| node.depends_on.iter().all(|id| of.contains(id));
@@ -163,6 +162,7 @@ pub fn listed_name(node: &Node) -> String {
             format!("source:{}.{source}.{}", node.package, node.name)
         }
         Resource::Exposure => format!("exposure:{fqn}"),
+        Resource::UnitTest => format!("unit_test:{}.{}", node.package, node.name),
         _ => fqn,
     }
 }

@@ -109,20 +109,12 @@ const METHODS: &[&str] = &[
     "test_type",
     "resource_type",
     "exposure",
+    "unit_test",
 ];
 
 /// Methods of dbt's that are not done yet.
-const LATER: &[&str] = &[
-    "state",
-    "result",
-    "source_status",
-    "metric",
-    "semantic_model",
-    "saved_query",
-    "version",
-    "wildcard",
-    "unit_test",
-];
+const LATER: &[&str] =
+    &["state", "result", "source_status", "metric", "semantic_model", "saved_query", "version", "wildcard"];
 
 impl Criteria {
     /// Reads one method with its graph operators.

@@ -62,6 +62,7 @@ impl<'o> Console<'o> {
             (Resource::Source, "source"),
             (Resource::Exposure, "exposure"),
             (Resource::Analysis, "analysis"),
+            (Resource::UnitTest, "unit test"),
         ];
         let mut parts: Vec<String> = kinds
             .iter()
@@ -106,6 +107,7 @@ impl<'o> Console<'o> {
             let kind = match node.resource {
                 Resource::Model => format!("{} model", node.materialized()),
                 Resource::Test => "data test".into(),
+                Resource::UnitTest => "unit test".into(),
                 other => other.name().into(),
             };
             match kinds.iter_mut().find(|(known, _)| *known == kind) {
@@ -225,13 +227,19 @@ fn described(node: &Node) -> String {
         Resource::Model => format!("sql {} model {}.{}", node.materialized(), node.schema, node.alias),
         Resource::Seed => format!("seed file {}.{}", node.schema, node.alias),
         Resource::Snapshot => format!("snapshot {}.{}", node.schema, node.alias),
+        // `unit_test.package.model.name`: of a model, the tests may have one name.
+        Resource::UnitTest => node.unique_id.splitn(3, '.').last().unwrap_or_default().replacen('.', "::", 1),
         _ => node.name.clone(),
     }
 }
 
 impl Observer for Console<'_> {
     fn started(&self, index: usize, total: usize, node: &Node) {
-        let kind = if node.resource == Resource::Test { "test " } else { "" };
+        let kind = match node.resource {
+            Resource::Test => "test ",
+            Resource::UnitTest => "unit_test ",
+            _ => "",
+        };
         self.row(index, total, &format!("START {kind}{}", described(node)), None, "RUN");
     }
 
@@ -260,7 +268,9 @@ impl Observer for Console<'_> {
             }
             (Status::Error, _) => (format!("ERROR {what}"), format!("ERROR in {took:.2}s")),
             (Status::NoOp, _) => (format!("NO-OP {what}"), "NO-OP".into()),
-            (Status::Skipped, Resource::Test) => (format!("SKIP test {what}"), "SKIP".into()),
+            (Status::Skipped, Resource::Test | Resource::UnitTest) => {
+                (format!("SKIP test {what}"), "SKIP".into())
+            }
             (Status::Skipped, _) => (format!("SKIP relation {}.{}", node.schema, node.alias), "SKIP".into()),
         };
         self.row(index, total, &text, style(outcome.status), &status);

@@ -54,11 +54,7 @@ pub(super) fn print(manifest: &Manifest, ids: &Ids, flags: &LsFlags, output: &Ou
 }
 
 fn json(node: &Node, keys: &[String]) -> String {
-    let whole = match node.resource {
-        Resource::Source => artifacts::source(node),
-        Resource::Exposure => artifacts::exposure(node),
-        _ => node.to_json(),
-    };
+    let whole = artifacts::any_json(node);
     let Value::Object(whole) = whole else { return whole.to_string() };
     let is_wanted = |key: &str| match keys.is_empty() {
         true => KEYS.contains(&key),

@@ -203,7 +203,8 @@ fn select(
     is_about: impl Fn(&Node) -> bool,
     output: &Output,
 ) -> Result<Ids, Failure> {
-    const TYPES: &[&str] = &["all", "model", "seed", "snapshot", "test", "analysis", "source", "exposure"];
+    const TYPES: &[&str] =
+        &["all", "model", "seed", "snapshot", "test", "unit_test", "analysis", "source", "exposure"];
     if let Some(unknown) = flags.resource_types.iter().find(|kind| !TYPES.contains(&kind.as_str())) {
         let problem = Problem::new(
             ProblemKind::Selection,
@@ -280,13 +281,19 @@ fn work(call: &Call<'_>, manifest: &Arc<Manifest>, only: Option<&[String]>, bega
     let console = &call.console();
     let is_about = |node: &Node| {
         let is_built = |kind: Resource| {
-            matches!(kind, Resource::Model | Resource::Test | Resource::Seed | Resource::Snapshot)
+            matches!(
+                kind,
+                Resource::Model | Resource::Test | Resource::UnitTest | Resource::Seed | Resource::Snapshot
+            )
         };
         // The project's hooks too, as with dbt: their SQL is written, and not run.
-        let is_compiled = |kind| is_built(kind) || matches!(kind, Resource::Analysis | Resource::Operation);
+        let is_compiled = |kind| {
+            (is_built(kind) && kind != Resource::UnitTest)
+                || matches!(kind, Resource::Analysis | Resource::Operation)
+        };
         let (kind, builds) = match which {
             "run" => (node.resource == Resource::Model, true),
-            "test" => (node.resource == Resource::Test, true),
+            "test" => (wanted(flags, node, |_| node.is_test()), node.is_test()),
             "seed" => (node.resource == Resource::Seed, true),
             "snapshot" => (node.resource == Resource::Snapshot, true),
             "compile" => (wanted(flags, node, is_compiled), is_compiled(node.resource)),

@@ -1,0 +1,1 @@
+{% macro rounded(column) %}cast(round({{ column }}) as integer){% endmacro %}
