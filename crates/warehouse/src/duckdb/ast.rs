@@ -23,6 +23,8 @@ pub(super) struct Names {
     pub(super) table_functions: BTreeSet<Named>,
     /// Functions and operators, in lower case, whatever schema they are called by.
     pub(super) functions: BTreeSet<String>,
+    /// Those of them that are called by a catalog.
+    pub(super) functions_of_catalogs: BTreeSet<String>,
     /// Kinds of sources of rows that are neither tables, functions, joins nor queries: `SHOW_REF` of `FROM (DESCRIBE t)`.
     pub(super) others: BTreeSet<String>,
 }
@@ -87,7 +89,11 @@ impl Names {
                     return;
                 }
                 if text(node, "class") == "FUNCTION" {
-                    self.functions.insert(text(node, "function_name").to_ascii_lowercase());
+                    let name = text(node, "function_name").to_ascii_lowercase();
+                    if !text(node, "catalog").is_empty() {
+                        self.functions_of_catalogs.insert(name.clone());
+                    }
+                    self.functions.insert(name);
                 }
                 match text(node, "type").as_str() {
                     "BASE_TABLE" => {
@@ -178,6 +184,8 @@ mod tests {
         for function in ["len", "current_setting", "getenv", "version"] {
             assert!(hidden.functions.contains(function), "{function} in {hidden:?}");
         }
+        let qualified = names("SELECT upper(system.main.lower('X')), [1], main.length('x')");
+        assert_eq!(qualified.functions_of_catalogs, BTreeSet::from(["lower".to_owned()]));
         let tables: Vec<_> = hidden.table_functions.iter().map(|named| named.name.as_str()).collect();
         assert_eq!(tables, ["range", "read_text"]);
         for sql in ["FROM (DESCRIBE t)", "SELECT * FROM (SHOW TABLES)", "SUMMARIZE t"] {

@@ -8,6 +8,7 @@ use millstream_core::Role;
 
 use super::{
     ast::{Named, Names},
+    bounded::BOUNDED,
     engine::Connection,
     search_path::Visible,
 };
@@ -66,6 +67,9 @@ pub(super) fn check(connection: &Connection, sql: &str, role: Option<&Role>) -> 
     };
     if let Some(name) = names.functions.iter().find(|name| FORBIDDEN.contains(&name.as_str())) {
         return Err(forbidden(format!("the function {name} is not for guests")));
+    }
+    if let Some(name) = names.functions_of_catalogs.iter().find(|name| BOUNDED.contains(&name.as_str())) {
+        return Err(forbidden(format!("the function {name} is for guests by its bare name only")));
     }
     if let Some(other) = names.others.first() {
         let what =
@@ -203,6 +207,8 @@ mod tests {
             "SELECT count(*) FILTER (WHERE sleep_ms(1000) IS NULL) FROM shop.items",
             "SELECT sum(1) OVER (ORDER BY getenv('HOME')) FROM shop.items",
             "SELECT [getenv(x) FOR x IN ['HOME']]",
+            "SELECT system.main.repeat('x', 1000000000)",
+            "SELECT length(\"system\".pg_catalog.LPAD('x', 1000000000, 'y'))",
             "FROM checkpoint()",
             "FROM enable_logging()",
             "FROM shop.items AT (VERSION => (SELECT 1 FROM read_text('/x')))",

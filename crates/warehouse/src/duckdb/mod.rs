@@ -21,6 +21,7 @@
 
 mod aside;
 mod ast;
+mod bounded;
 mod build;
 mod close;
 mod continuity;

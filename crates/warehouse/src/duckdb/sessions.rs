@@ -20,6 +20,7 @@ use std::{
 use millstream_core::{Query, Trust};
 
 use super::{
+    bounded,
     continuity::Continuity,
     engine::{Connection, Database, EngineResult, Interrupter, Prepared},
     failed,
@@ -64,12 +65,16 @@ impl Sessions {
         match lock(&self.idle).pop() {
             Some(session) if session.generation == generation => Ok(session),
             Some(session) => Ok(Session { generation, statements: VecDeque::new(), ..session }),
-            None => Ok(Session {
-                generation,
-                statements: VecDeque::new(),
-                continuity: self.continuity.clone(),
-                connection: self.database.connect().map_err(failed("connecting"))?,
-            }),
+            None => {
+                let connection = self.database.connect().map_err(failed("connecting"))?;
+                connection.run(&bounded::macros()).map_err(failed("preparing a reader"))?;
+                Ok(Session {
+                    generation,
+                    statements: VecDeque::new(),
+                    continuity: self.continuity.clone(),
+                    connection,
+                })
+            }
         }
     }
 
