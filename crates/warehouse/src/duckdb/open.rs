@@ -33,7 +33,7 @@ pub struct DuckDbOptions {
     /// What the limit may grow to with the tables: of a vector of 2,048 rows of which any was deleted since the last checkpoint, DuckDB keeps 16 KiB in
     /// memory, and scattered changes reach every vector of a table.
     pub memory_limit_bytes_max: u64,
-    /// Threads of DuckDB; `None`: one per core.
+    /// Threads of DuckDB; `None`: one less than there are processors.
     pub threads: Option<u32>,
     /// Where it spills; `None`: beside the file.
     pub temp_directory: Option<PathBuf>,
@@ -54,6 +54,13 @@ impl Default for DuckDbOptions {
     }
 }
 
+/// Processors that are left to the source, to the log and to whoever asks. Where DuckDB has as many threads as there are processors and all are busy,
+/// the small statements that apply and answers live on wait for a thread of the pool that has no processor; on two, they took five times their time.
+fn default_threads() -> u32 {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(processors.saturating_sub(1).max(1)).unwrap_or(1)
+}
+
 /// The share of a machine's memory that DuckDB's limit may grow to: others live there too.
 const MEMORY_SHARE: u64 = 8;
 
@@ -63,6 +70,10 @@ impl DuckDbOptions {
         let options = Self::default();
         let share = available_bytes() / MEMORY_SHARE;
         DuckDbOptions { memory_limit_bytes_max: options.memory_limit_bytes.max(share), ..options }
+    }
+
+    fn threads(&self) -> u32 {
+        self.threads.unwrap_or_else(default_threads)
     }
 
     fn settings(&self) -> Vec<(&'static str, String)> {
@@ -76,9 +87,7 @@ impl DuckDbOptions {
             // Large copies need not be buffered to keep an order that no reader relies on.
             ("preserve_insertion_order", "false".into()),
         ];
-        if let Some(threads) = self.threads {
-            settings.push(("threads", threads.to_string()));
-        }
+        settings.push(("threads", self.threads().to_string()));
         if let Some(directory) = &self.temp_directory {
             settings.push(("temp_directory", directory.to_string_lossy().into_owned()));
         }
@@ -103,10 +112,7 @@ impl DuckDb {
         // Text forms of timestamps, and dates derived from them, must not depend on where the program runs.
         writer.run("SET GLOBAL TimeZone = 'UTC'").map_err(|error| opening(path, existed, &error))?;
         prepare_schema(&writer, path)?;
-        let reset_threads = match options.threads {
-            Some(threads) => format!("SET threads = {threads}"),
-            None => "RESET threads".to_owned(),
-        };
+        let reset_threads = format!("SET threads = {}", options.threads());
         let continuity: Arc<Continuity> = Arc::default();
         let sessions = Sessions::new(database.clone(), Some(continuity.clone()));
         Ok(DuckDb {
