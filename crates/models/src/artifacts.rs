@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     hash::md5,
     parse::{
+        calls::calls,
         names,
         node::{Node, RefArgs, Resource},
         Manifest,
@@ -108,7 +109,7 @@ pub fn manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>, now: 
         "metadata": head,
         "nodes": nodes,
         "sources": section(&mut manifest.sources.values().map(|node| (node.unique_id.clone(), source(node)))),
-        "macros": section(&mut macros.map(|entry| (entry.unique_id.clone(), entry.to_json(now)))),
+        "macros": section(&mut macros.map(|entry| (entry.unique_id.clone(), entry.to_json(&calls(&manifest.world, entry), now)))),
         "docs": section(&mut manifest.docs.0.values().map(|doc| (doc.unique_id.clone(), doc.to_json()))),
         "exposures": section(&mut manifest.exposures.values().map(|node| (node.unique_id.clone(), exposure(node)))),
         "metrics": {},
@@ -159,7 +160,7 @@ pub fn source(node: &Node) -> Json {
         "unique_id": node.unique_id, "fqn": node.fqn, "description": node.description, "columns": node.columns,
         "meta": node.config.get("meta"), "tags": node.tags(), "config": config, "patch_path": null,
         "unrendered_config": node.unrendered, "relation_name": node.relation_name(), "created_at": node.created_at,
-        "unrendered_database": null, "unrendered_schema": null, "doc_blocks": node.doc_blocks,
+        "doc_blocks": node.doc_blocks,
     });
     if let Json::Object(map) = &mut json {
         map.extend(node.extra.clone());

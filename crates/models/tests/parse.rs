@@ -6,7 +6,7 @@
 )]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -15,8 +15,7 @@ use std::{
 
 use millstream_models::{
     artifacts,
-    parse::node::Resource,
-    parse::{self, Manifest},
+    parse::{self, calls, node::Resource, Manifest},
     project::{Options, Project},
     select::{is_listed, yaml::Selectors, Graph, Indirect, Selector, Spec},
 };
@@ -128,8 +127,9 @@ fn differences(path: &str, ours: &Json, theirs: &Json, found: &mut Vec<String>) 
 fn compare_manifest(manifest: &Manifest, theirs: &Json) -> Vec<String> {
     let mut found = Vec::new();
     let ours: BTreeMap<&str, Json> =
-        manifest.nodes.values().map(|node| (node.unique_id.as_str(), artifacts::any_json(node))).collect();
-    let sections = ["nodes", "unit_tests"].map(|section| theirs[section].as_object().unwrap().iter());
+        manifest.all().map(|node| (node.unique_id.as_str(), artifacts::any_json(node))).collect();
+    let sections =
+        ["nodes", "unit_tests", "sources", "exposures"].map(|section| theirs[section].as_object().unwrap());
     let theirs: BTreeMap<&str, &Json> =
         sections.into_iter().flatten().map(|(id, node)| (id.as_str(), node)).collect();
     // A test of what is disabled stays among dbt's nodes, disabled.
@@ -147,6 +147,22 @@ fn compare_manifest(manifest: &Manifest, theirs: &Json) -> Vec<String> {
         }
     }
     found
+}
+
+/// Which macros those of the project call.
+fn compare_calls(manifest: &Manifest, theirs: &Json) -> Vec<String> {
+    let world = &manifest.world;
+    let own = world.macros.all.iter().filter(|entry| entry.package != "dbt");
+    let told = own.map(|entry| {
+        let mut ours = calls::calls(world, entry);
+        let mut other: Vec<String> =
+            serde_json::from_value(theirs["macros"][&entry.unique_id]["depends_on"]["macros"].clone())
+                .unwrap();
+        ours.sort();
+        other.sort();
+        (ours != other).then(|| format!("{} calls: ours {ours:?}, dbt's {other:?}", entry.unique_id))
+    });
+    told.flatten().collect()
 }
 
 fn select(manifest: &Manifest, arguments: &[String]) -> Option<Vec<String>> {
@@ -193,28 +209,40 @@ fn select(manifest: &Manifest, arguments: &[String]) -> Option<Vec<String>> {
 fn compare(name: &str, selections: &str) {
     let dir = copy(name);
     let manifest = ours(dir.path()).unwrap_or_else(|error| panic!("{}", error.describe()));
-    let arguments: Vec<Vec<String>> = selections
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| line.trim().split(' ').map(|word| word.replace('·', " ")).collect())
-        .collect();
+    let arguments = listings(selections);
     let runs: Vec<Vec<String>> =
         arguments.iter().map(|arguments| [vec!["ls".to_owned()], arguments.clone()].concat()).collect();
     let theirs = dbt(dir.path(), &runs, &[]);
     assert_eq!(theirs["failed"], Json::Null);
     let mut found = compare_manifest(&manifest, &theirs["manifest"]);
-    for (arguments, answer) in arguments.iter().zip(theirs["answers"].as_array().unwrap()) {
+    found.extend(compare_calls(&manifest, &theirs["manifest"]));
+    found.extend(compare_lists(&manifest, &arguments, &theirs["answers"]));
+    assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
+}
+
+fn compare_lists(manifest: &Manifest, arguments: &[Vec<String>], answers: &Json) -> Vec<String> {
+    let mut found = Vec::new();
+    for (arguments, answer) in arguments.iter().zip(answers.as_array().unwrap()) {
         let mut answer: Option<Vec<String>> = serde_json::from_value(answer.clone()).unwrap();
         if let Some(names) = &mut answer {
             names.sort();
         }
-        let ours = select(&manifest, arguments);
+        let ours = select(manifest, arguments);
         // dbt ends a selection of nothing without an answer.
         if ours.clone().unwrap_or_default() != answer.clone().unwrap_or_default() {
             found.push(format!("ls {}\n  ours {ours:?}\n  dbt's {answer:?}", arguments.join(" ")));
         }
     }
-    assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
+    found
+}
+
+/// The arguments of each run of `ls`, a line each.
+fn listings(lines: &str) -> Vec<Vec<String>> {
+    lines
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| line.trim().split(' ').map(|word| word.replace('·', " ")).collect())
+        .collect()
 }
 
 #[test]
@@ -258,5 +286,83 @@ fn the_cellar_and_its_snapshots_are_parsed_as_dbt_parses_them() {
          --select casks_by_columns --indirect-selection cautious\n--select models/properties.yml\n\
          --resource-type unit_test\n--select drained\n--select test_type:unit\n--select unit_test:what_is_drawn*\n\
          --select tag:quick\n--select drained --indirect-selection cautious\n--select resource_type:unit_test\n--select models/unit.yml",
+    );
+}
+
+/// A project is told in a manifest, once by dbt and once by us; then it changes, and what is taken for changed is compared. `changes` are files with what is in
+/// them and what takes its place.
+fn compare_changes(name: &str, changes: &[[&str; 3]], lists: &str) {
+    let dir = copy(name);
+    let at = |path: &str| dir.path().join(path);
+    let mut theirs = dbt(dir.path(), &[], &[])["manifest"].clone();
+    // The time of parsing tells nothing.
+    theirs["metadata"]["generated_at"] = Json::from("2024-01-01T00:00:00Z");
+    let before = ours(dir.path()).unwrap();
+    let told = artifacts::manifest(&before, &HashMap::new(), 0.0);
+    for (name, manifest) in [("theirs", &theirs), ("ours", &told)] {
+        fs::create_dir_all(at(name)).unwrap();
+        fs::write(at(name).join("manifest.json"), manifest.to_string()).unwrap();
+    }
+    for [path, from, to] in changes {
+        let text = fs::read_to_string(at(path)).unwrap_or_default();
+        assert!(text.contains(from), "{path} has no {from}");
+        fs::write(at(path), if from.is_empty() { (*to).to_owned() } else { text.replace(from, to) }).unwrap();
+    }
+    let arguments = listings(lists);
+    let flags = ["ls", "--state", "theirs"].map(str::to_owned).to_vec();
+    let runs: Vec<Vec<String>> = arguments.iter().map(|arguments| [&flags[..], arguments].concat()).collect();
+    let answers = dbt(dir.path(), &runs, &[])["answers"].clone();
+    for state in ["theirs", "ours"] {
+        let options = Options { state: Some(state.into()), ..options(dir.path()) };
+        let manifest = parse::parse(Project::read(options).unwrap()).unwrap();
+        let found = compare_lists(&manifest, &arguments, &answers);
+        assert!(found.is_empty(), "{state}:\n{}", found.join("\n"));
+    }
+}
+
+#[test]
+fn what_has_changed_since_a_manifest_was_written_is_what_dbt_takes_for_changed() {
+    compare_changes(
+        "orchard",
+        &[
+            ["models/core/latest.sql", "where kind", "where true and kind"],
+            ["models/raw/sold.sql", "'nightly'", "'weekly'"],
+            ["models/raw/trees_clean.sql", "select", "{{ config(meta={'a': 1}) }} select"],
+            ["macros/names.sql", "range(3)", "range(4)"],
+            ["macros/names.sql", "_mine", "_ours"],
+            ["dbt_packages/tools/macros/tools.sql", "'%s' % part", "'%s' % part | upper"],
+            ["dbt_project.yml", "+schema: tools", "+schema: tools_of_others"],
+            ["seeds/trees.csv", "2,pear", "2,plum"],
+            ["models/properties.yml", "identifier: trees", "identifier: trees_sold"],
+            ["models/properties.yml", "email: ann@example.com", "email: ann@example.org"],
+            ["models/properties.yml", "access: public", "access: protected"],
+            ["models/properties.yml", "warn_if: \">2\"", "warn_if: \">3\""],
+            ["models/properties.yml", "tags: [important]", "tags: [unimportant]"],
+            ["models/properties.yml", "Each sale.", "Every sale."],
+            ["tests/no_negative.sql", "amount < 0", "amount <= 0"],
+            ["models/core/fresh.sql", "", "select 1 as a"],
+        ],
+        "--select state:new\n--select state:old\n--select state:modified\n--select state:unmodified\n\
+                 --select state:modified.body\n--select state:modified.configs\n--select state:modified.relation\n\
+                 --select state:modified.macros\n--select state:modified.persisted_descriptions\n\
+                 --select state:modified.contract\n--select state:modified+ --exclude state:new\n\
+                 --select 1+state:modified.body+1\n--select state:modified,resource_type:test\n\
+                 --select resource_type:source,state:modified·resource_type:exposure,state:modified\n\
+                 --select state:modified --resource-type all",
+    );
+}
+
+#[test]
+fn a_snapshot_and_a_unit_test_that_have_changed_are_found() {
+    compare_changes(
+        "cellar",
+        &[
+            ["models/unit.yml", "litres: 50, vintage", "litres: 51, vintage"],
+            ["snapshots/old/bottles.sql", "select", "select /* changed */"],
+            ["snapshots/casks.sql", "alias='casks_checked'", "alias='casks_looked_at'"],
+            ["seeds/casks.csv", "Syrah", "Merlot"],
+        ],
+        "--select state:modified\n--select state:modified.body\n--select state:modified.configs\n--select state:modified.relation\n\
+         --select state:unmodified\n--select state:modified+",
     );
 }

@@ -86,6 +86,32 @@ pub struct DbtFlags {
     /// Only nodes of these types
     #[arg(long = "resource-type", visible_alias = "resource-types", value_name = "TYPE", num_args = 1..)]
     pub resource_types: Vec<String>,
+    /// Those about an earlier run.
+    #[command(flatten)]
+    pub state: StateFlags,
+}
+
+/// Flags about an earlier run, with which this one is compared or to which it defers.
+#[derive(Debug, Clone, Default, Args)]
+pub struct StateFlags {
+    /// Where an earlier run has left its artifacts, to compare with or defer to
+    #[arg(long, value_name = "DIR", env = "DBT_STATE")]
+    pub state: Option<PathBuf>,
+    /// Refer to what isn't there where that run has it
+    #[arg(long, env = "DBT_DEFER", value_parser = BoolishValueParser::new())]
+    pub defer: bool,
+    /// The opposite of --defer.
+    #[arg(long, hide = true, overrides_with = "defer")]
+    pub no_defer: bool,
+    /// Where that run has left its artifacts, if elsewhere than --state
+    #[arg(long, value_name = "DIR", env = "DBT_DEFER_STATE")]
+    pub defer_state: Option<PathBuf>,
+    /// With --defer: refer so to all that is not selected, even if it is there
+    #[arg(long, env = "DBT_FAVOR_STATE", value_parser = BoolishValueParser::new())]
+    pub favor_state: bool,
+    /// The opposite of --favor-state.
+    #[arg(long, hide = true, overrides_with = "favor_state")]
+    pub no_favor_state: bool,
 }
 
 /// Flags of `ls`.
@@ -165,14 +191,11 @@ const FLAGS_TO_COME: &[&str] = &[
     "cache-selected-only",
     "compile",
     "debug",
-    "defer",
-    "defer-state",
     "event-time-end",
     "event-time-start",
     "exclude-resource-type",
     "exclude-resource-types",
     "export-saved-queries",
-    "favor-state",
     "include-saved-query",
     "inject-ephemeral-ctes",
     "inline",
@@ -198,7 +221,6 @@ const FLAGS_TO_COME: &[&str] = &[
     "show-all-deprecations",
     "show-resource-report",
     "single-threaded",
-    "state",
     "static",
     "static-parser",
     "upload-to-artifacts-ingest-api",
@@ -218,17 +240,13 @@ const FLAGS_ON: &[&str] = &["empty", "fail-fast", "quiet"];
 /// dbt's variables that would change what is built and are not done.
 pub const VARIABLES_TO_COME: &[&str] = &[
     "DBT_ARTIFACT_STATE_PATH",
-    "DBT_DEFER",
-    "DBT_DEFER_STATE",
     "DBT_DEFER_TO_STATE",
     "DBT_EVENT_TIME_END",
     "DBT_EVENT_TIME_START",
     "DBT_EXCLUDE_RESOURCE_TYPES",
-    "DBT_FAVOR_STATE",
     "DBT_FAVOR_STATE_MODE",
     "DBT_RESOURCE_TYPES",
     "DBT_SAMPLE",
-    "DBT_STATE",
     "DBT_WARN_ERROR",
     "DBT_WARN_ERROR_OPTIONS",
 ];

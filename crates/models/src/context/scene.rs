@@ -34,6 +34,40 @@ pub struct World {
     pub macros: Macros,
 }
 
+impl World {
+    /// What the name of a macro begins with that is for this warehouse, or for all.
+    fn prefixes(&self) -> [&'static str; 2] {
+        [self.project.target.kind.name(), "default"]
+    }
+
+    /// The packages that a dispatched macro is looked for in; `None` is where any macro is found.
+    fn search_order<'w>(&'w self, namespace: Option<&'w str>) -> Vec<Option<&'w str>> {
+        let root = self.project.root();
+        let Some(namespace) = namespace else { return vec![None] };
+        match root.dispatch.iter().find(|(of, _)| of == namespace) {
+            Some((_, order)) => order.iter().map(|package| Some(package.as_str())).collect(),
+            None => vec![Some(root.name.as_str()), Some(namespace)],
+        }
+    }
+
+    /// The implementation of a macro that a package dispatches.
+    pub fn dispatched(&self, package: &str, name: &str, namespace: Option<&str>) -> Option<&Arc<MacroEntry>> {
+        for within in self.search_order(namespace) {
+            for prefix in self.prefixes() {
+                let full = format!("{prefix}__{name}");
+                let found = match within {
+                    Some(within) => self.macros.of_package(within, &full),
+                    None => self.macros.find(package, &self.project.root().name, &full),
+                };
+                if found.is_some() {
+                    return found;
+                }
+            }
+        }
+        None
+    }
+}
+
 /// What a node is to its template.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -149,29 +183,12 @@ impl Scene {
         if name.contains('.') {
             return fail(format!("`{name}` names a package: give it as dispatch's second argument"));
         }
-        let project = &self.world.project;
-        let root = project.root();
-        let order: Vec<Option<&str>> = match namespace {
-            None => vec![None],
-            Some(namespace) => match root.dispatch.iter().find(|(of, _)| of == namespace) {
-                Some((_, order)) => order.iter().map(|package| Some(package.as_str())).collect(),
-                None => vec![Some(root.name.as_str()), Some(namespace)],
-            },
-        };
-        let prefixes = [project.target.kind.name(), "default"];
-        for package in &order {
-            for prefix in prefixes {
-                let full = format!("{prefix}__{name}");
-                let found = match package {
-                    Some(package) => self.world.macros.of_package(package, &full),
-                    None => self.find_macro(&full),
-                };
-                if let Some(found) = found {
-                    return Ok(found.clone());
-                }
-            }
+        if let Some(found) = self.world.dispatched(&self.facts.package, name, namespace) {
+            return Ok(found.clone());
         }
-        let tried: Vec<String> = prefixes.iter().map(|prefix| format!("{prefix}__{name}")).collect();
+        let tried: Vec<String> =
+            self.world.prefixes().iter().map(|prefix| format!("{prefix}__{name}")).collect();
+        let order = self.world.search_order(namespace);
         let packages: Vec<&str> = order.iter().flatten().copied().collect();
         let within = if packages.is_empty() { String::new() } else { format!(" in {}", packages.join(", ")) };
         fail(format!("no macro `{name}` to dispatch to: looked for {}{within}", tried.join(", ")))

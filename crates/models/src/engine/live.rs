@@ -39,6 +39,8 @@ pub struct Shared {
     pub selected: Ids,
     /// Relations that are there, by schema and name in lower case. Listed once, and kept by what is built here.
     relations: Mutex<HashMap<(String, String), BuiltRelation>>,
+    /// Relations of another run, by unique id: references are deferred to them.
+    deferred: HashMap<String, Relation>,
     graph: Mutex<Option<Arc<Json>>>,
     /// What templates know beyond their context, since the run gave it.
     given: Mutex<Map<String, Json>>,
@@ -46,15 +48,34 @@ pub struct Shared {
 
 impl Shared {
     /// For a run.
-    pub fn new(manifest: Arc<Manifest>, selected: Ids) -> Self {
+    ///
+    /// Errors: references are to be deferred to another run whose manifest isn't there.
+    pub fn new(manifest: Arc<Manifest>, selected: Ids) -> crate::error::Result<Self> {
         let names = Names::of(&manifest);
-        Shared {
-            manifest,
+        let project = &manifest.world.project;
+        let past = project.pasts.deferred(&project.options)?;
+        let nodes = past.map(|past| past.all.iter()).into_iter().flatten();
+        let deferred = nodes.filter_map(|(id, node)| Some((id.clone(), deferred_relation(node)?))).collect();
+        Ok(Shared {
             names,
             selected,
             relations: Mutex::default(),
+            deferred,
             graph: Mutex::default(),
             given: Mutex::default(),
+            manifest,
+        })
+    }
+
+    /// The relation that a reference to a node means: its own, or that of another run where references are deferred and it is not there, or not to be looked for.
+    fn relation_of(&self, node: &Node) -> Relation {
+        let own = node.relation();
+        let Some(deferred) = self.deferred.get(&node.unique_id) else { return own };
+        let favors =
+            self.manifest.world.project.options.favor_state && !self.selected.contains(&node.unique_id);
+        match favors || self.kind(own.schema(), own.identifier()).is_none() {
+            true => deferred.clone(),
+            false => own,
         }
     }
 
@@ -118,6 +139,23 @@ impl Shared {
             })
             .clone()
     }
+}
+
+/// The relation that a node of another manifest has; `None` where it has none that can be referred to.
+fn deferred_relation(node: &Json) -> Option<Relation> {
+    let text = |key: &str| node[key].as_str();
+    let materialized = node["config"]["materialized"].as_str();
+    let is_refable = matches!(text("resource_type")?, "model" | "seed" | "snapshot");
+    if !is_refable || materialized == Some("ephemeral") {
+        return None;
+    }
+    // A database that is not told is the only one there is.
+    let database = text("database").unwrap_or_default();
+    let mut relation = Relation::new(database, text("schema")?, text("alias").or_else(|| text("name"))?);
+    let quoted = |part: &str| node["config"]["quoting"][part].as_bool().unwrap_or(true);
+    relation.quote = [quoted("database"), quoted("schema"), quoted("identifier")];
+    relation.kind = Some(if materialized == Some("view") { "view" } else { "table" }.into());
+    Some(relation)
 }
 
 /// A lock whose holder panicked still holds what was true before: each change is one insertion.
@@ -200,7 +238,7 @@ impl Live for NodeLive {
             self.ephemeral.borrow_mut().push(node.unique_id.clone());
             return Ok(Relation::cte(&node.name));
         }
-        let mut relation = node.relation();
+        let mut relation = self.shared.relation_of(node);
         if manifest.world.project.options.empty {
             relation.limit = Some(0);
         }

@@ -31,7 +31,7 @@ pub fn find(shared: &Shared, name: &str) -> Result<Arc<MacroEntry>> {
         Some((package, name)) => world.macros.of_package(package, name),
         None => world.macros.find(root, root, name).or_else(|| {
             // dbt takes that of any package, where the project has none.
-            world.macros.all.iter().find(|entry| entry.name == name)
+            world.macros.of_any(name)
         }),
     };
     if let Some(found) = found {

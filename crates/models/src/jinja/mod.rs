@@ -15,6 +15,7 @@ mod python;
 mod syntax;
 pub(crate) mod tags;
 mod value;
+pub mod walk;
 
 pub use ast::{Macro, Spot, Stmt, Template};
 pub use error::{fail, Eval, Interrupt, JinjaError};

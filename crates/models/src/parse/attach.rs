@@ -6,6 +6,7 @@ use serde_json::{json, Map, Value as Json};
 
 use super::{
     config,
+    freshness::Threshold,
     generic::{self, About},
     in_threads, names,
     node::{Node, Resource},
@@ -65,6 +66,10 @@ impl Manifest {
         }
         let mut blocks = Vec::new();
         let mut config_with_quoting = config;
+        // As the project's folders say it, where the source says nothing.
+        let threshold = Threshold::read(config_with_quoting.get("freshness"))
+            .map_err(|message| Problem::new(ProblemKind::Yaml, message).at(&patch.place))?;
+        config_with_quoting.insert("freshness".into(), threshold.map_or(Json::Null, |it| it.to_json()));
         let description = self.describe(&patch.description, patch, &mut blocks)?;
         let of_config = |key: &str| config_with_quoting.get(key).cloned().unwrap_or(Json::Null);
         let extra = json!({
@@ -80,6 +85,8 @@ impl Manifest {
             "loaded_at_query": of_config("loaded_at_query"),
             "freshness": of_config("freshness"),
             "external": patch.other.get("external"),
+            "unrendered_database": table.written[0],
+            "unrendered_schema": table.written[1],
             "source_meta": of_source.get("meta").cloned().unwrap_or_else(|| json!({})),
         });
         config_with_quoting.insert("quoting".into(), Json::Object(quoting));

@@ -14,7 +14,7 @@ pub fn defaults(resource: Resource) -> Map<String, Json> {
                 "error_after": {"count": null, "period": null},
                 "filter": null,
             },
-            "loaded_at_field": null, "loaded_at_query": null, "meta": {}, "tags": [],
+            "loaded_at_field": null, "loaded_at_query": null, "meta": {}, "tags": [], "static_analysis": null,
         }),
         Resource::Exposure => json!({"enabled": true, "tags": [], "meta": {}}),
         Resource::UnitTest => json!({"enabled": true, "tags": [], "meta": {}, "static_analysis": null}),

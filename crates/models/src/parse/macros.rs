@@ -95,8 +95,8 @@ pub struct MacroEntry {
 }
 
 impl MacroEntry {
-    /// As in the manifest.
-    pub fn to_json(&self, created_at: f64) -> Json {
+    /// As in the manifest. `calls` are the macros that it calls.
+    pub fn to_json(&self, calls: &[String], created_at: f64) -> Json {
         let of = |key: &str, default: Json| self.properties.get(key).cloned().unwrap_or(default);
         json!({
             "name": self.name,
@@ -106,7 +106,7 @@ impl MacroEntry {
             "original_file_path": self.original_path,
             "unique_id": self.unique_id,
             "macro_sql": self.sql,
-            "depends_on": {"macros": []},
+            "depends_on": {"macros": calls},
             "description": of("description", "".into()),
             "meta": of("meta", json!({})),
             "docs": of("docs", json!({"show": true, "node_color": null})),
@@ -225,6 +225,11 @@ impl Macros {
     /// A macro of one package.
     pub fn of_package(&self, package: &str, name: &str) -> Option<&Arc<MacroEntry>> {
         self.packages.get(package)?.get(name)
+    }
+
+    /// The first macro of a name, whatever its package.
+    pub fn of_any(&self, name: &str) -> Option<&Arc<MacroEntry>> {
+        self.all.iter().find(|entry| entry.name == name)
     }
 
     /// Whether there is a package of this name with macros.

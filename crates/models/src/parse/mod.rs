@@ -1,8 +1,10 @@
 //! From a project's files to its nodes and the graph between them.
 
 mod attach;
+pub mod calls;
 pub mod config;
 pub mod docs;
+pub mod freshness;
 pub mod generic;
 pub mod incremental;
 pub mod link;

@@ -285,6 +285,8 @@ impl Node {
         let docs =
             self.config.get("docs").cloned().unwrap_or_else(|| json!({"show": true, "node_color": null}));
         let checksum = match &self.checksum {
+            // Of a seed too large to be hashed it is the path.
+            Some(path) if *path == self.original_path => json!({"name": "path", "checksum": path}),
             Some(sum) => json!({"name": "sha256", "checksum": sum}),
             None => json!({"name": "none", "checksum": ""}),
         };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{json, Map, Value as Json};
 
+use super::freshness;
 use crate::{
     error::{Problem, ProblemKind, Result},
     place::{nearest, Place},
@@ -62,6 +63,8 @@ pub struct SourceTable {
     pub patch: Patch,
     /// What is said of the source: description, database, schema, loader, quoting, freshness and so on.
     pub of_source: Map<String, Json>,
+    /// The source's database and schema before they were rendered.
+    pub written: [Json; 2],
 }
 
 /// A file's contents.
@@ -167,7 +170,7 @@ pub fn read(root: &Yaml, package: &str, original_path: &str, renderer: &Renderer
                 "snapshots" => found.patches.push(patch("snapshots", &rendered, package, original_path)?),
                 "analyses" => found.patches.push(patch("analyses", &rendered, package, original_path)?),
                 "data_tests" => found.patches.push(patch("data_tests", &rendered, package, original_path)?),
-                "sources" => source(&rendered, package, original_path, &mut found.sources)?,
+                "sources" => source(item, &rendered, package, original_path, &mut found.sources)?,
                 "exposures" => found.exposures.push((mapping(&rendered)?, rendered.place.clone())),
                 "groups" => found.groups.push(mapping(&rendered)?),
                 _ => found.macros.push(mapping(&rendered)?),
@@ -177,12 +180,19 @@ pub fn read(root: &Yaml, package: &str, original_path: &str, renderer: &Renderer
     Ok(found)
 }
 
-/// Descriptions, arguments of tests and hooks are rendered when they are used.
+/// Descriptions, arguments of tests, hooks and queries of freshness are rendered when they are used.
 fn is_rendered(path: &[String]) -> bool {
     !path.iter().any(|part| {
         matches!(
             part.as_str(),
-            "description" | "tests" | "data_tests" | "pre-hook" | "post-hook" | "pre_hook" | "post_hook"
+            "description"
+                | "tests"
+                | "data_tests"
+                | "pre-hook"
+                | "post-hook"
+                | "pre_hook"
+                | "post_hook"
+                | "loaded_at_query"
         )
     })
 }
@@ -247,7 +257,8 @@ fn patch(section: &'static str, node: &Yaml, package: &str, original_path: &str)
     };
     for key in LIFTED {
         if let Some(value) = other.remove(*key) {
-            if config.contains_key(*key) && *key != "tags" {
+            let both = *key == "tags" || (section, *key) == ("sources", "freshness");
+            if config.contains_key(*key) && !both {
                 let at = node.get(key).unwrap_or(node);
                 return Err(at.wrong(format!("`{key}` stands here and in `config`: keep one")).into());
             }
@@ -315,8 +326,16 @@ fn column(node: &Yaml) -> Result<Column> {
     })
 }
 
-fn source(node: &Yaml, package: &str, original_path: &str, found: &mut Vec<SourceTable>) -> Result<()> {
+fn source(
+    written: &Yaml,
+    node: &Yaml,
+    package: &str,
+    original_path: &str,
+    found: &mut Vec<SourceTable>,
+) -> Result<()> {
     let (source, _) = name_of(node)?;
+    let as_written = |key: &str| written.get(key).map_or(Json::Null, Yaml::to_json);
+    let written = [as_written("database"), as_written("schema")];
     let mut of_source = mapping(node)?;
     of_source.remove("tables");
     let source_config = match of_source.get("config") {
@@ -326,23 +345,31 @@ fn source(node: &Yaml, package: &str, original_path: &str, found: &mut Vec<Sourc
     let shared = Arc::new(of_source);
     for item in node.get("tables").map(Yaml::items).unwrap_or_default() {
         let mut patch = patch("sources", item, package, original_path)?;
-        let mut config = Map::new();
-        for key in
-            ["enabled", "event_time", "freshness", "loaded_at_field", "loaded_at_query", "meta", "tags"]
-        {
+        // Both are told even where nothing is said.
+        let mut config: Map<String, Json> =
+            [("meta".to_owned(), json!({})), ("tags".to_owned(), json!([]))].into_iter().collect();
+        for key in ["enabled", "event_time", "meta", "tags"] {
             if let Some(value) = source_config.get(key).or_else(|| shared.get(key)) {
                 let level: Map<String, Json> = [(key.to_owned(), value.clone())].into_iter().collect();
                 super::config::merge(&mut config, &level);
             }
         }
-        for key in ["loaded_at_field", "loaded_at_query", "event_time"] {
-            if let Some(value) = patch.other.remove(key) {
-                config.insert(key.to_owned(), value);
-            }
+        let table = mapping(item)?;
+        let table_config = table.get("config").and_then(Json::as_object).cloned().unwrap_or_default();
+        let fresh = freshness::of_table(&shared, &source_config, &table, &table_config);
+        let fresh = fresh.map_err(|message| item.wrong(message))?;
+        for key in ["freshness", "loaded_at_field", "loaded_at_query"] {
+            patch.other.remove(key);
+            patch.config.remove(key);
+        }
+        if let Some(value) = patch.other.remove("event_time") {
+            config.insert("event_time".to_owned(), value);
         }
         super::config::merge(&mut config, &patch.config);
+        config.extend(fresh);
         patch.config = config;
-        found.push(SourceTable { source: source.clone(), patch, of_source: (*shared).clone() });
+        let of_source = (*shared).clone();
+        found.push(SourceTable { source: source.clone(), patch, of_source, written: written.clone() });
     }
     Ok(())
 }

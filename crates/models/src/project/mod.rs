@@ -4,6 +4,7 @@ pub mod clean;
 pub mod files;
 pub mod options;
 pub mod package;
+pub mod past;
 pub mod profile;
 pub mod render;
 
@@ -33,6 +34,8 @@ pub struct Project {
     pub target: Target,
     /// Environment, variables and target, for templates.
     pub base: Arc<Base>,
+    /// What earlier runs left.
+    pub pasts: past::Pasts,
 }
 
 impl Project {
@@ -82,7 +85,7 @@ impl Project {
         if options.project_dir.join("catalogs.yml").exists() {
             return Err(Problem::new(ProblemKind::Unsupported, "catalogs.yml is not supported yet").into());
         }
-        let project = Project { options, packages, target, base };
+        let project = Project { options, packages, target, base, pasts: past::Pasts::default() };
         project.check_dependencies()?;
         Ok(project)
     }

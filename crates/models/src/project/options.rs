@@ -27,6 +27,14 @@ pub struct Options {
     pub store_failures: bool,
     /// `--empty`.
     pub empty: bool,
+    /// `--state`: where an earlier run has left its artifacts, relative to the project.
+    pub state: Option<PathBuf>,
+    /// `--defer-state`: the same for references that are deferred.
+    pub defer_state: Option<PathBuf>,
+    /// `--defer`: what is not there is referred to where that run has it.
+    pub defer: bool,
+    /// `--favor-state`: and what is not selected too.
+    pub favor_state: bool,
     /// The environment.
     pub env: BTreeMap<String, String>,
     /// Which verb runs, as `flags.WHICH` has it.

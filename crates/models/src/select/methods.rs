@@ -109,6 +109,9 @@ pub(super) fn search(manifest: &Manifest, criteria: &Criteria) -> Result<Ids> {
             };
             ids(&mut nodes().filter(|node| wanted(node)))
         }
+        "state" => super::changed::by_state(manifest, value)?,
+        "result" => super::changed::by_result(manifest, value)?,
+        "source_status" => super::changed::by_source_status(manifest, value)?,
         _ => {
             let known = [
                 "model",

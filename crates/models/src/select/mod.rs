@@ -2,6 +2,7 @@
 //!
 //! A selection is read to a tree first ([`Spec`]) and then answered from the graph ([`Selector`]).
 
+mod changed;
 pub mod graph;
 mod methods;
 mod spec;

@@ -110,11 +110,13 @@ const METHODS: &[&str] = &[
     "resource_type",
     "exposure",
     "unit_test",
+    "state",
+    "result",
+    "source_status",
 ];
 
 /// Methods of dbt's that are not done yet.
-const LATER: &[&str] =
-    &["state", "result", "source_status", "metric", "semantic_model", "saved_query", "version", "wildcard"];
+const LATER: &[&str] = &["metric", "semantic_model", "saved_query", "version", "wildcard"];
 
 impl Criteria {
     /// Reads one method with its graph operators.

@@ -177,6 +177,10 @@ fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Fa
         target_path: flags.target_path.clone(),
         store_failures: flags.store_failures,
         empty: flags.empty,
+        state: flags.state.state.clone(),
+        defer_state: flags.state.defer_state.clone(),
+        defer: flags.state.defer && !flags.state.no_defer,
+        favor_state: flags.state.favor_state && !flags.state.no_favor_state,
         // A variable that is no text can't be asked for by a template.
         env: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -307,7 +311,7 @@ fn work(call: &Call<'_>, manifest: &Arc<Manifest>, only: Option<&[String]>, bega
     };
     console.found(manifest);
     let graph = if which == "build" { Graph::with_tests_first(manifest) } else { Graph::of(manifest) };
-    let shared = Arc::new(Shared::new(manifest.clone(), ids.clone()));
+    let shared = Arc::new(Shared::new(manifest.clone(), ids.clone())?);
     let outcomes = if ids.is_empty() {
         console.nothing();
         Vec::new()

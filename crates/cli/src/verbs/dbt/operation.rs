@@ -21,7 +21,7 @@ pub(super) fn run(call: &Call<'_>, flags: &OperationFlags) -> Outcome {
     let arguments = mapping("--args", flags.args.as_deref(), "{name: orders}")?;
     let manifest = call.project()?;
     let console = call.console();
-    let shared = Arc::new(Shared::new(manifest.clone(), Ids::new()));
+    let shared = Arc::new(Shared::new(manifest.clone(), Ids::new())?);
     let entry = operation::find(&shared, &flags.name)?;
     let warehouse = open(&manifest.world.project)?;
     let outcome = operation::run(&shared, &warehouse, &entry, &arguments, &console)?;

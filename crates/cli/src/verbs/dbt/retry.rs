@@ -1,11 +1,13 @@
 //! `retry`: the previous run again, with what it was called with, for what failed.
 
+use std::path::PathBuf;
+
 use millstream_models::{engine::retry::Previous, project::Project, ModelsError, Problem, ProblemKind};
 use serde_json::{json, Map, Value};
 
 use super::{operation, options, Call};
 use crate::{
-    args::{DbtFlags, OperationFlags},
+    args::{DbtFlags, OperationFlags, StateFlags},
     failure::{Failure, Outcome},
 };
 
@@ -28,6 +30,9 @@ pub(super) fn arguments(call: &Call<'_>) -> Map<String, Value> {
         "fail_fast": flags.fail_fast,
         "empty": flags.empty,
         "store_failures": flags.store_failures,
+        "state": flags.state.state,
+        "defer": flags.state.defer && !flags.state.no_defer,
+        "favor_state": flags.state.favor_state && !flags.state.no_favor_state,
     });
     match arguments {
         Value::Object(map) => map.into_iter().filter(|(_, value)| !value.is_null()).collect(),
@@ -38,7 +43,11 @@ pub(super) fn arguments(call: &Call<'_>) -> Map<String, Value> {
 /// Does the previous run again. Of the flags of this call count those that say where things are, and `--vars` and `--threads`.
 pub(super) fn run(call: &Call<'_>) -> Outcome {
     let project = Project::read(options(call.global, call.flags, call.which)?).map_err(Failure::from)?;
-    let previous = Previous::read(&project.target_dir())?;
+    let dir = match &call.flags.state.state {
+        Some(dir) => project.options.project_dir.join(dir),
+        None => project.target_dir(),
+    };
+    let previous = Previous::read(&dir)?;
     let flags = flags(&previous.arguments, call.flags);
     let again = Call { which: &previous.which, flags: &flags, ..*call };
     if previous.which == "run-operation" {
@@ -93,6 +102,13 @@ fn flags(previous: &Map<String, Value>, now: &DbtFlags) -> DbtFlags {
         selector: text("selector"),
         indirect_selection: text("indirect_selection"),
         resource_types: list("resource_types"),
+        state: StateFlags {
+            state: text("state").map(PathBuf::from),
+            defer: is("defer"),
+            favor_state: is("favor_state"),
+            defer_state: now.state.defer_state.clone(),
+            ..StateFlags::default()
+        },
     }
 }
 

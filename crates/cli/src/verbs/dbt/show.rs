@@ -49,7 +49,7 @@ pub(super) fn run(call: &Call<'_>, flags: &ShowFlags) -> Outcome {
     let nodes: Vec<&Node> = inline.iter().chain(ids.iter().filter_map(|id| manifest.nodes.get(id))).collect();
     let warehouse = open(&manifest.world.project)?;
     let warehouse: &dyn BuildWarehouse = &warehouse;
-    let shared = Arc::new(Shared::new(manifest.clone(), ids.clone()));
+    let shared = Arc::new(Shared::new(manifest.clone(), ids.clone())?);
     let limit = u64::try_from(flags.limit).ok();
     let answers = show::show(&shared, warehouse, &nodes, limit, &call.console())?;
     for (node, answer) in nodes.iter().zip(&answers) {
