@@ -246,9 +246,9 @@ fn what_is_wrong_in_a_template_is_shown_with_the_macros_around() {
         &["no way", "macros/m.sql:3:4", "in macro inner", "in macro outer", "in model a"],
     );
     refused(
-        &[("models/a.sql", "select {{ var('missing') }}")],
+        &[("models/a.sql", "select {{ env_var('MISSING_HERE') }}")],
         "MS9103",
-        &["`missing` is not set", "models/a.sql:1:11"],
+        &["`MISSING_HERE` is not set", "models/a.sql:1:11"],
     );
     let test = "models: [{name: a, columns: [{name: a, data_tests: [uniqe]}]}]\n";
     refused(
@@ -256,6 +256,40 @@ fn what_is_wrong_in_a_template_is_shown_with_the_macros_around() {
         "MS9104",
         &["no test `uniqe`", "did you mean `unique`?"],
     );
+}
+
+#[test]
+fn a_contract_that_cannot_be_kept_is_refused() {
+    let model = ("models/a.sql", "select 1 as a");
+    let contract = |rest: &str| format!("models: [{{name: a, config: {{contract: {{enforced: true}}{rest}\n");
+    let column = "}, columns: [{name: a, data_type: int}";
+    for (rest, code, words) in [
+        ("}}]", "MS9102", "no columns are declared"),
+        (&format!(", materialized: incremental{column}]}}]"), "MS9102", "needs `on_schema_change`"),
+        (
+            &format!(", materialized: table{column}], constraints: [{{type: foreign_key, expression: b (b)}}]}}]"),
+            "MS9108",
+            "a foreign key of a table",
+        ),
+        (&format!("{column}], constraints: [{{type: uniqe}}]}}]"), "MS9101", "`uniqe` is no type of a constraint"),
+        (
+            "}, columns: [{name: a, data_type: int, constraints: [{type: primary_key}]}], constraints: [{type: primary_key, columns: [a]}]}]",
+            "MS9102",
+            "one primary key",
+        ),
+        (
+            &format!("{column}], constraints: [{{type: foreign_key, to: b, to_columns: [b]}}]}}]"),
+            "MS9102",
+            "ref(…) or source(…)",
+        ),
+    ] {
+        refused(&[model, ("models/a.yml", &contract(rest))], code, &[words]);
+    }
+    let odd = contract(
+        ", materialized: view}, columns: [{name: a, data_type: int, constraints: [{type: not_null}]}]}]",
+    );
+    let manifest = parsed(&[model, ("models/a.yml", &odd)]).unwrap();
+    assert!(manifest.warnings.iter().any(|one| one.contains("not enforced by the materialization `view`")));
 }
 
 #[test]
@@ -282,15 +316,14 @@ fn what_is_not_done_is_refused_by_name_and_never_passed_over() {
     refused(&[("models/a.sql", unknown)], "MS9102", &told);
     // What a folder says of incremental models is nothing to its views.
     parsed(&[("models/a.sql", "{{ config(incremental_strategy='microbatch') }} select 1 as a")]).unwrap();
-    refused(
-        &[("models/a.sql", "{{ config(contract={'enforced': true}) }} select 1")],
-        "MS9108",
-        &["contract"],
-    );
-    let materialization = "{% materialization mine, default %}{% endmaterialization %}";
-    refused(&[("macros/m.sql", materialization)], "MS9108", &["materialization `mine`", "macros/m.sql:1:1"]);
-    let overriding = "{% macro duckdb__create_table_as(a, b, c) %}{% endmacro %}";
-    refused(&[("macros/m.sql", overriding)], "MS9108", &["duckdb__create_table_as", "overrides"]);
+    let materialization = "{% materialization seed, default %}{% endmaterialization %}";
+    refused(&[("macros/m.sql", materialization)], "MS9108", &["materialization `seed`", "macros/m.sql:1:1"]);
+    let overriding = "{% macro duckdb__get_column_names(a) %}{% endmacro %}";
+    refused(&[("macros/m.sql", overriding)], "MS9108", &["duckdb__get_column_names", "overrides"]);
+    let part = ("macros/m.sql", "{% macro create_table_as(a, b, c) %}{% endmacro %}");
+    let snapshot = "{% snapshot s %}{{ config(strategy='check', check_cols='all', unique_key='a') }}select 1 as a{% endsnapshot %}";
+    refused(&[part, ("snapshots/s.sql", snapshot)], "MS9108", &["`create_table_as`", "in snapshot s"]);
+    parsed(&[part, model]).unwrap();
     refused(
         &[model, ("packages.yml", "packages: [{package: a/b, version: 1.0.0}]\n")],
         "MS9102",

@@ -5,6 +5,7 @@
     reason = "a panic is how a test fails; clippy exempts only the test functions themselves"
 )]
 
+mod made;
 mod state;
 
 use std::{

@@ -1,4 +1,4 @@
-"""Prints what a DuckDB file holds: every table and view with its columns and its rows in order.
+"""Prints what a DuckDB file holds: every table and view with its columns, what is said of them, its indexes and constraints, and its rows in order.
 
 Times of the runs themselves can't be the same on both sides: they are told by their order within a table, and so are ids that are made of them.
 """
@@ -30,6 +30,12 @@ def told(rows):
     return sorted(rows)
 
 
+
+def listed(query, schema, name):
+    return sorted(map(list, connection.execute(query, [schema, name]).fetchall()), key=repr)
+
+
+OF_IT = " where schema_name = ? and table_name = ?"
 found = {}
 for schema, name, kind in sorted(relations):
     columns = connection.execute(f'describe "{schema}"."{name}"').fetchall()
@@ -37,6 +43,11 @@ for schema, name, kind in sorted(relations):
     found[f"{schema}.{name}"] = {
         "kind": kind,
         "columns": [[column[0], column[1]] for column in columns],
+        "comments": listed("select column_name, comment from duckdb_columns()" + OF_IT, schema, name)
+        + listed("select comment from duckdb_tables()" + OF_IT, schema, name)
+        + listed("select comment from duckdb_views() where schema_name = ? and view_name = ?", schema, name),
+        "indexes": listed("select expressions, is_unique from duckdb_indexes()" + OF_IT, schema, name),
+        "constraints": listed("select constraint_text from duckdb_constraints()" + OF_IT, schema, name),
         "rows": told([list(row) for row in rows]),
     }
 json.dump(found, sys.stdout)

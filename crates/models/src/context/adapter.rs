@@ -3,12 +3,15 @@
 use std::{any::Any, rc::Rc};
 
 use super::{
-    base::function,
+    base::{function, tell},
     relation::{quoted, Column, Relation},
     scene::{Live, Scene},
     table::Table,
 };
 use crate::jinja::{fail, Args, Eval, Interpreter, JinjaError, Object, Value};
+
+/// The incremental strategies that DuckDB has.
+const STRATEGIES: &[&str] = &["append", "delete+insert", "merge", "microbatch"];
 
 /// `adapter`.
 pub struct Adapter(pub Rc<Scene>);
@@ -32,6 +35,20 @@ impl Adapter {
             "execute" => Value::tuple([Value::from(""), Value::object(Table::empty())]),
             "get_relation" => Value::None,
             _ => Value::from(""),
+        }
+    }
+
+    /// The macro that plans a strategy's statement: dbt's, or one of a project's own.
+    fn strategy(&self, strategy: &str) -> Eval<Value> {
+        if strategy == "insert_overwrite" {
+            return fail(format!("DuckDB has no incremental strategy `{strategy}`"));
+        }
+        let wanted = format!("get_incremental_{}_sql", strategy.replace('+', "_"));
+        match self.0.find_macro(&wanted) {
+            Some(entry) => Ok(self.0.macro_value(entry)),
+            None => fail(format!(
+                "there is no incremental strategy `{strategy}`, as no macro is named `{wanted}`"
+            )),
         }
     }
 
@@ -114,8 +131,29 @@ impl Adapter {
                 Value::tuple([Value::from("OK"), Value::object(table)])
             }
             "commit" => live.commit().map(|()| Value::from(""))?,
-            // There is nothing to do for them here: there is no cache.
-            "cache_added" | "cache_dropped" | "cache_renamed" | "clear_transaction" => Value::from(""),
+            // There is nothing to do for them here: there is no cache, and a text of DuckDB's has no length that could grow.
+            "cache_added"
+            | "cache_dropped"
+            | "cache_renamed"
+            | "clear_transaction"
+            | "expand_target_column_types" => Value::from(""),
+            "get_incremental_strategy_macro" => {
+                let [_, strategy] = args.bind(name, ["model_context", "strategy"])?;
+                self.strategy(&strategy.unwrap_or(Value::None).to_string())?
+            }
+            "valid_incremental_strategies" => Value::list(STRATEGIES.iter().map(|name| Value::from(*name))),
+            "get_column_schema_from_query" => {
+                let [sql] = args.bind(name, ["sql"])?;
+                let columns = live.columns_of_query(&sql.unwrap_or(Value::None).to_string())?;
+                Value::list(columns.into_iter().map(Value::object))
+            }
+            "warn_once" => {
+                let message = args.positional.first().cloned().unwrap_or(Value::None).to_string();
+                if live.is_news(&message) {
+                    tell(&format!("warning: {message}"));
+                }
+                Value::from("")
+            }
             "already_exists" => {
                 let [schema, table] = args.bind(name, ["schema", "name"])?;
                 let (schema, table) = (schema.unwrap_or(Value::None), table.unwrap_or(Value::None));
@@ -167,7 +205,7 @@ impl Object for Adapter {
                 Ok(Value::from(if quote { quoted(&name) } else { name }))
             }
             "type" => Ok(Value::from(self.0.world.project.target.kind.name())),
-            "is_motherduck" | "disable_transactions" => Ok(Value::Bool(false)),
+            "is_motherduck" | "is_ducklake" | "disable_transactions" => Ok(Value::Bool(false)),
             _ => match &self.0.live {
                 Some(live) => self.live(&**live, name, args),
                 None => Ok(Self::parsing(name)),
@@ -268,6 +306,7 @@ impl Object for Exceptions {
             function(move |_, args| {
                 let message = args.positional.first().cloned().unwrap_or(Value::None).to_string();
                 if name == "warn" {
+                    tell(&format!("warning: {message}"));
                     return Ok(Value::from(""));
                 }
                 let mut error = JinjaError::new(message);

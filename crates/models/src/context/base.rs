@@ -219,7 +219,7 @@ thread_local! {
 }
 
 /// What a template prints is kept with the thread that renders it, for whoever called for the rendering to pass on.
-fn tell(message: &str) {
+pub(crate) fn tell(message: &str) {
     SAID.with(|said| said.borrow_mut().push(message.to_owned()));
 }
 

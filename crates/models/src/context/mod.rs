@@ -6,4 +6,5 @@ pub mod json;
 pub mod modules;
 pub mod relation;
 pub mod scene;
+mod statements;
 pub mod table;

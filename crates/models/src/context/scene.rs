@@ -13,13 +13,15 @@ use super::{
     adapter::Adapter,
     base::{self, function},
     relation::Relation,
+    statements::Planned,
     table::Table,
 };
 use crate::{
-    jinja::{fail, Args, Dict, Eval, Host, Interpreter, JinjaError, Object, Value},
+    jinja::{fail, template, Args, Dict, Eval, Host, Interpreter, JinjaError, Object, Spot, Value},
     parse::{
         config,
         macros::{MacroEntry, Macros, LIBRARY},
+        names,
         node::{RefArgs, Resource},
     },
     project::Project,
@@ -119,12 +121,18 @@ pub trait Live {
     fn relations(&self, database: &str, schema: &str) -> Result<Vec<Relation>, JinjaError>;
     /// Columns and their types.
     fn columns(&self, relation: &Relation) -> Result<Vec<super::relation::Column>, JinjaError>;
+    /// The columns that a query gives.
+    fn columns_of_query(&self, sql: &str) -> Result<Vec<super::relation::Column>, JinjaError>;
+    /// Whether this is told for the first time in the run.
+    fn is_news(&self, message: &str) -> bool;
     /// Unique ids of the nodes that this run is about.
     fn selected(&self) -> Vec<String>;
     /// The text of a docs block.
     fn doc(&self, package: Option<&str>, name: &str) -> Option<String>;
-    /// Keeps what is to be written with the node's compiled SQL.
+    /// Keeps a node's main statement, which is written to its file below `run/`.
     fn write(&self, sql: &str);
+    /// A statement that the engine plans for the library's parts of materializations, or what it has done.
+    fn planned(&self, what: &str, args: Args) -> Eval<Value>;
     /// A name that only some moments of a run know: `results` at its end.
     fn given(&self, name: &str) -> Option<Json>;
     /// The value that a unit test gives to one of its `macros`, `vars` or `env_vars`.
@@ -141,7 +149,8 @@ pub struct Scene {
     pub live: Option<Rc<dyn Live>>,
     /// What it tells.
     pub record: RefCell<Record>,
-    results: RefCell<Vec<(String, Value)>>,
+    /// What statements gave, by the names that they were stored under.
+    pub(super) results: RefCell<Vec<(String, Value)>>,
     depth: Cell<u32>,
 }
 
@@ -243,7 +252,7 @@ impl Scene {
     fn config_call(&self, args: Args) -> Eval<Value> {
         let mut said = Map::new();
         match (&args.positional[..], args.named.is_empty()) {
-            ([], _) => {
+            ([], false) => {
                 said.extend(args.named.iter().map(|(key, value)| {
                     let key = if &**key == "pre_hook" || &**key == "post_hook" {
                         key.replace('_', "-")
@@ -297,44 +306,12 @@ impl Scene {
             // A variable whose value is a template is rendered when it is used.
             (Some(value), _) => Ok(Value::from_json(&value)),
             (None, Some(default)) => Ok(default),
+            // It is an error once the node is compiled: nothing needs it before.
+            (None, None) if self.live.is_none() => Ok(Value::None),
             (None, None) => fail(format!(
                 "the variable `{name}` is not set: give it in `vars` of dbt_project.yml or with --vars"
             )),
         }
-    }
-
-    fn statement(self: &Rc<Self>, interpreter: &Interpreter, mut args: Args) -> Eval<Value> {
-        let caller = args.take("caller").unwrap_or(Value::None);
-        let [name, fetch, begin, language] =
-            args.bind("statement", ["name", "fetch_result", "auto_begin", "language"])?;
-        let Some(live) = &self.live else { return Ok(Value::from("")) };
-        if language.is_some_and(|language| language.to_string() != "sql") {
-            return fail("a statement is SQL");
-        }
-        let sql = caller.call(interpreter, Args::default())?.to_string();
-        let begin = begin.is_none_or(|begin| begin.truth());
-        let table = live.execute(&sql, fetch.is_some_and(|fetch| fetch.truth()), begin)?;
-        if let Some(name) = name.filter(|name| !name.is_nothing()) {
-            self.store(&name.to_string(), table);
-        }
-        Ok(Value::from(""))
-    }
-
-    fn store(&self, name: &str, table: Table) {
-        let table = Value::object(table);
-        let data = table.downcast::<Table>().map_or(Value::None, Table::data);
-        let result = Value::dict([("response", Value::from("OK")), ("data", data), ("table", table)]);
-        let mut results = self.results.borrow_mut();
-        results.retain(|(known, _)| known != name);
-        results.push((name.to_owned(), result));
-    }
-
-    fn load_result(&self, args: Args) -> Eval<Value> {
-        let [name] = args.bind("load_result", ["name"])?;
-        let name = name.unwrap_or(Value::None).to_string();
-        let results = self.results.borrow();
-        let found = results.iter().find(|(known, _)| *known == name).map(|(_, result)| result.clone());
-        Ok(found.unwrap_or(Value::None))
     }
 
     fn flags(&self) -> Value {
@@ -439,13 +416,25 @@ impl Scene {
                 }
                 Ok(Value::from(""))
             }),
-            "render" => function(|_, args| Ok(args.positional.into_iter().next().unwrap_or(Value::from("")))),
+            "store_result" => function(move |_, args| scene.store_result(args)),
+            "store_raw_result" => function(move |_, args| scene.store_raw_result(args)),
+            "_millstream" => Value::object(Planned(scene)),
+            "render" => function(move |interpreter, args| {
+                let text = args.positional.into_iter().next().unwrap_or(Value::from(""));
+                if scene.live.is_none() {
+                    return Ok(text);
+                }
+                let file = Arc::from(names::text(scene.facts.model.get("original_file_path")).as_str());
+                let parsed = template(&text.to_string(), &file, Spot { line: 1, column: 1 })?;
+                Ok(Value::from(interpreter.render(&parsed, &[])?))
+            }),
             "builtins" => {
                 let entries = ["ref", "source", "config", "var"];
                 Value::dict(entries.into_iter().filter_map(|name| Some((name, self.builtin(name)?))))
             }
             "context" => Value::object(Context(scene)),
-            "results" | "schemas" | "database_schemas" => Value::from_json(&self.live.as_ref()?.given(name)?),
+            "results" | "schemas" | "database_schemas" | "pre_hooks" | "post_hooks" | "sql"
+            | "compiled_code" => Value::from_json(&self.live.as_ref()?.given(name)?),
             _ => return None,
         })
     }
@@ -542,6 +531,12 @@ impl Object for Config {
 
     fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
         let scene = self.0.clone();
+        if let Some(what) = name.strip_prefix("persist_").and_then(|rest| rest.strip_suffix("_docs")) {
+            let key = if what == "column" { "columns" } else { what };
+            let wanted = scene.facts.config.get("persist_docs").and_then(|docs| docs.get(key));
+            let wanted = Value::Bool(wanted == Some(&Json::Bool(true)));
+            return Some(function(move |_, _| Ok(wanted.clone())));
+        }
         ["get", "require", "meta_get", "meta_require", "set"].iter().find(|known| **known == name).map(
             |name| {
                 function(move |_, args| match *name {

@@ -9,8 +9,9 @@ use serde_json::{json, Value as Json};
 
 use super::{
     compile::{scene, Compiled, SharedConnection},
-    incremental,
+    custom, ddl, finish, incremental,
     live::Shared,
+    planned::word,
     run::{warehouse_failed, Status},
     seed, snapshot, unit,
 };
@@ -19,6 +20,7 @@ use crate::{
     error::{Problem, ProblemKind, Result},
     jinja::{template, Spot},
     parse::{
+        materialization::{self, Materialization},
         names,
         node::{Node, Resource},
     },
@@ -66,12 +68,24 @@ pub fn build(
         Resource::Model => model(shared, node, compiled, connection),
         Resource::Seed => {
             let hooks = Hooks::of(shared, node, connection);
-            hooks.around(connection, || seed::load(shared, node, connection))
+            let is_new = shared.kind(&node.schema, &node.alias).is_none() || shared.full_refresh(node);
+            let work = || {
+                let built = seed::load(shared, node, connection)?;
+                finish(shared, node, is_new, true, connection)?;
+                Ok(built)
+            };
+            hooks.around(work, || Ok(()))
         }
         Resource::Snapshot => {
             let sql = compiled.sql.trim_end().trim_end_matches(';');
             let hooks = Hooks::of(shared, node, connection);
-            hooks.around(connection, || snapshot::run(shared, node, sql, connection))
+            let is_new = shared.kind(&node.schema, &node.alias).is_none();
+            let work = || {
+                let built = snapshot::run(shared, node, sql, connection)?;
+                finish(shared, node, is_new, true, connection)?;
+                Ok(built)
+            };
+            hooks.around(work, || Ok(()))
         }
         Resource::Test => test(shared, node, compiled, connection),
         Resource::UnitTest => match &node.unit {
@@ -139,22 +153,22 @@ impl<'h> Hooks<'h> {
         Ok(())
     }
 
-    /// Hooks outside, the transaction with hooks at its ends, hooks outside.
-    fn around(&self, connection: &SharedConnection, work: impl FnOnce() -> Result<Built>) -> Result<Built> {
+    /// Hooks outside, the transaction with hooks at its ends, hooks outside. `last` is done after hooks and before the commit.
+    fn around(
+        &self,
+        work: impl FnOnce() -> Result<Built>,
+        last: impl FnOnce() -> Result<()>,
+    ) -> Result<Built> {
         self.run("pre-hook", false)?;
-        connection.borrow_mut().begin().map_err(warehouse_failed)?;
+        self.connection.borrow_mut().begin().map_err(warehouse_failed)?;
         self.run("pre-hook", true)?;
         let built = work()?;
         self.run("post-hook", true)?;
-        connection.borrow_mut().commit().map_err(warehouse_failed)?;
+        last()?;
+        self.connection.borrow_mut().commit().map_err(warehouse_failed)?;
         self.run("post-hook", false)?;
         Ok(built)
     }
-}
-
-fn drop_statement(relation: &Relation, kind: RelationKind) -> String {
-    let what = if kind == RelationKind::View { "view" } else { "table" };
-    format!("drop {what} if exists {} cascade", relation.render())
 }
 
 fn model(
@@ -163,50 +177,91 @@ fn model(
     compiled: &Compiled,
     connection: &SharedConnection,
 ) -> Result<Built> {
+    let world = &shared.manifest.world;
+    let (root, adapter) = (&world.project.root().name, world.project.target.kind.name());
+    match materialization::find(&world.macros, root, adapter, node.materialized())? {
+        Materialization::Native if !node.has_own_strategy() => {}
+        Materialization::Native | Materialization::NotDone => {
+            if let Some(entry) = materialization::of_library(&world.macros, node.materialized()) {
+                return custom::run(shared, node, entry, compiled, connection);
+            }
+        }
+        Materialization::Macro(entry) => return custom::run(shared, node, &entry, compiled, connection),
+        Materialization::Unknown => {
+            return Err(materialization::unknown(&world.macros, node).into());
+        }
+    }
     let hooks = Hooks::of(shared, node, connection);
     let relation = node.relation();
     let there = shared.kind(&node.schema, &node.alias);
     let sql = compiled.sql.trim_end().trim_end_matches(';');
     let kind = if node.materialized() == "view" { RelationKind::View } else { RelationKind::Table };
     let full_refresh = shared.full_refresh(node);
-    let built = hooks.around(connection, || {
-        if node.is_incremental() && there == Some(RelationKind::Table) && !full_refresh {
-            return incremental::add(node, &relation, sql, connection);
-        }
-        let main = replace(shared, &relation, there, kind, sql, connection)?;
-        Ok(Built::made("OK", main))
-    });
+    let is_new = !node.is_incremental() || there != Some(RelationKind::Table) || full_refresh;
+    // dbt describes a table after its last hook, and everything else before.
+    let describes_last = node.materialized() == "table";
+    let work = || {
+        let built = if is_new {
+            Built::made("OK", replace(shared, node, &relation, there, kind, sql, connection)?)
+        } else {
+            incremental::add(node, &relation, sql, connection)?
+        };
+        finish(shared, node, is_new && kind == RelationKind::Table, !describes_last, connection)?;
+        Ok(built)
+    };
+    let last = || if describes_last { finish(shared, node, false, true, connection) } else { Ok(()) };
+    let built = hooks.around(work, last);
     if built.is_ok() {
         shared.note(&node.schema, &node.alias, Some(kind));
     }
     built
 }
 
+/// What is done to a relation once it has its rows.
+fn finish(
+    shared: &Arc<Shared>,
+    node: &Node,
+    indexes: bool,
+    describe: bool,
+    connection: &SharedConnection,
+) -> Result<()> {
+    let (relation, mut connection) = (node.relation(), connection.borrow_mut());
+    if indexes {
+        finish::indexes(node, &relation, &mut **connection)?;
+    }
+    if describe {
+        finish::pass_over(shared, node);
+        finish::describe(node, &relation, [true; 2], &mut **connection).map_err(warehouse_failed)?;
+    }
+    Ok(())
+}
+
 /// Puts a new relation in the place of what is there.
 fn replace(
     shared: &Shared,
+    node: &Node,
     relation: &Relation,
     there: Option<RelationKind>,
     kind: RelationKind,
     sql: &str,
     connection: &SharedConnection,
 ) -> Result<String> {
-    let what = if kind == RelationKind::View { "view" } else { "table" };
     let mut new = relation.clone();
     new.path[2] = Some(format!("{}__dbt_tmp", relation.identifier()));
     // The new one is made under another name first: its SQL may read the old one, and an error in it leaves everything as it was.
     if let Some(left) = shared.kind(new.schema(), new.identifier()) {
-        run_statement(connection, &drop_statement(&new, left))?;
+        run_statement(connection, &ddl::drop(&new, word(left)))?;
     }
-    let main = format!("create {what} {} as (\n{sql}\n);", new.render());
+    let main = match kind {
+        RelationKind::View => ddl::create_view_as(node, &new, sql, &mut **connection.borrow_mut()),
+        RelationKind::Table => ddl::create_table_as(node, false, &new, sql, &mut **connection.borrow_mut()),
+    }?;
     run_statement(connection, &main)?;
     if let Some(kind) = there {
-        run_statement(connection, &drop_statement(relation, kind))?;
+        run_statement(connection, &ddl::drop(relation, word(kind)))?;
     }
-    run_statement(
-        connection,
-        &format!("alter {what} {} rename to {}", new.render(), quoted(relation.identifier())),
-    )?;
+    let name = quoted(relation.identifier());
+    run_statement(connection, &format!("alter {} {} rename to {name}", word(kind), new.render()))?;
     Ok(main)
 }
 
@@ -245,7 +300,7 @@ fn test(
         let as_view = node.config_str("store_failures_as") == Some("view");
         let kind = if as_view { RelationKind::View } else { RelationKind::Table };
         connection.borrow_mut().begin().map_err(warehouse_failed)?;
-        replace(shared, &relation, there, kind, &main, connection)?;
+        replace(shared, node, &relation, there, kind, &main, connection)?;
         connection.borrow_mut().commit().map_err(warehouse_failed)?;
         shared.note(&node.schema, &node.alias, Some(kind));
         main = format!("select * from {}", relation.render());

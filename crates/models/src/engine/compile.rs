@@ -44,23 +44,37 @@ pub fn scene(
     node: &Node,
     connection: Option<&SharedConnection>,
 ) -> (Rc<Scene>, Rc<NodeLive>) {
-    let live = Rc::new(NodeLive {
+    let live = NodeLive {
         shared: shared.clone(),
         package: node.package.clone(),
-        // A hook is one too, but has a template: its statements stand for themselves.
-        is_operation: node.resource == Resource::Operation && node.template.is_none(),
+        unique_id: node.unique_id.clone(),
+        // A hook is an operation too, but has a template: its statements stand for themselves.
+        begins: node.resource == Resource::Operation && node.template.is_none(),
+        own: Map::new(),
+        main: RefCell::default(),
         unit: None,
         depends_on: node.depends_on.clone(),
         connection: connection.cloned(),
         ephemeral: RefCell::default(),
-    });
+    };
+    scene_of(shared, node, node.to_json(), live)
+}
+
+/// The context of a node whose templates know more than others.
+pub(super) fn scene_of(
+    shared: &Arc<Shared>,
+    node: &Node,
+    model: Json,
+    live: NodeLive,
+) -> (Rc<Scene>, Rc<NodeLive>) {
     let facts = Facts {
         package: node.package.clone(),
         resource: node.resource,
         this: node.relation(),
-        model: node.to_json(),
+        model,
         config: node.config.clone(),
     };
+    let live = Rc::new(live);
     (Scene::new(&shared.manifest.world, facts, Some(live.clone())), live)
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use super::{
     build::{columns_of, has, run_statement, Built, Columns},
     compile::SharedConnection,
+    ddl,
 };
 use crate::{
     context::relation::{quoted, Relation},
@@ -27,7 +28,9 @@ pub(super) fn add(
     let staged_name = format!("{}__dbt_tmp", relation.identifier());
     let staged = quoted(&staged_name);
     run_statement(connection, &format!("drop table if exists temp.{staged}"))?;
-    run_statement(connection, &format!("create temporary table {staged} as (\n{sql}\n);"))?;
+    let as_table = Relation::new("", "", &staged_name);
+    let stage = ddl::create_table_as(node, true, &as_table, sql, &mut **connection.borrow_mut())?;
+    run_statement(connection, &stage)?;
     let there = columns_of(connection, relation.database(), relation.schema(), relation.identifier())?;
     let on_change = OnSchemaChange::of(node)?;
     let columns = if on_change == OnSchemaChange::Ignore {
@@ -43,8 +46,19 @@ pub(super) fn add(
         }
         given
     };
-    let columns: Vec<String> = columns.iter().map(|(name, _)| quoted(name)).collect();
-    let main = upsert(node, &relation.render(), &staged, &columns.join(", "));
+    let config = |key: &str| node.config.get(key).filter(|value| !value.is_null());
+    let predicates = config("predicates").or_else(|| config("incremental_predicates"));
+    let columns: Vec<String> = columns.into_iter().map(|(name, _)| name).collect();
+    let main = Upsert {
+        node,
+        strategy: node.config_str("incremental_strategy").unwrap_or("default"),
+        target: &relation.render(),
+        staged: &staged,
+        columns: &columns,
+        key: config("unique_key"),
+        predicates: predicates.map(texts).unwrap_or_default(),
+    }
+    .statement();
     run_statement(connection, &main)?;
     run_statement(connection, &format!("drop table if exists temp.{staged}"))?;
     Ok(Built::made("OK", main))
@@ -52,7 +66,7 @@ pub(super) fn add(
 
 /// How the columns of a query differ from those of a table, in the query's order.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Changes {
+pub(super) struct Changes {
     added: Columns,
     removed: Vec<String>,
     /// With the type that they are to have.
@@ -60,7 +74,7 @@ struct Changes {
 }
 
 impl Changes {
-    fn between(there: &Columns, given: &Columns) -> Self {
+    pub(super) fn between(there: &Columns, given: &Columns) -> Self {
         let kind = |name: &str| there.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         Changes {
             added: given.iter().filter(|(name, _)| !has(there, name)).cloned().collect(),
@@ -79,12 +93,17 @@ impl Changes {
         }
     }
 
-    fn is_nothing(&self) -> bool {
+    pub(super) fn is_nothing(&self) -> bool {
         *self == Changes::default()
     }
 
     /// What brings the table in line. Columns that change their type go to its end, as with dbt.
-    fn statements(&self, relation: &Relation, there: &Columns, on_change: OnSchemaChange) -> Vec<String> {
+    pub(super) fn statements(
+        &self,
+        relation: &Relation,
+        there: &Columns,
+        on_change: OnSchemaChange,
+    ) -> Vec<String> {
         let target = relation.render();
         let add = self
             .added
@@ -117,7 +136,7 @@ impl Changes {
         ]
     }
 
-    fn problem(&self, relation: &Relation) -> Problem {
+    pub(super) fn problem(&self, relation: &Relation) -> Problem {
         let names = |columns: &Columns| {
             columns.iter().map(|(name, kind)| format!("`{name}` {kind}")).collect::<Vec<_>>().join(", ")
         };
@@ -142,55 +161,84 @@ impl Changes {
     }
 }
 
-/// The statement that brings staged rows into a table by the model's strategy. Its configuration was checked when it was parsed.
+/// Staged rows that are to be brought into a table by a strategy.
 ///
 /// Conditions may name both sides as they do with dbt on DuckDB: `DBT_INTERNAL_DEST` and `DBT_INTERNAL_SOURCE` where rows are merged,
 /// `DBT_INCREMENTAL_TARGET` where they are deleted by several keys.
-fn upsert(node: &Node, target: &str, staged: &str, columns: &str) -> String {
-    let config = |key: &str| node.config.get(key).filter(|value| !value.is_null());
-    let predicates = config("predicates").or_else(|| config("incremental_predicates")).map(texts);
-    let predicates = predicates.unwrap_or_default();
-    let equal = |left: &str, right: &str, keys: &[String]| -> Vec<String> {
+pub(super) struct Upsert<'u> {
+    /// The model.
+    pub node: &'u Node,
+    /// `append`, `merge`, `delete+insert`, which is the default.
+    pub strategy: &'u str,
+    /// The table, as statements name it.
+    pub target: &'u str,
+    /// What is brought into it, as statements name it.
+    pub staged: &'u str,
+    /// Columns to insert.
+    pub columns: &'u [String],
+    /// One key or several.
+    pub key: Option<&'u Json>,
+    /// Conditions on rows that are replaced.
+    pub predicates: Vec<String>,
+}
+
+impl Upsert<'_> {
+    /// The statement. What it is made of was checked when the model was parsed.
+    pub(super) fn statement(&self) -> String {
+        let keys = self.key.map(texts).unwrap_or_default();
+        match self.strategy {
+            "append" => self.insert(),
+            "merge" => self.merge(&keys),
+            _ if keys.is_empty() => self.insert(),
+            _ => format!("{};\n{}", self.delete(&keys), self.insert()),
+        }
+    }
+
+    fn insert(&self) -> String {
+        let Upsert { target, staged, .. } = self;
+        let columns: Vec<String> = self.columns.iter().map(|name| quoted(name)).collect();
+        let columns = columns.join(", ");
+        format!("insert into {target} ({columns}) (select {columns} from {staged});")
+    }
+
+    fn equal(left: &str, right: &str, keys: &[String]) -> Vec<String> {
         keys.iter().map(|key| format!("{left}.{key} = {right}.{key}")).collect()
-    };
-    let key = config("unique_key");
-    let keys = key.map(texts).unwrap_or_default();
-    let insert = format!("insert into {target} ({columns}) (select {columns} from {staged});");
-    match node.config_str("incremental_strategy").unwrap_or("default") {
-        "append" => insert,
-        "merge" => {
-            let mut on = equal("DBT_INTERNAL_SOURCE", "DBT_INTERNAL_DEST", &keys);
-            if on.is_empty() {
-                // Nothing is the same row: all are new.
-                on.push("false".to_owned());
+    }
+
+    fn delete(&self, keys: &[String]) -> String {
+        let Upsert { target, staged, .. } = self;
+        let also: String = self.predicates.iter().map(|predicate| format!("\nand {predicate}")).collect();
+        match self.key {
+            Some(Json::Array(_)) => format!(
+                "delete from {target} as DBT_INCREMENTAL_TARGET using {staged}\nwhere ({}{also})",
+                Self::equal(staged, "DBT_INCREMENTAL_TARGET", keys).join(" and ")
+            ),
+            _ => {
+                let key = keys.join(", ");
+                format!("delete from {target}\nwhere ({key}) in (select ({key}) from {staged}){also}")
             }
-            on.extend(predicates);
-            format!(
-                "merge into {target} as DBT_INTERNAL_DEST using {staged} as DBT_INTERNAL_SOURCE on ({})\n\
-                 when matched then update by name when not matched then insert by name;",
-                on.join(") and (")
-            )
         }
-        _ if keys.is_empty() => insert,
-        _ => {
-            let also: String = predicates.iter().map(|predicate| format!("\nand {predicate}")).collect();
-            let delete = match key {
-                Some(Json::Array(_)) => format!(
-                    "delete from {target} as DBT_INCREMENTAL_TARGET using {staged}\nwhere ({}{also})",
-                    equal(staged, "DBT_INCREMENTAL_TARGET", &keys).join(" and ")
-                ),
-                _ => format!(
-                    "delete from {target}\nwhere ({0}) in (select ({0}) from {staged}){also}",
-                    keys[0]
-                ),
-            };
-            format!("{delete};\n{insert}")
+    }
+
+    fn merge(&self, keys: &[String]) -> String {
+        let Upsert { target, staged, .. } = self;
+        let mut on = Self::equal("DBT_INTERNAL_SOURCE", "DBT_INTERNAL_DEST", keys);
+        if on.is_empty() {
+            // Nothing is the same row: all are new.
+            on.push("false".to_owned());
         }
+        on.extend(self.predicates.iter().cloned());
+        format!(
+            "{}merge into {target} as DBT_INTERNAL_DEST using {staged} as DBT_INTERNAL_SOURCE on ({})\n\
+             when matched then update by name when not matched then insert by name;",
+            ddl::header(self.node),
+            on.join(") and (")
+        )
     }
 }
 
 /// One text or several.
-fn texts(value: &Json) -> Vec<String> {
+pub(super) fn texts(value: &Json) -> Vec<String> {
     match value {
         Json::String(one) => vec![one.clone()],
         Json::Array(all) => all.iter().filter_map(Json::as_str).map(str::to_owned).collect(),

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     rc::Rc,
     sync::{Arc, Mutex},
 };
@@ -10,13 +10,14 @@ use std::{
 use millstream_core::build::{BuildConnection, BuiltRelation, RelationKind};
 use serde_json::{json, Map, Value as Json};
 
+use super::{ddl, planned};
 use crate::{
     context::{
         relation::{Column, Relation},
         scene::Live,
         table::Table,
     },
-    jinja::JinjaError,
+    jinja::{Args, Eval, JinjaError, Value},
     parse::{
         link::Names,
         node::{Node, RefArgs, Resource},
@@ -44,6 +45,8 @@ pub struct Shared {
     graph: Mutex<Option<Arc<Json>>>,
     /// What templates know beyond their context, since the run gave it.
     given: Mutex<Map<String, Json>>,
+    /// What was told and is told once.
+    told: Mutex<HashSet<String>>,
 }
 
 impl Shared {
@@ -63,6 +66,7 @@ impl Shared {
             deferred,
             graph: Mutex::default(),
             given: Mutex::default(),
+            told: Mutex::default(),
             manifest,
         })
     }
@@ -87,8 +91,9 @@ impl Shared {
     /// Lists what is in the target's database.
     pub fn list(&self, connection: &mut dyn BuildConnection) -> Result<(), JinjaError> {
         let database = &self.manifest.world.project.target.database;
-        let found = connection.relations(database).map_err(failed)?;
+        // Held while it is asked: what another thread notes meanwhile is not in the answer, and must come after it.
         let mut relations = lock(&self.relations);
+        let found = connection.relations(database).map_err(failed)?;
         relations.clear();
         relations.extend(found.into_iter().map(|relation| (key(&relation.schema, &relation.name), relation)));
         Ok(())
@@ -111,6 +116,11 @@ impl Shared {
                 relations.remove(&key(schema, name));
             }
         }
+    }
+
+    /// Whether this is told for the first time in the run.
+    pub fn is_news(&self, message: &str) -> bool {
+        lock(&self.told).insert(message.to_owned())
     }
 
     /// Whether a node is built anew: its configuration says so, or the invocation where it says nothing.
@@ -177,8 +187,14 @@ pub struct NodeLive {
     pub shared: Arc<Shared>,
     /// The node's package.
     pub package: String,
-    /// Whether it is a macro that is called for itself: a node's own transaction is begun when it is built.
-    pub is_operation: bool,
+    /// The node.
+    pub unique_id: String,
+    /// Whether statements begin a transaction themselves: those of a macro that is called for itself, and of a materialization in macros. Otherwise the engine has begun it.
+    pub begins: bool,
+    /// Names that only this node's templates know.
+    pub own: Map<String, Json>,
+    /// The statement that a materialization in macros calls its main one.
+    pub main: RefCell<Option<String>>,
     /// For a unit test: what stands in the place of relations, and what has other values.
     pub unit: Option<Arc<UnitTest>>,
     /// What the node may refer to: nothing else was there when it was parsed.
@@ -190,7 +206,7 @@ pub struct NodeLive {
 }
 
 impl NodeLive {
-    fn with<T>(
+    pub(super) fn with<T>(
         &self,
         act: impl FnOnce(&mut dyn BuildConnection) -> millstream_core::log::Result<T>,
     ) -> Result<T, JinjaError> {
@@ -272,7 +288,7 @@ impl Live for NodeLive {
     }
 
     fn execute(&self, sql: &str, fetch: bool, begin: bool) -> Result<Table, JinjaError> {
-        if begin && self.is_operation {
+        if begin && self.begins {
             self.with(|connection| connection.begin())?;
         }
         if fetch {
@@ -288,7 +304,7 @@ impl Live for NodeLive {
     }
 
     fn commit(&self) -> Result<(), JinjaError> {
-        if self.is_operation {
+        if self.begins {
             self.with(|connection| connection.commit())?;
         }
         Ok(())
@@ -326,10 +342,22 @@ impl Live for NodeLive {
     }
 
     fn columns(&self, relation: &Relation) -> Result<Vec<Column>, JinjaError> {
-        let columns = self.with(|connection| {
-            connection.columns(relation.database(), relation.schema(), relation.identifier())
-        })?;
+        // One without schema is a temporary table.
+        let (database, schema) = match &relation.path[1] {
+            Some(schema) => (relation.database(), schema.as_str()),
+            None => ("temp", "main"),
+        };
+        let columns = self.with(|connection| connection.columns(database, schema, relation.identifier()))?;
         Ok(columns.into_iter().map(|(name, data_type)| Column { name, data_type }).collect())
+    }
+
+    fn columns_of_query(&self, sql: &str) -> Result<Vec<Column>, JinjaError> {
+        let answer = self.with(|connection| connection.query(&ddl::no_rows(sql), 0))?;
+        Ok(answer.columns.into_iter().map(|(name, data_type)| Column { name, data_type }).collect())
+    }
+
+    fn is_news(&self, message: &str) -> bool {
+        self.shared.is_news(message)
     }
 
     fn selected(&self) -> Vec<String> {
@@ -342,14 +370,20 @@ impl Live for NodeLive {
         Some(doc.contents.to_string())
     }
 
-    fn write(&self, _: &str) {}
+    fn write(&self, sql: &str) {
+        *self.main.borrow_mut() = Some(sql.to_owned());
+    }
+
+    fn planned(&self, what: &str, args: Args) -> Eval<Value> {
+        planned::call(self, what, args)
+    }
 
     fn overridden(&self, kind: &str, name: &str) -> Option<Json> {
         self.unit.as_ref()?.overrides.get(kind)?.get(name).cloned()
     }
 
     fn given(&self, name: &str) -> Option<Json> {
-        lock(&self.shared.given).get(name).cloned()
+        self.own.get(name).cloned().or_else(|| lock(&self.shared.given).get(name).cloned())
     }
 }
 

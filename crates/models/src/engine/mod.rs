@@ -2,9 +2,14 @@
 
 pub mod build;
 pub mod compile;
+mod contract;
+mod custom;
+mod ddl;
+mod finish;
 mod incremental;
 pub mod live;
 pub mod operation;
+mod planned;
 pub mod retry;
 pub mod run;
 mod seed;

@@ -10,6 +10,7 @@ use millstream_core::build::RelationKind;
 use super::{
     build::{columns_of, has, run_statement as execute, Built, Columns},
     compile::SharedConnection,
+    ddl,
     live::Shared,
     run::warehouse_failed,
 };
@@ -85,8 +86,7 @@ fn again(plan: &Plan<'_>, relation: &Relation, connection: &SharedConnection) ->
 
 /// The columns that a query gives.
 pub(super) fn columns_given(connection: &SharedConnection, sql: &str) -> Result<Columns> {
-    let none = format!("select * from (\n{sql}\n) as given limit 0");
-    Ok(connection.borrow_mut().query(&none, 0).map_err(warehouse_failed)?.columns)
+    Ok(connection.borrow_mut().query(&ddl::no_rows(sql), 0).map_err(warehouse_failed)?.columns)
 }
 
 /// What a snapshot is to do.

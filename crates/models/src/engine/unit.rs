@@ -44,7 +44,10 @@ pub(super) fn compile(
     let live = Rc::new(NodeLive {
         shared: shared.clone(),
         package: model.package.clone(),
-        is_operation: false,
+        unique_id: node.unique_id.clone(),
+        begins: false,
+        own: Map::new(),
+        main: RefCell::default(),
         unit: Some(unit.clone()),
         depends_on: model.depends_on.clone(),
         connection: connection.cloned(),

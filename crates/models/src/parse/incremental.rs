@@ -21,16 +21,21 @@ impl OnSchemaChange {
     ///
     /// Errors: it says something that there is not. dbt would take it for `ignore`.
     pub fn of(node: &Node) -> Result<Self, Problem> {
-        match node.config_str("on_schema_change") {
-            None | Some("ignore") => Ok(OnSchemaChange::Ignore),
-            Some("fail") => Ok(OnSchemaChange::Fail),
-            Some("append_new_columns") => Ok(OnSchemaChange::AppendNewColumns),
-            Some("sync_all_columns") => Ok(OnSchemaChange::SyncAllColumns),
-            Some(other) => Err(Problem::new(
-                ProblemKind::Configuration,
-                format!("`on_schema_change` can't be `{other}`"),
-            )
-            .hint("it is ignore, fail, append_new_columns or sync_all_columns")),
-        }
+        let said = node.config_str("on_schema_change").unwrap_or("ignore");
+        Self::of_name(said).ok_or_else(|| {
+            Problem::new(ProblemKind::Configuration, format!("`on_schema_change` can't be `{said}`"))
+                .hint("it is ignore, fail, append_new_columns or sync_all_columns")
+        })
+    }
+
+    /// What a name means.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "ignore" => OnSchemaChange::Ignore,
+            "fail" => OnSchemaChange::Fail,
+            "append_new_columns" => OnSchemaChange::AppendNewColumns,
+            "sync_all_columns" => OnSchemaChange::SyncAllColumns,
+            _ => return None,
+        })
     }
 }

@@ -151,5 +151,4 @@ select from_field from child left join parent on child.from_field = parent.to_fi
 {%- macro in_transaction(sql) -%}{{ make_hook_config(sql, inside_transaction=True) }}{%- endmacro -%}
 {%- macro make_hook_config(sql, inside_transaction) -%}{{ tojson({'sql': sql, 'transaction': inside_transaction}) }}{%- endmacro -%}
 {%- macro get_columns_in_relation(relation) -%}{{ return(adapter.get_columns_in_relation(relation)) }}{%- endmacro -%}
-{%- macro load_relation(relation) -%}{{ return(adapter.get_relation(relation.database, relation.schema, relation.table)) }}{%- endmacro -%}
-{%- macro load_cached_relation(relation) -%}{{ return(load_relation(relation)) }}{%- endmacro -%}
+{%- macro set_sql_header(config) -%}{{ config.set('sql_header', caller()) }}{%- endmacro -%}

@@ -1,9 +1,13 @@
 //! Macros: those of the project and its packages, and the library that every project has.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::{json, Value as Json};
 
+use super::materialization;
 use crate::{
     error::{Problem, ProblemKind, Result},
     jinja::{tags, template, JinjaError, Macro, Stmt},
@@ -14,46 +18,51 @@ use crate::{
 /// The package that the library is told under.
 pub const LIBRARY: &str = "dbt";
 
-/// The library's source.
-const LIBRARY_SOURCE: &str = include_str!("library.sql");
+/// The library's source: what projects call, and what models are materialised by where a project has macros of its own for it.
+const LIBRARY_SOURCES: &[(&str, &str)] = &[
+    ("macros/dbt.sql", include_str!("library.sql")),
+    (MATERIALIZATIONS, include_str!("materializations.sql")),
+];
 
-/// What dbt does in macros of its own and this program does natively. A project that overrides one of them would be built otherwise than it says, so it is refused.
+/// The file of the library with the parts of materializations.
+const MATERIALIZATIONS: &str = "macros/materializations.sql";
+
+/// What dbt does in macros of its own and this program does natively whatever a project has. A project that overrides one of them would be built otherwise than it says, so
+/// it is refused.
 const NATIVE: &[&str] = &[
-    "create_table_as",
-    "create_view_as",
-    "get_create_table_as_sql",
-    "get_create_view_as_sql",
     "create_csv_table",
     "load_csv_rows",
     "get_test_sql",
     "get_limit_subquery_sql",
-    "get_incremental_append_sql",
-    "get_incremental_delete_insert_sql",
-    "get_incremental_merge_sql",
-    "get_incremental_default_sql",
-    "get_delete_insert_merge_sql",
-    "get_merge_sql",
-    "get_insert_into_sql",
     "statement",
-    "run_hooks",
     "create_schema",
     "drop_relation",
     "rename_relation",
     "get_columns_in_relation_sql",
     "list_relations_without_caching",
     "sync_column_schemas",
-    "process_schema_changes",
+    "check_for_schema_changes",
     "alter_relation_add_remove_columns",
     "alter_column_type",
-    "persist_docs",
-    "apply_grants",
-    "create_indexes",
-    "get_create_index_sql",
-    "make_temp_relation",
-    "make_intermediate_relation",
-    "make_backup_relation",
     "get_replace_sql",
     "get_rename_intermediate_sql",
+    "get_assert_columns_equivalent",
+    "assert_columns_equivalent",
+    "get_table_columns_and_constraints",
+    "table_columns_and_constraints",
+    "get_column_names",
+    "get_select_subquery",
+    "get_quoted_csv",
+    "get_column_schema_from_query",
+    "get_empty_schema_sql",
+    "get_empty_subquery_sql",
+    "format_column",
+    "alter_relation_comment",
+    "alter_column_comment",
+    "validate_doc_columns",
+    "drop_relation_if_exists",
+    "get_or_create_relation",
+    "py_current_timestring",
     "strategy_dispatch",
     "snapshot_timestamp_strategy",
     "snapshot_check_strategy",
@@ -92,6 +101,8 @@ pub struct MacroEntry {
     pub definition: Arc<Macro>,
     /// From its properties.
     pub properties: Json,
+    /// Of a materialization: the languages of the models that it is for.
+    pub languages: Option<Vec<String>>,
 }
 
 impl MacroEntry {
@@ -114,7 +125,7 @@ impl MacroEntry {
             "patch_path": of("patch_path", Json::Null),
             "arguments": of("arguments", json!([])),
             "created_at": created_at,
-            "supported_languages": null,
+            "supported_languages": self.languages,
         })
     }
 }
@@ -123,6 +134,10 @@ impl MacroEntry {
 #[derive(Debug, Default)]
 pub struct Macros {
     packages: HashMap<String, HashMap<String, Arc<MacroEntry>>>,
+    /// Names, without an adapter's prefix, of the library's parts of materializations.
+    parts: HashSet<String>,
+    /// Those of these parts that a project has itself.
+    own_parts: BTreeSet<String>,
     /// All of them, the library's included, in the order of their files.
     pub all: Vec<Arc<MacroEntry>>,
 }
@@ -131,8 +146,10 @@ impl Macros {
     /// Reads the macros of a project, and tells each file to `texts`.
     pub fn read(project: &Project, texts: &mut dyn FnMut(&Arc<Text>)) -> Result<Self> {
         let mut macros = Macros::default();
-        let library = Arc::new(Text { file: "macros of dbt".into(), text: LIBRARY_SOURCE.to_owned() });
-        macros.add_file(LIBRARY, "macros/dbt.sql", &library)?;
+        for (path, source) in LIBRARY_SOURCES {
+            let library = Arc::new(Text { file: "macros of dbt".into(), text: (*source).to_owned() });
+            macros.add_file(LIBRARY, path, &library)?;
+        }
         for package in &project.packages {
             let mut dirs = package.paths.macros.clone();
             dirs.extend(package.paths.tests.iter().map(|dir| format!("{dir}/generic")));
@@ -153,20 +170,19 @@ impl Macros {
         let kinds = ["macro", "test", "materialization"];
         for block in tags::blocks(&text.text, &kinds).map_err(failed)? {
             let place = Place::new(text, block.spot.line as usize, block.spot.column as usize, 1);
-            if block.kind == "materialization" {
-                return Err(Problem::new(
-                    ProblemKind::Unsupported,
-                    format!("the materialization `{}` of a project's own is not supported yet", block.name()),
-                )
-                .at(&place)
-                .into());
+            let whole = &text.text[block.whole.clone()];
+            let (mut source, mut languages) = (whole.to_owned(), None);
+            if block.kind == "test" {
+                source = as_macro(whole, &block);
+            } else if block.kind == "materialization" {
+                let head = materialization::Head::of(&block.header).map_err(|error| error.at(&place))?;
+                if package != LIBRARY {
+                    head.check().map_err(|error| error.at(&place))?;
+                }
+                source = head.as_macro(whole, block.contents.start - block.whole.start);
+                languages = Some(head.languages);
             }
-            let source = &text.text[block.whole.clone()];
-            let (source, origin) = if block.kind == "test" {
-                (as_macro(source, &block), block.spot)
-            } else {
-                (source.to_owned(), block.spot)
-            };
+            let origin = block.spot;
             let parsed = template(&source, &text.file, origin).map_err(failed)?;
             let definition = parsed.body.into_iter().find_map(|stmt| match stmt {
                 Stmt::Macro(definition) => Some(definition),
@@ -175,22 +191,26 @@ impl Macros {
             let Some(definition) = definition else {
                 return Err(failed(JinjaError::new("this block holds no macro")).at(&place).into());
             };
-            self.add(package, original, text.text[block.whole.clone()].to_owned(), definition, &place)?;
+            let entry = MacroEntry {
+                unique_id: format!("macro.{package}.{}", definition.name),
+                package: package.to_owned(),
+                name: definition.name.to_string(),
+                sql: whole.to_owned(),
+                original_path: original.to_owned(),
+                definition,
+                properties: Json::Null,
+                languages,
+            };
+            self.add(entry, &place)?;
         }
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        package: &str,
-        original: &str,
-        sql: String,
-        definition: Arc<Macro>,
-        place: &Place,
-    ) -> Result<()> {
-        let name = definition.name.to_string();
+    fn add(&mut self, entry: MacroEntry, place: &Place) -> Result<()> {
+        let (name, package) = (&entry.name, &entry.package);
         let plain = name.split_once("__").map_or(name.as_str(), |(_, plain)| plain);
-        if package != LIBRARY && (NATIVE.contains(&name.as_str()) || NATIVE.contains(&plain)) {
+        let among = |names: &dyn Fn(&str) -> bool| names(name) || names(plain);
+        if package != LIBRARY && among(&|name| NATIVE.contains(&name)) {
             return Err(Problem::new(
                 ProblemKind::Unsupported,
                 format!("the macro `{name}` overrides one of dbt's that is built in here; that is not supported yet"),
@@ -198,17 +218,14 @@ impl Macros {
             .at(place)
             .into());
         }
-        let entry = Arc::new(MacroEntry {
-            unique_id: format!("macro.{package}.{name}"),
-            package: package.to_owned(),
-            name: name.clone(),
-            sql,
-            original_path: original.to_owned(),
-            definition,
-            properties: Json::Null,
-        });
-        let of_package = self.packages.entry(package.to_owned()).or_default();
-        if let Some(first) = of_package.get(&name) {
+        if package != LIBRARY {
+            let own = [name.as_str(), plain].into_iter().find(|name| self.parts.contains(*name));
+            self.own_parts.extend(own.map(str::to_owned));
+        } else if entry.original_path == MATERIALIZATIONS && entry.languages.is_none() {
+            self.parts.insert(plain.to_owned());
+        }
+        let of_package = self.packages.entry(package.clone()).or_default();
+        if let Some(first) = of_package.get(name) {
             return Err(Problem::new(
                 ProblemKind::Duplicate,
                 format!("two macros of package `{package}` are named `{name}`"),
@@ -217,9 +234,20 @@ impl Macros {
             .hint(format!("the first is in {}", first.original_path))
             .into());
         }
-        of_package.insert(name, entry.clone());
+        let entry = Arc::new(entry);
+        of_package.insert(entry.name.clone(), entry.clone());
         self.all.push(entry);
         Ok(())
+    }
+
+    /// Whether a project has parts of materializations of its own, so that models are built by macros.
+    pub fn has_own_parts(&self) -> bool {
+        !self.own_parts.is_empty()
+    }
+
+    /// The first of these parts of materializations that a project has itself.
+    pub fn own_part(&self, parts: &[&'static str]) -> Option<&'static str> {
+        parts.iter().find(|part| self.own_parts.contains(**part)).copied()
     }
 
     /// A macro of one package.

@@ -3,12 +3,14 @@
 mod attach;
 pub mod calls;
 pub mod config;
+pub(crate) mod contract;
 pub mod docs;
 pub mod freshness;
 pub mod generic;
 pub mod incremental;
 pub mod link;
 pub mod macros;
+pub mod materialization;
 pub mod names;
 pub mod node;
 pub mod properties;
@@ -29,6 +31,7 @@ use self::{
     docs::Docs,
     incremental::OnSchemaChange,
     macros::{display, Macros},
+    materialization::Materialization,
     node::{Node, Resource},
     properties::{Patch, Properties, SourceTable},
     reading::{Read, Reading},
@@ -393,7 +396,7 @@ impl Manifest {
     }
 
     /// The node's configuration, description and columns.
-    fn finish(&self, node: &mut Node, patch: Option<&Patch>) -> Result<()> {
+    fn finish(&mut self, node: &mut Node, patch: Option<&Patch>) -> Result<()> {
         let said = std::mem::take(&mut node.config);
         let (config, unrendered) = config::resolve(
             &self.world.project,
@@ -414,6 +417,15 @@ impl Manifest {
             node.patch_path = Some(format!("{}://{}", patch.package, patch.original_path));
             node.description = self.describe(&patch.description, patch, &mut node.doc_blocks)?;
             node.columns = self.columns_of(patch)?;
+            if let (Some(said), Some(place)) =
+                (patch.other.get("constraints"), node.extra.get_mut("constraints"))
+            {
+                *place = said.clone();
+            }
+        }
+        if node.enabled() {
+            let settled = contract::settle(node).map_err(|problem| problem.around(names::describe(node)));
+            self.warnings.extend(settled?);
         }
         Ok(())
     }
@@ -447,15 +459,24 @@ impl Manifest {
         if !node.enabled() {
             return Ok(());
         }
-        if node.resource == Resource::Model {
-            let known = ["view", "table", "incremental", "ephemeral"];
-            if !known.contains(&node.materialized()) {
-                return unsupported(format!("the materialization `{}`", node.materialized()));
+        if let Some(part) = materialization::passed_over(&self.world.macros, node) {
+            return unsupported(format!("a macro `{part}` of the project's own"));
+        }
+        let by_macro = node.resource == Resource::Model && !node.is_ephemeral() && {
+            let (root, adapter) = (self.world.project.root(), self.world.project.target.kind.name());
+            let found = materialization::find(&self.world.macros, &root.name, adapter, node.materialized());
+            match found.map_err(|problem| problem.around(names::describe(node)))? {
+                Materialization::NotDone => {
+                    return unsupported(format!("the materialization `{}`", node.materialized()));
+                }
+                // What isn't there is an error of the node's alone, once it is to be built.
+                Materialization::Unknown => true,
+                Materialization::Native => false,
+                Materialization::Macro(entry) => entry.package != macros::LIBRARY,
             }
-            if node.config.get("contract").and_then(|contract| contract.get("enforced")) == Some(&json!(true))
-            {
-                return unsupported("an enforced contract".into());
-            }
+        };
+        if by_macro {
+            return Ok(());
         }
         if node.resource == Resource::Snapshot {
             snapshot::Settings::of(node).map_err(|problem| problem.around(names::describe(node)))?;
@@ -465,24 +486,10 @@ impl Manifest {
             if let Some(key) = node.config.keys().find(|key| key.starts_with("merge_")) {
                 return unsupported(format!("`{key}`"));
             }
-            if let Some(strategy) = node.config_str("incremental_strategy") {
-                if !["append", "delete+insert", "merge", "default"].contains(&strategy) {
-                    return unsupported(format!("the incremental strategy `{strategy}`"));
-                }
-            }
-        }
-        if let Some(Json::Object(grants)) = node.config.get("grants") {
-            if !grants.is_empty() {
-                return unsupported("`grants`".into());
-            }
-        }
-        let documented = node.config.get("persist_docs").and_then(Json::as_object);
-        if documented.is_some_and(|what| what.values().any(|wanted| *wanted == json!(true))) {
-            return unsupported("`persist_docs`".into());
-        }
-        for key in ["indexes", "partitioned_by", "sorted_by", "sql_header"] {
-            if node.config.get(key).is_some_and(|value| !value.is_null()) {
-                return unsupported(format!("`{key}`"));
+            if let Some(strategy @ ("insert_overwrite" | "microbatch")) =
+                node.config_str("incremental_strategy")
+            {
+                return unsupported(format!("the incremental strategy `{strategy}`"));
             }
         }
         Ok(())

@@ -7,6 +7,9 @@ use serde_json::{json, Map, Value as Json};
 use super::{names, unit::UnitTest};
 use crate::jinja::Template;
 
+/// The incremental strategies that are done natively.
+const STRATEGIES: &[&str] = &["default", "append", "delete+insert", "merge"];
+
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Resource {
@@ -131,6 +134,8 @@ pub struct Node {
     pub description: String,
     /// From its properties.
     pub columns: Map<String, Json>,
+    /// Of its contract, where one is enforced.
+    pub contract_checksum: Option<String>,
     /// The file of its properties: `package://path`.
     pub patch_path: Option<String>,
     /// What it refers to.
@@ -177,6 +182,7 @@ impl Node {
             unrendered: Map::new(),
             description: String::new(),
             columns: Map::new(),
+            contract_checksum: None,
             patch_path: None,
             refs: Vec::new(),
             sources: Vec::new(),
@@ -215,6 +221,22 @@ impl Node {
     /// Whether it is a model that grows.
     pub fn is_incremental(&self) -> bool {
         self.resource == Resource::Model && self.materialized() == "incremental"
+    }
+
+    /// Whether it is an incremental model by a strategy that is a macro of a project's own.
+    pub fn has_own_strategy(&self) -> bool {
+        let strategy = self.config_str("incremental_strategy").unwrap_or("default");
+        self.is_incremental() && !STRATEGIES.contains(&strategy)
+    }
+
+    /// Whether what it gives is compared with the columns that it declares.
+    pub fn has_contract(&self) -> bool {
+        self.config.get("contract").and_then(|contract| contract.get("enforced")) == Some(&Json::Bool(true))
+    }
+
+    /// Whether its descriptions are to be written into the warehouse: those of the `relation`, those of its `columns`.
+    pub fn persists_docs(&self, what: &str) -> bool {
+        self.config.get("persist_docs").and_then(|docs| docs.get(what)) == Some(&Json::Bool(true))
     }
 
     /// Whether `ref` may name it.
@@ -331,7 +353,12 @@ impl Node {
             put("functions", json!([]));
             put("depends_on", json!({"macros": self.macros, "nodes": self.depends_on}));
             put("compiled_path", Json::Null);
-            put("contract", json!({"enforced": false, "alias_types": true, "checksum": null}));
+            let aliases = self.config.get("contract").and_then(|contract| contract.get("alias_types"));
+            let aliases = aliases != Some(&Json::Bool(false));
+            put(
+                "contract",
+                json!({"enforced": self.has_contract(), "alias_types": aliases, "checksum": self.contract_checksum}),
+            );
         }
         if let Some(test) = &self.test {
             put("column_name", json!(test.column));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{json, Map, Value as Json};
 
-use super::freshness;
+use super::{contract, freshness};
 use crate::{
     error::{Problem, ProblemKind, Result},
     place::{nearest, Place},
@@ -236,7 +236,7 @@ fn text_of(map: &Map<String, Json>, key: &str) -> String {
 
 fn patch(section: &'static str, node: &Yaml, package: &str, original_path: &str) -> Result<Patch> {
     let (name, place) = name_of(node)?;
-    for unsupported in ["versions", "latest_version", "constraints", "time_spine"] {
+    for unsupported in ["versions", "latest_version", "time_spine"] {
         if let Some(value) = node.get(unsupported).filter(|value| !value.is_null()) {
             return Err(Problem::new(
                 ProblemKind::Unsupported,
@@ -272,6 +272,9 @@ fn patch(section: &'static str, node: &Yaml, package: &str, original_path: &str)
         columns.push(column(item)?);
     }
     let description = text_of(&other, "description");
+    if section == "models" {
+        other.insert("constraints".into(), constraints_of(node, true)?.into());
+    }
     for known in ["name", "description", "columns", "tests", "data_tests"] {
         other.remove(known);
     }
@@ -289,21 +292,22 @@ fn patch(section: &'static str, node: &Yaml, package: &str, original_path: &str)
     })
 }
 
+/// The constraints of a column or of a model itself.
+fn constraints_of(node: &Yaml, of_model: bool) -> Result<Vec<Json>> {
+    let list = node.get("constraints").map(Yaml::items).unwrap_or_default().iter();
+    list.map(|item| {
+        Ok(contract::constraint(&item.to_json(), of_model).map_err(|wrong| wrong.at(&item.place))?)
+    })
+    .collect()
+}
+
 fn column(node: &Yaml) -> Result<Column> {
     let (name, _) = name_of(node)?;
     let map = mapping(node)?;
     let config = map.get("config").cloned().unwrap_or_else(|| json!({}));
     let either =
         |key: &str, default: Json| config.get(key).or_else(|| map.get(key)).cloned().unwrap_or(default);
-    if map.get("constraints").and_then(Json::as_array).is_some_and(|list| !list.is_empty()) {
-        let at = node.get("constraints").unwrap_or(node);
-        return Err(Problem::new(
-            ProblemKind::Unsupported,
-            "`constraints` of a column are not supported yet",
-        )
-        .at(&at.place)
-        .into());
-    }
+    let constraints = constraints_of(node, false)?;
     let tags = match either("tags", json!([])) {
         Json::String(tag) => vec![tag],
         Json::Array(tags) => tags.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
@@ -312,7 +316,7 @@ fn column(node: &Yaml) -> Result<Column> {
     let meta = either("meta", json!({}));
     let of = |key: &str| map.get(key).cloned().unwrap_or(Json::Null);
     let json = json!({
-        "name": name, "description": "", "meta": meta, "data_type": of("data_type"), "constraints": [],
+        "name": name, "description": "", "meta": meta, "data_type": of("data_type"), "constraints": constraints,
         "quote": of("quote"), "config": {"meta": meta, "tags": tags}, "tags": tags, "granularity": of("granularity"),
         "doc_blocks": [],
     });

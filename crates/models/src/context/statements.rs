@@ -1,0 +1,92 @@
+//! Statements that templates run, and what they gave: `statement`, `load_result`, `store_result`; and what the library's macros ask of the engine.
+
+use std::{any::Any, rc::Rc};
+
+use super::{scene::Scene, table::Table};
+use crate::jinja::{fail, Args, Eval, Interpreter, Object, Value};
+
+impl Scene {
+    pub(super) fn statement(self: &Rc<Self>, interpreter: &Interpreter, mut args: Args) -> Eval<Value> {
+        let caller = args.take("caller").unwrap_or(Value::None);
+        let [name, fetch, begin, language] =
+            args.bind("statement", ["name", "fetch_result", "auto_begin", "language"])?;
+        let Some(live) = &self.live else { return Ok(Value::from("")) };
+        if language.is_some_and(|language| language.to_string() != "sql") {
+            return fail("a statement is SQL");
+        }
+        let sql = caller.call(interpreter, Args::default())?.to_string();
+        let begin = begin.is_none_or(|begin| begin.truth());
+        let name = name.filter(|name| !name.is_nothing()).map(|name| name.to_string());
+        if name.as_deref() == Some("main") {
+            live.write(&sql);
+        }
+        let table = live.execute(&sql, fetch.is_some_and(|fetch| fetch.truth()), begin)?;
+        if let Some(name) = name {
+            self.store(&name, Value::from("OK"), Value::object(table));
+        }
+        Ok(Value::from(""))
+    }
+
+    /// `store_result(name, response, agate_table)`.
+    pub(super) fn store_result(&self, args: Args) -> Eval<Value> {
+        let [name, response, table] = args.bind("store_result", ["name", "response", "agate_table"])?;
+        let name = name.unwrap_or(Value::None).to_string();
+        self.store(&name, response.unwrap_or(Value::None), table.unwrap_or(Value::None));
+        Ok(Value::from(""))
+    }
+
+    /// `store_raw_result(name, message, code, rows_affected, agate_table)`: the response is made of its parts.
+    pub(super) fn store_raw_result(&self, args: Args) -> Eval<Value> {
+        let [name, message, code, rows, table] =
+            args.bind("store_raw_result", ["name", "message", "code", "rows_affected", "agate_table"])?;
+        let parts = [("_message", message), ("code", code), ("rows_affected", rows)];
+        let said =
+            parts.into_iter().filter_map(|(key, value)| Some((key, value.filter(|v| !v.is_nothing())?)));
+        let response = Value::dict(said.collect::<Vec<_>>());
+        self.store(&name.unwrap_or(Value::None).to_string(), response, table.unwrap_or(Value::None));
+        Ok(Value::from(""))
+    }
+
+    /// The response of a statement that was stored under a name.
+    pub fn response(&self, name: &str) -> Option<Value> {
+        let results = self.results.borrow();
+        results.iter().find(|(known, _)| known == name).and_then(|(_, result)| result.get("response"))
+    }
+
+    fn store(&self, name: &str, response: Value, table: Value) {
+        let table = if table.is_nothing() { Value::object(Table::empty()) } else { table };
+        let data = table.downcast::<Table>().map_or(Value::None, Table::data);
+        let result = Value::dict([("response", response), ("data", data), ("table", table)]);
+        let mut results = self.results.borrow_mut();
+        results.retain(|(known, _)| known != name);
+        results.push((name.to_owned(), result));
+    }
+
+    pub(super) fn load_result(&self, args: Args) -> Eval<Value> {
+        let [name] = args.bind("load_result", ["name"])?;
+        let name = name.unwrap_or(Value::None).to_string();
+        let results = self.results.borrow();
+        let found = results.iter().find(|(known, _)| *known == name).map(|(_, result)| result.clone());
+        Ok(found.unwrap_or(Value::None))
+    }
+}
+
+/// What the engine does for the library's parts of materializations.
+pub(super) struct Planned(pub(super) Rc<Scene>);
+
+impl Object for Planned {
+    fn type_name(&self) -> &'static str {
+        "_millstream"
+    }
+
+    fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
+        match &self.0.live {
+            Some(live) => live.planned(name, args),
+            None => Ok(Value::from("")),
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

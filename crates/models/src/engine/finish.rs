@@ -1,0 +1,76 @@
+//! What is done to a relation once it has its rows: indexes, descriptions, and that there are no grants.
+
+use std::sync::Arc;
+
+use millstream_core::{build::BuildConnection, log::Result};
+use serde_json::Value as Json;
+
+use super::{
+    ddl::{self, Index},
+    live::Shared,
+    run::warehouse_failed,
+};
+use crate::{
+    context::{base::tell, relation::Relation},
+    error::{Problem, ProblemKind},
+    parse::node::Node,
+};
+
+/// Makes the indexes that a model asks for.
+///
+/// Errors: one of them is none, or the warehouse refuses it.
+pub(super) fn indexes(
+    node: &Node,
+    relation: &Relation,
+    connection: &mut dyn BuildConnection,
+) -> crate::error::Result<()> {
+    for index in node.config.get("indexes").and_then(Json::as_array).into_iter().flatten() {
+        let index = Index::of(index).map_err(|wrong| Problem::new(ProblemKind::Configuration, wrong))?;
+        connection.run(&index.statement(relation)).map_err(warehouse_failed)?;
+    }
+    Ok(())
+}
+
+/// Writes a node's descriptions into the warehouse, as far as it is configured. What is described and isn't there is told.
+pub(super) fn describe(
+    node: &Node,
+    relation: &Relation,
+    [for_relation, for_columns]: [bool; 2],
+    connection: &mut dyn BuildConnection,
+) -> Result<()> {
+    if for_relation && node.persists_docs("relation") {
+        if let Some(statement) = ddl::comment(relation, &node.description) {
+            connection.run(&statement)?;
+        }
+    }
+    if for_columns && node.persists_docs("columns") && !node.columns.is_empty() {
+        let there = connection.columns(relation.database(), relation.schema(), relation.identifier())?;
+        let there: Vec<String> = there.into_iter().map(|(name, _)| name).collect();
+        let (statements, missing) = ddl::column_comments(relation, &node.columns, &there);
+        if !missing.is_empty() {
+            tell(&format!("warning: {} has no {}", relation.render(), missing.join(", ")));
+        }
+        for statement in statements {
+            connection.run(&statement)?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells, once in a run, that grants and what else DuckDB's tables don't have is passed over, as it is with dbt.
+pub(super) fn pass_over(shared: &Arc<Shared>, node: &Node) {
+    let is_said = |key: &&str| match node.config.get(*key) {
+        None | Some(Json::Null) => false,
+        Some(Json::Object(map)) => !map.is_empty(),
+        Some(Json::String(text)) => !text.is_empty(),
+        Some(_) => true,
+    };
+    for key in
+        ["grants", "partitioned_by", "partition_by", "sorted_by", "sort_by"].iter().filter(|key| is_said(key))
+    {
+        let message = format!("DuckDB has nothing for `{key}`: it is passed over");
+        if shared.is_news(&message) {
+            tell(&format!("warning: {message}"));
+        }
+    }
+}
