@@ -265,6 +265,9 @@ fn the_orchard_is_parsed_and_selected_as_dbt_does_it() {
          --selector mixed\n--selector again\n--select 2+latest\n--select latest+5\n--select seeds\n--select orchard\n\
          --resource-type model\n--resource-type test --select harvest+\n--resource-type source\n--resource-type exposure\n\
          --select analyses\n--select path:analyses\n--select tag:important\n--select tag:key\n--select tag:report\n--select tag:outside\n\
+         --select pruned\n--select pruned.v1\n--select pruned_v1\n--select pruned.v2+\n--select orchard.kept.pruned.vbeta\n--select prun*\n\
+         --select v1\n--select pruned_v10.5\n--select pruned.v10.5\n--select kept\n--select orchard.kept.pruned\n--select version:latest\n\
+         --select version:old\n--select version:prerelease\n--select version:none\n--select pruned,version:latest\n--select tag:promised\n\
          --select path:models/core/*.sql\n--select path:models/**/*.sql\n--select models/properties.yml",
     );
 }

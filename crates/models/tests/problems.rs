@@ -293,6 +293,30 @@ fn a_contract_that_cannot_be_kept_is_refused() {
 }
 
 #[test]
+fn versions_that_cannot_be_are_told() {
+    let model = ("models/a.sql", "select 1 as a");
+    for (versions, words) in [
+        ("[{v: 1}, {v: '1'}]", "the version `1` is declared twice"),
+        ("[{v: 1}], latest_version: 3", "`3` is none of the versions"),
+        ("[{w: 1}]", "a version has a `v`"),
+        (
+            "[{v: 1, columns: [{include: [a], exclude: [b]}]}]",
+            "columns are excluded only where all are included",
+        ),
+        ("[{v: 1, deprecation_date: soon}]", "`deprecation_date` is no date"),
+    ] {
+        let properties = format!("models: [{{name: a, versions: {versions}}}]\n");
+        refused(&[model, ("models/a.yml", &properties)], "MS9101", &[words, "models/a.yml:1"]);
+    }
+    let one = ("models/a.yml", "models: [{name: a, versions: [{v: 1}, {v: 7}], latest_version: 1}]\n");
+    let manifest = parsed(&[model, one]).unwrap();
+    assert!(manifest.nodes.keys().any(|id| id.ends_with(".a.v1")));
+    assert!(manifest.warnings.iter().any(|told| told.contains("none of the models named `a_v7`")));
+    let reader = ("models/b.sql", "select * from {{ ref('a', v=2) }}");
+    refused(&[model, one, reader], "MS9104", &["`a.v2` isn't there", "models/b.sql:1:"]);
+}
+
+#[test]
 fn what_is_not_done_is_refused_by_name_and_never_passed_over() {
     let python = [("models/a.py", "def model(dbt, session): return 1")];
     refused(&python, "MS9108", &["models/a.py", "Python"]);
@@ -303,7 +327,12 @@ fn what_is_not_done_is_refused_by_name_and_never_passed_over() {
         &["the snapshot strategy `mine`", "in snapshot s (snapshots/s.sql)"],
     );
     let model = ("models/a.sql", "select 1 as a");
-    refused(&[model, ("models/a.yml", "models: [{name: a, versions: [{v: 1}]}]\n")], "MS9108", &["versions"]);
+    let versions = "models: [{name: a, versions: [{v: 1}, {v: 2}]}]\nunit_tests: [{name: t, model: a, given: [], expect: {rows: []}}]\n";
+    refused(
+        &[("models/a_v1.sql", "select 1 as a"), model, ("models/a.yml", versions)],
+        "MS9108",
+        &["versions"],
+    );
     refused(
         &[("models/a.sql", "{{ config(materialized='materialized_view') }} select 1")],
         "MS9108",

@@ -238,3 +238,48 @@ fn contracts_are_kept_and_constraints_are_those_of_the_table() {
     pair.write("macros/own.sql", "{% macro make_intermediate_relation(base_relation, suffix='__dbt_tmp') %}{{ return(default__make_intermediate_relation(base_relation, '__own')) }}{% endmacro %}");
     pair.both(&["run", "--select", "kept", "--vars", "{now: 3}"]);
 }
+
+#[test]
+fn rows_are_merged_as_the_model_says() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    for (name, config) in [
+        ("updated_if", "merge_update_condition='DBT_INTERNAL_SOURCE.amount > 15', merge_insert_condition='DBT_INTERNAL_SOURCE.id < 5'"),
+        ("some_columns", "merge_update_columns=['amount']"),
+        ("other_columns", "merge_exclude_columns=['Part']"),
+        ("expressions", "merge_update_set_expressions={'amount': 'DBT_INTERNAL_DEST.amount + DBT_INTERNAL_SOURCE.amount'}"),
+        ("both", "merge_update_columns=['amount', 'part'], merge_update_set_expressions={'part': \"'seen'\"}"),
+        ("contrary", "merge_update_columns=['amount'], merge_exclude_columns=['part']"),
+        ("using", "merge_on_using_columns=['id'], merge_returning_columns=['id', 'amount']"),
+        ("clauses", "merge_clauses={'when_matched': [{'action': 'delete', 'condition': 'DBT_INTERNAL_SOURCE.id = 2'}, {'action': 'update', 'mode': 'explicit', \
+           'update': {'include': ['amount'], 'set_expressions': {'part': \"'m'\"}}, 'condition': ['DBT_INTERNAL_SOURCE.id > 0', 'DBT_INTERNAL_SOURCE.id < 9']}], \
+           'when_not_matched': [{'action': 'insert', 'mode': 'explicit', 'insert': {'columns': ['id', 'amount'], 'values': ['DBT_INTERNAL_SOURCE.id', '99']}}, \
+           {'action': 'update', 'by': 'source', 'set_expressions': {'part': \"'gone'\"}}]}"),
+        ("nothing", "merge_clauses={'when_matched': [{'action': 'do_nothing'}]}"),
+        ("by_place", "merge_clauses={'when_matched': [{'action': 'update', 'mode': 'by_position'}], 'when_not_matched': [{'action': 'insert', 'mode': 'star'}]}"),
+        ("fails", "merge_clauses={'when_matched': [{'action': 'error', 'error_message': \"it's there\"}]}"),
+        ("wrong_form", "merge_update_columns='amount'"),
+        ("wrong_clauses", "merge_clauses={'when_matched': []}"),
+        ("beside_clauses", "merge_clauses={'when_matched': [{'action': 'delete'}]}, merge_update_columns=['amount']"),
+    ] {
+        let key = if name == "using" { "" } else { "unique_key='id', " };
+        let query = "select * from (values (1, 'a', {{ var('now') }}), (2, 'b', 2), (2 + {{ var('now') }}, 'c', 3)) as t(id, part, amount)";
+        pair.write(
+            &format!("models/merged/{name}.sql"),
+            &format!("{{{{ config(materialized='incremental', incremental_strategy='merge', {key}{config}) }}}}\n{query}"),
+        );
+    }
+    for now in ["{now: 1}", "{now: 10}", "{now: 20}"] {
+        pair.both(&["run", "--select", "merged", "--vars", now]);
+    }
+    let told = pair.ours(&["run", "--select", "fails", "contrary", "wrong_form", "--vars", "{now: 1}"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    for words in ["it's there", "are both said: keep one", "`merge_update_columns` is a list of texts"] {
+        assert!(told.contains(words), "{told}");
+    }
+    // The same by macros.
+    pair.write(
+        "macros/own.sql",
+        "{% macro make_intermediate_relation(base_relation, suffix='__dbt_tmp') %}{{ return(default__make_intermediate_relation(base_relation, '__own')) }}{% endmacro %}",
+    );
+    pair.both(&["run", "--select", "merged", "--vars", "{now: 30}"]);
+}

@@ -219,7 +219,7 @@ impl Scene {
             [package, name] => (Some(text(package)?), text(name)?),
             other => return fail(format!("ref() takes one or two names, {} were given", other.len())),
         };
-        let version = version.filter(|version| !version.is_nothing()).map(|version| version.to_string());
+        let version = version.filter(|version| !version.is_nothing()).map(|version| version.to_json());
         Ok(RefArgs { package, name, version })
     }
 

@@ -8,12 +8,12 @@ use serde_json::Value as Json;
 use super::{
     build::{columns_of, has, run_statement, Built, Columns},
     compile::SharedConnection,
-    ddl,
+    ddl, merge,
 };
 use crate::{
     context::relation::{quoted, Relation},
     error::{Problem, ProblemKind, Result},
-    parse::{incremental::OnSchemaChange, node::Node},
+    parse::{incremental::OnSchemaChange, names, node::Node},
 };
 
 /// Adds what a query gives to a table.
@@ -58,7 +58,8 @@ pub(super) fn add(
         key: config("unique_key"),
         predicates: predicates.map(texts).unwrap_or_default(),
     }
-    .statement();
+    .statement()
+    .map_err(|problem| problem.around(names::describe(node)))?;
     run_statement(connection, &main)?;
     run_statement(connection, &format!("drop table if exists temp.{staged}"))?;
     Ok(Built::made("OK", main))
@@ -183,15 +184,17 @@ pub(super) struct Upsert<'u> {
 }
 
 impl Upsert<'_> {
-    /// The statement. What it is made of was checked when the model was parsed.
-    pub(super) fn statement(&self) -> String {
+    /// The statement.
+    ///
+    /// Errors: what the model says of merging can't be.
+    pub(super) fn statement(&self) -> std::result::Result<String, Problem> {
         let keys = self.key.map(texts).unwrap_or_default();
-        match self.strategy {
+        Ok(match self.strategy {
             "append" => self.insert(),
-            "merge" => self.merge(&keys),
+            "merge" => format!("{}{};", ddl::header(self.node), merge::statement(self, &keys)?),
             _ if keys.is_empty() => self.insert(),
             _ => format!("{};\n{}", self.delete(&keys), self.insert()),
-        }
+        })
     }
 
     fn insert(&self) -> String {
@@ -218,22 +221,6 @@ impl Upsert<'_> {
                 format!("delete from {target}\nwhere ({key}) in (select ({key}) from {staged}){also}")
             }
         }
-    }
-
-    fn merge(&self, keys: &[String]) -> String {
-        let Upsert { target, staged, .. } = self;
-        let mut on = Self::equal("DBT_INTERNAL_SOURCE", "DBT_INTERNAL_DEST", keys);
-        if on.is_empty() {
-            // Nothing is the same row: all are new.
-            on.push("false".to_owned());
-        }
-        on.extend(self.predicates.iter().cloned());
-        format!(
-            "{}merge into {target} as DBT_INTERNAL_DEST using {staged} as DBT_INTERNAL_SOURCE on ({})\n\
-             when matched then update by name when not matched then insert by name;",
-            ddl::header(self.node),
-            on.join(") and (")
-        )
     }
 }
 

@@ -8,6 +8,7 @@ mod ddl;
 mod finish;
 mod incremental;
 pub mod live;
+mod merge;
 pub mod operation;
 mod planned;
 pub mod retry;

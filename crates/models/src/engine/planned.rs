@@ -113,7 +113,10 @@ fn upsert(node: &Node, args: Args) -> Eval<Value> {
         key: Some(&key).filter(|key| !key.is_null()),
         predicates: predicates.map(|given| texts(&given.to_json())).unwrap_or_default(),
     };
-    Ok(upsert.statement().into())
+    match upsert.statement() {
+        Ok(statement) => Ok(statement.into()),
+        Err(problem) => fail(problem.message),
+    }
 }
 
 /// Brings a table's columns in line with those of another; the columns to go on with, none where they are those of the table.

@@ -133,7 +133,13 @@ impl Manifest {
         let key = format!("sources.{}", table.source);
         let of_table = patch.config.get("tags").and_then(Json::as_array).into_iter().flatten();
         let of_table: Vec<String> = of_table.filter_map(Json::as_str).map(str::to_owned).collect();
-        let about = |column| About { name: &patch.name, source: Some(&table.source), column, file_key: &key };
+        let about = |column| About {
+            name: &patch.name,
+            source: Some(&table.source),
+            column,
+            file_key: &key,
+            version: None,
+        };
         let mut nodes = Vec::new();
         for test in &patch.tests {
             nodes.push(self.test_node(test, about(None), patch, &of_table)?);
@@ -162,6 +168,7 @@ impl Manifest {
                 source: None,
                 column: column.map(|column| (column.name.as_str(), column.quote)),
                 file_key: &key,
+                version: patch.version.as_ref().map(|version| &version.v),
             };
             let tags = column.map(|column| column.tags.clone()).unwrap_or_default();
             let mut node = self.test_node(test, about, patch, &tags)?;
@@ -171,7 +178,10 @@ impl Manifest {
                 _ => "model",
             };
             if let Some(facts) = &mut node.test {
-                let attached = format!("{kind}.{}.{}", patch.package, patch.name);
+                let mut attached = format!("{kind}.{}.{}", patch.package, patch.name);
+                if let Some(version) = &patch.version {
+                    attached = format!("{attached}.{}", version.suffix());
+                }
                 if let Some(group) = self.nodes.get(&attached).and_then(Node::group) {
                     node.extra.insert("group".into(), group.into());
                 }

@@ -59,6 +59,19 @@ fn is(constraint: &Json, kind: &str) -> bool {
     constraint.get("type").and_then(Json::as_str) == Some(kind)
 }
 
+/// The columns of the primary key that a model's constraints tell of.
+pub(super) fn primary_key(node: &Node) -> Option<Json> {
+    let of_model = constraints(node.extra.get("constraints")).find(|one| is(one, "primary_key"));
+    if let Some(key) = of_model {
+        return key.get("columns").cloned();
+    }
+    let of_column = node
+        .columns
+        .iter()
+        .find(|(_, column)| constraints(column.get("constraints")).any(|one| is(one, "primary_key")));
+    of_column.map(|(name, _)| json!([name]))
+}
+
 /// Settles a model's contract once its configuration and columns are known: what it refers to, and its checksum. What is odd is told.
 ///
 /// Errors: the contract can't be kept by what the model is configured to be, or names what there is not.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::node::TestFacts;
+use super::{node::TestFacts, version};
 use crate::{
     error::{Problem, ProblemKind, Result},
     hash::md5,
@@ -40,6 +40,8 @@ pub struct About<'a> {
     pub column: Option<(&'a str, bool)>,
     /// `models.orders`.
     pub file_key: &'a str,
+    /// The version, where it is one of a model.
+    pub version: Option<&'a Json>,
 }
 
 /// A test as it was declared.
@@ -82,7 +84,10 @@ pub fn declared(entry: &Yaml, about: About<'_>, renderer: &Renderer) -> Result<D
     }
     let target = match about.source {
         Some(source) => format!("source('{source}', '{}')", about.name),
-        None => format!("ref('{}')", about.name),
+        None => match about.version {
+            Some(version) => format!("ref('{}', version='{}')", about.name, version::text(version)),
+            None => format!("ref('{}')", about.name),
+        },
     };
     args.insert("model".into(), format!("{{{{ get_where_subquery({target}) }}}}").into());
     let (namespace, name) = match full_name.split_once('.') {
@@ -128,8 +133,11 @@ pub fn declared(entry: &Yaml, about: About<'_>, renderer: &Renderer) -> Result<D
                 (None, Some(source)) => (format!("source_{name}"), source),
                 (None, None) => (name.clone(), ""),
             };
-            let target =
-                if kind.1.is_empty() { about.name.to_owned() } else { format!("{}_{}", kind.1, about.name) };
+            let target = match (kind.1, about.version) {
+                ("", Some(version)) => format!("{}_v{}", about.name, version::text(version)),
+                ("", None) => about.name.to_owned(),
+                (source, _) => format!("{source}_{}", about.name),
+            };
             synthesized(&kind.0, &target, &args)
         }
     };
@@ -163,6 +171,7 @@ pub fn declared(entry: &Yaml, about: About<'_>, renderer: &Renderer) -> Result<D
             ),
             attached: None,
             file_key: about.file_key.to_owned(),
+            version: about.version.cloned(),
         },
         name: full_name,
         short_name,

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value as Json;
 
 use super::{
-    names,
+    contract, names,
     node::{Node, RefArgs, Resource},
-    Manifest,
+    version, Manifest,
 };
 use crate::{
     error::{Problem, ProblemKind, Result},
@@ -30,7 +30,14 @@ impl Names {
         let mut names = Names::default();
         for node in manifest.nodes.values().filter(refable) {
             let entry = (node.package.clone(), node.unique_id.clone());
-            names.enabled.entry(node.name.clone()).or_default().push(entry);
+            if node.version().is_some() {
+                names.enabled.entry(node.search_name()).or_default().push(entry.clone());
+            }
+            // The name alone means the latest version.
+            let others = names.enabled.entry(node.name.clone()).or_default();
+            if node.version() == node.latest_version() {
+                others.push(entry);
+            }
         }
         names.disabled.extend(manifest.disabled.iter().filter(refable).map(|node| node.name.clone()));
         let key = |node: &Node| (names::text(node.extra.get("source_name")), node.name.clone());
@@ -45,7 +52,7 @@ impl Names {
 
     /// The id that a `ref` from a package means. dbt looks in the root project, in the node's own package, anywhere.
     pub fn find(&self, args: &RefArgs, root: &str, own: &str) -> Option<&str> {
-        let all = self.enabled.get(&args.name)?;
+        let all = self.enabled.get(&args.search_name())?;
         match &args.package {
             Some(package) => all.iter().find(|(known, _)| known == package).map(|(_, id)| id.as_str()),
             None => nearest_of(all, root, own),
@@ -80,9 +87,6 @@ fn resolve(
         }
     };
     for args in &node.refs {
-        if args.version.is_some() {
-            return Ok(Err(Missing::Version(args.clone())));
-        }
         match names.find(args, root, &node.package) {
             Some(found) => {
                 check_access(manifest, node, found, &args.name)?;
@@ -126,7 +130,7 @@ pub(super) fn link(manifest: &mut Manifest) -> Result<()> {
             Err(missing) => {
                 let is_test = node.resource == Resource::Test;
                 let problem = missing.problem(manifest, node, &names, names.sources.keys());
-                if !is_test || matches!(missing, Missing::Version(_)) {
+                if !is_test {
                     return Err(problem.into());
                 }
                 // A test of what isn't there is left out, and said unless that is disabled.
@@ -146,13 +150,36 @@ pub(super) fn link(manifest: &mut Manifest) -> Result<()> {
             node.depends_on = depends_on;
         }
     }
+    tell_deprecations(manifest);
     check_relations(manifest)?;
     check_cycles(manifest)?;
     infer_primary_keys(manifest);
     Ok(())
 }
 
-/// Tells each model's primary key as dbt guesses it from its tests: columns that are unique and not null, else those that are unique.
+/// Tells models whose time is over, and those that read what is to go.
+fn tell_deprecations(manifest: &mut Manifest) {
+    let now = manifest.world.project.options.started_us;
+    let mut told = Vec::new();
+    for node in manifest.nodes.values() {
+        let Some(date) = node.extra.get("deprecation_date").and_then(Json::as_str) else { continue };
+        let is_over = version::moment(date).is_some_and(|moment| moment < now);
+        let name = node.search_name();
+        if is_over {
+            told.push(format!("the model `{name}` was to go on {date}"));
+        }
+        let when = if is_over { "was to go" } else { "is to go" };
+        let readers = manifest.nodes.values().filter(|reader| {
+            reader.resource == Resource::Model && reader.depends_on.contains(&node.unique_id)
+        });
+        told.extend(
+            readers.map(|reader| format!("`{}` reads `{name}`, which {when} on {date}", reader.name)),
+        );
+    }
+    manifest.warnings.extend(told);
+}
+
+/// Tells each model's primary key: that of its constraints, or as dbt guesses it from its tests, columns that are unique and not null, else those that are unique.
 fn infer_primary_keys(manifest: &mut Manifest) {
     let mut keys: HashMap<String, [Vec<String>; 3]> = HashMap::new();
     let tests = manifest
@@ -183,6 +210,12 @@ fn infer_primary_keys(manifest: &mut Manifest) {
             }
         }
     }
+    for node in manifest.nodes.values_mut().filter(|node| node.resource == Resource::Model) {
+        if let Some(key) = contract::primary_key(node) {
+            keys.remove(&node.unique_id);
+            node.extra.insert("primary_key".into(), key);
+        }
+    }
     for (id, [unique, disabled, filled]) in keys {
         let both: Vec<&String> =
             filled.iter().filter(|column| unique.contains(column) || disabled.contains(column)).collect();
@@ -200,7 +233,6 @@ fn infer_primary_keys(manifest: &mut Manifest) {
 enum Missing {
     Reference(RefArgs, bool),
     Source((String, String), bool),
-    Version(RefArgs),
 }
 
 impl Missing {
@@ -216,15 +248,10 @@ impl Missing {
         sources: impl Iterator<Item = &'s (String, String)>,
     ) -> Problem {
         let (message, word, hint) = match self {
-            Missing::Version(args) => {
-                let message =
-                    format!("versions of a model, as in ref(`{}`), are not supported yet", args.name);
-                return Problem::new(ProblemKind::Unsupported, message).around(names::describe(node));
-            }
             Missing::Reference(args, disabled) => {
                 let state = if *disabled { "is disabled" } else { "isn't there" };
                 let of = args.package.as_ref().map(|package| format!(" of package `{package}`"));
-                let message = format!("`{}`{} {state}", args.name, of.unwrap_or_default());
+                let message = format!("`{}`{} {state}", args.search_name(), of.unwrap_or_default());
                 (
                     message,
                     args.name.clone(),

@@ -17,9 +17,10 @@ pub mod properties;
 pub(crate) mod reading;
 pub mod snapshot;
 pub mod unit;
+pub mod version;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     thread,
 };
@@ -337,10 +338,17 @@ impl Manifest {
         nodes: Vec<Node>,
         patches: &'p [Patch],
     ) -> Result<Vec<(usize, Option<usize>, &'p yaml::Node)>> {
-        let mut by_name: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+        let mut by_name: BTreeMap<(&str, String), Vec<usize>> = BTreeMap::new();
+        let models = nodes.iter().filter(|node| node.resource == Resource::Model);
+        let models: HashSet<(&str, &str)> =
+            models.map(|node| (node.package.as_str(), node.name.as_str())).collect();
         for (at, patch) in patches.iter().enumerate() {
-            by_name.entry((patch.section, &patch.name)).or_default().push(at);
+            let files = patch.version.iter().flat_map(|version| &version.files);
+            let file =
+                files.into_iter().find(|file| models.contains(&(patch.package.as_str(), file.as_str())));
+            by_name.entry((patch.section, file.unwrap_or(&patch.name).clone())).or_default().push(at);
         }
+        drop(models);
         let world = self.world.clone();
         let mut used = vec![false; patches.len()];
         let mut kept = Vec::new();
@@ -353,9 +361,11 @@ impl Manifest {
                 _ => "models",
             };
             let mut patch = None;
-            for at in by_name.get(&(section, node.name.as_str())).into_iter().flatten() {
+            for at in by_name.get(&(section, node.name.clone())).into_iter().flatten() {
                 let candidate = &patches[*at];
-                if candidate.package != node.package {
+                // Of a version whose file isn't there nothing is said.
+                let is_of_file = candidate.version.as_ref().is_none_or(|it| it.files.contains(&node.name));
+                if candidate.package != node.package || !is_of_file {
                     continue;
                 }
                 if let Some(first) = patch {
@@ -371,6 +381,15 @@ impl Manifest {
                 used[*at] = true;
                 patch = Some(candidate);
             }
+            if let Some(patch) = patch {
+                if let Some(version) = &patch.version {
+                    node.become_version(&patch.name, version);
+                }
+                if let Some(said) = patch.other.get("deprecation_date") {
+                    let date = version::date(said).map_err(|wrong| wrong.at(&patch.place))?;
+                    node.extra.insert("deprecation_date".into(), date);
+                }
+            }
             self.finish(&mut node, patch)?;
             kept.push(node);
         }
@@ -381,10 +400,9 @@ impl Manifest {
         let mut tests = Vec::new();
         for (at, patch) in patches.iter().enumerate() {
             if !used[at] {
-                self.warnings.push(format!(
-                    "{}: there is none of the {} named `{}`",
-                    patch.place, patch.section, patch.name
-                ));
+                let name = patch.version.as_ref().map_or(&patch.name, |version| &version.files[0]);
+                self.warnings
+                    .push(format!("{}: there is none of the {} named `{name}`", patch.place, patch.section));
                 continue;
             }
             tests.extend(patch.tests.iter().map(|test| (at, None, test)));
@@ -483,9 +501,6 @@ impl Manifest {
         }
         if node.is_incremental() {
             OnSchemaChange::of(node).map_err(|problem| problem.around(names::describe(node)))?;
-            if let Some(key) = node.config.keys().find(|key| key.starts_with("merge_")) {
-                return unsupported(format!("`{key}`"));
-            }
             if let Some(strategy @ ("insert_overwrite" | "microbatch")) =
                 node.config_str("incremental_strategy")
             {

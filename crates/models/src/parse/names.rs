@@ -4,7 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value as Json;
 
-use super::node::{Node, Resource};
+use super::{
+    node::{Node, Resource},
+    version,
+};
 use crate::{
     context::{
         relation::Relation,
@@ -78,7 +81,10 @@ fn builtin(world: &World, node: &Node, at: usize, custom: Option<String>) -> Str
         (1, None) => target.schema.clone(),
         (1, Some(custom)) => format!("{}_{}", target.schema, custom.trim()),
         (_, Some(custom)) if !custom.is_empty() => custom.trim().to_owned(),
-        _ => node.name.clone(),
+        _ => match node.version() {
+            Some(version) => format!("{}_v{}", node.name, version::text(version).replace('.', "_")),
+            None => node.name.clone(),
+        },
     }
 }
 

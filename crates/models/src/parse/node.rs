@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{json, Map, Value as Json};
 
-use super::{names, unit::UnitTest};
+use super::{
+    names,
+    unit::UnitTest,
+    version::{self, Version},
+};
 use crate::jinja::Template;
 
 /// The incremental strategies that are done natively.
@@ -72,10 +76,18 @@ pub struct RefArgs {
     /// The model, seed or snapshot.
     pub name: String,
     /// The version, where it is named.
-    pub version: Option<String>,
+    pub version: Option<Json>,
 }
 
 impl RefArgs {
+    /// The name, with the version where one is named.
+    pub fn search_name(&self) -> String {
+        match &self.version {
+            Some(version) => format!("{}.v{}", self.name, version::text(version)),
+            None => self.name.clone(),
+        }
+    }
+
     /// As in the manifest.
     pub fn to_json(&self) -> Json {
         json!({"name": self.name, "package": self.package, "version": self.version})
@@ -97,6 +109,8 @@ pub struct TestFacts {
     pub attached: Option<String>,
     /// `models.orders`.
     pub file_key: String,
+    /// The version of the model that it is attached to.
+    pub version: Option<Json>,
 }
 
 /// A node.
@@ -227,6 +241,35 @@ impl Node {
     pub fn has_own_strategy(&self) -> bool {
         let strategy = self.config_str("incremental_strategy").unwrap_or("default");
         self.is_incremental() && !STRATEGIES.contains(&strategy)
+    }
+
+    /// Its version, where it has one.
+    pub fn version(&self) -> Option<&Json> {
+        self.extra.get("version").filter(|version| !version.is_null())
+    }
+
+    /// The version that a `ref` without one means.
+    pub fn latest_version(&self) -> Option<&Json> {
+        self.extra.get("latest_version").filter(|version| !version.is_null())
+    }
+
+    /// Its name, with its version.
+    pub fn search_name(&self) -> String {
+        match self.version() {
+            Some(version) => format!("{}.v{}", self.name, version::text(version)),
+            None => self.name.clone(),
+        }
+    }
+
+    /// Makes it a version of a model of another name than its file's.
+    pub(super) fn become_version(&mut self, name: &str, version: &Version) {
+        let suffix = version.suffix();
+        self.name = name.to_owned();
+        self.unique_id = format!("{}.{}.{name}.{suffix}", self.resource.name(), self.package);
+        self.fqn.pop();
+        self.fqn.extend([name.to_owned(), suffix]);
+        self.extra.insert("version".into(), version.v.clone());
+        self.extra.insert("latest_version".into(), version.latest.clone());
     }
 
     /// Whether what it gives is compared with the columns that it declares.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{json, Map, Value as Json};
 
-use super::{contract, freshness};
+use super::{
+    contract, freshness,
+    version::{self, Version},
+};
 use crate::{
     error::{Problem, ProblemKind, Result},
     place::{nearest, Place},
@@ -35,6 +38,8 @@ pub struct Patch {
     pub tests: Vec<Yaml>,
     /// Everything else that it says.
     pub other: Map<String, Json>,
+    /// The version of the model that it is said of.
+    pub version: Option<Version>,
 }
 
 /// A column in a properties file.
@@ -165,7 +170,7 @@ pub fn read(root: &Yaml, package: &str, original_path: &str, renderer: &Renderer
                     let (_, place) = name_of(&rendered)?;
                     found.unit_tests.push((rendered, place));
                 }
-                "models" => found.patches.push(patch("models", &rendered, package, original_path)?),
+                "models" => found.patches.extend(models(&rendered, package, original_path)?),
                 "seeds" => found.patches.push(patch("seeds", &rendered, package, original_path)?),
                 "snapshots" => found.patches.push(patch("snapshots", &rendered, package, original_path)?),
                 "analyses" => found.patches.push(patch("analyses", &rendered, package, original_path)?),
@@ -235,16 +240,29 @@ fn text_of(map: &Map<String, Json>, key: &str) -> String {
 }
 
 fn patch(section: &'static str, node: &Yaml, package: &str, original_path: &str) -> Result<Patch> {
-    let (name, place) = name_of(node)?;
-    for unsupported in ["versions", "latest_version", "time_spine"] {
-        if let Some(value) = node.get(unsupported).filter(|value| !value.is_null()) {
-            return Err(Problem::new(
-                ProblemKind::Unsupported,
-                format!("`{unsupported}` of a model is not supported yet"),
-            )
-            .at(&value.place)
-            .into());
-        }
+    let named = name_of(node)?;
+    about(section, node, named, package, original_path)
+}
+
+/// What is said of a model, or of each of its versions.
+fn models(node: &Yaml, package: &str, original_path: &str) -> Result<Vec<Patch>> {
+    let named = name_of(node)?;
+    let base = about("models", node, named.clone(), package, original_path)?;
+    let of_version = |item: &Yaml| about("models", item, named.clone(), package, original_path);
+    version::expand(node, base, &of_version)
+}
+
+/// What is said of something of a name.
+fn about(
+    section: &'static str,
+    node: &Yaml,
+    (name, place): (String, Place),
+    package: &str,
+    original_path: &str,
+) -> Result<Patch> {
+    if let Some(value) = node.get("time_spine").filter(|value| !value.is_null()) {
+        let message = "`time_spine` of a model is not supported yet";
+        return Err(Problem::new(ProblemKind::Unsupported, message).at(&value.place).into());
     }
     let mut other = mapping(node)?;
     let mut config = match other.remove("config") {
@@ -268,7 +286,12 @@ fn patch(section: &'static str, node: &Yaml, package: &str, original_path: &str)
     }
     let tests = tests_of(node)?;
     let mut columns = Vec::new();
+    let is_version = node.get("v").is_some() && section == "models";
     for item in node.get("columns").map(Yaml::items).unwrap_or_default() {
+        // A version says there, too, which of the model's columns it has.
+        if is_version && item.get("name").is_none() {
+            continue;
+        }
         columns.push(column(item)?);
     }
     let description = text_of(&other, "description");
@@ -289,6 +312,7 @@ fn patch(section: &'static str, node: &Yaml, package: &str, original_path: &str)
         columns,
         tests,
         other,
+        version: None,
     })
 }
 

@@ -331,7 +331,9 @@ pub(super) fn render_test(world: &Arc<World>, node: &Node) -> Result<Record> {
         let model = test.kwargs.get("model").and_then(Json::as_str).unwrap_or_default();
         if plain && !world.macros.overrides("get_where_subquery") {
             test_arguments(&scene, &test.kwargs).map_err(failed)?;
-            let record = scene.record.borrow().clone();
+            let mut record = scene.record.borrow().clone();
+            // As the properties file has it, and not as the text that the template has.
+            record.refs.iter_mut().for_each(|args| args.version.clone_from(&test.version));
             debug_assert!(!record.refs.is_empty() || !record.sources.is_empty(), "{model}");
             return Ok(Record { macros: own, ..record });
         }

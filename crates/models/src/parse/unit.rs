@@ -168,6 +168,10 @@ impl Reader<'_> {
         let own = &self.declared.package;
         let found = self.names.find(&args, root, own).and_then(|id| self.manifest.nodes.get(id));
         if let Some(model) = found.filter(|node| node.resource == Resource::Model) {
+            if model.version().is_some() {
+                let message = format!("a unit test of `{name}`, which has versions, is not supported yet");
+                return Err(Problem::new(ProblemKind::Unsupported, message).into());
+            }
             return Ok(Some(model));
         }
         let is_it = |node: &&Node| node.resource == Resource::Model && node.name == name;

@@ -1,6 +1,6 @@
 //! What each method finds.
 
-use std::collections::HashSet;
+use std::{cmp::Ordering, collections::HashSet};
 
 use serde_json::Value as Json;
 
@@ -10,7 +10,7 @@ use crate::{
     parse::{
         names,
         node::{Node, Resource},
-        Manifest,
+        version, Manifest,
     },
 };
 
@@ -25,7 +25,9 @@ pub(super) fn search(manifest: &Manifest, criteria: &Criteria) -> Result<Ids> {
     let all = || manifest.all();
     let ids = |found: &mut dyn Iterator<Item = &Node>| found.map(|node| node.unique_id.clone()).collect();
     Ok(match criteria.method.as_str() {
-        "fqn" => ids(&mut nodes().chain(manifest.exposures.values()).filter(|node| named(&node.fqn, value))),
+        "fqn" => ids(&mut nodes()
+            .chain(manifest.exposures.values())
+            .filter(|node| named(&node.fqn, value, node.version().is_some()))),
         "tag" => ids(&mut all().filter(|node| node.tags().iter().any(|tag| matches(tag, value)))),
         "group" => {
             ids(&mut nodes()
@@ -33,6 +35,20 @@ pub(super) fn search(manifest: &Manifest, criteria: &Criteria) -> Result<Ids> {
         }
         "access" => ids(&mut nodes()
             .filter(|node| node.resource == Resource::Model && node.config_str("access") == Some(value))),
+        "version" => {
+            let wanted: fn(&Node) -> bool = match value {
+                "latest" => |node| node.version().is_some() && node.version() == node.latest_version(),
+                "prerelease" => |node| compared(node) == Some(Ordering::Greater),
+                "old" => |node| compared(node) == Some(Ordering::Less),
+                "none" => |node| node.version().is_none(),
+                _ => {
+                    return Err(wrong(format!(
+                        "`{value}` is no kind of version: it is latest, prerelease, old or none"
+                    )))
+                }
+            };
+            ids(&mut nodes().filter(|node| node.resource == Resource::Model && wanted(node)))
+        }
         "source" => {
             let parts: Vec<&str> = value.split('.').collect();
             let (package, source, table) = match parts[..] {
@@ -151,14 +167,28 @@ fn config_matches(found: &Json, value: &str, any_case: bool) -> bool {
     }
 }
 
-/// Whether a fully qualified name is meant, with its package or without.
-fn named(fqn: &[String], wanted: &str) -> bool {
-    is_selected(fqn, wanted) || (fqn.len() > 1 && is_selected(&fqn[1..], wanted))
+/// Whether the last of a name is that of a version, behind a dot or a `_`.
+fn names_version(fqn: &[String], wanted: &str) -> bool {
+    let [.., name, version] = fqn else { return false };
+    let parts: Vec<&str> = wanted.split('.').collect();
+    parts[parts.len().saturating_sub(2)..].join("_") == format!("{name}_{version}")
 }
 
-fn is_selected(fqn: &[String], wanted: &str) -> bool {
-    // A node's own name alone is enough.
-    if fqn.last().is_some_and(|name| name == wanted) {
+/// How a version stands to the latest one.
+fn compared(node: &Node) -> Option<Ordering> {
+    Some(version::order(node.version()?, node.latest_version()?))
+}
+
+/// Whether a fully qualified name is meant, with its package or without.
+fn named(fqn: &[String], wanted: &str, is_version: bool) -> bool {
+    is_selected(fqn, wanted, is_version) || (fqn.len() > 1 && is_selected(&fqn[1..], wanted, is_version))
+}
+
+fn is_selected(fqn: &[String], wanted: &str, is_version: bool) -> bool {
+    // A node's own name alone is enough. That of a version stands before the version.
+    let own = if is_version { fqn.len().checked_sub(2) } else { fqn.len().checked_sub(1) };
+    let leaf = own.and_then(|at| fqn.get(at));
+    if leaf.is_some_and(|name| name == wanted) || is_version && names_version(fqn, wanted) {
         return true;
     }
     let flat: Vec<&str> = fqn.iter().flat_map(|part| part.split('.')).collect();
@@ -172,7 +202,7 @@ fn is_selected(fqn: &[String], wanted: &str) -> bool {
             if matches(&rest, &parts[at..].join(".")) {
                 return true;
             }
-            return parts.len() == 1 && fqn.last().is_some_and(|leaf| matches(leaf, wanted));
+            return parts.len() == 1 && leaf.is_some_and(|leaf| matches(leaf, wanted));
         }
         if flat[at] != *part {
             return false;
@@ -301,7 +331,7 @@ mod tests {
             ("*rders", true),
             ("orders.x", false),
         ] {
-            assert_eq!(named(&fqn, wanted), expected, "{wanted}");
+            assert_eq!(named(&fqn, wanted, false), expected, "{wanted}");
         }
     }
 

@@ -110,13 +110,14 @@ const METHODS: &[&str] = &[
     "resource_type",
     "exposure",
     "unit_test",
+    "version",
     "state",
     "result",
     "source_status",
 ];
 
 /// Methods of dbt's that are not done yet.
-const LATER: &[&str] = &["metric", "semantic_model", "saved_query", "version", "wildcard"];
+const LATER: &[&str] = &["metric", "semantic_model", "saved_query", "wildcard"];
 
 impl Criteria {
     /// Reads one method with its graph operators.

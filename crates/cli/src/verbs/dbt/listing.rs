@@ -44,7 +44,7 @@ pub(super) fn print(manifest: &Manifest, ids: &Ids, flags: &LsFlags, output: &Ou
     for node in nodes {
         let line = match flags.output {
             LsOutput::Selector => select::listed_name(node),
-            LsOutput::Name => node.name.clone(),
+            LsOutput::Name => node.search_name(),
             LsOutput::Path => node.original_path.clone(),
             LsOutput::Json => json(node, &flags.output_keys),
         };

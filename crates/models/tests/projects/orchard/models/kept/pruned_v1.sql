@@ -1,0 +1,1 @@
+select tree_id, kind, 1 as height from {{ ref('trees_clean') }}

@@ -1,0 +1,1 @@
+select tree_id from {{ ref('pruned', v='beta') }}
