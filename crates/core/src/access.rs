@@ -20,6 +20,8 @@ pub struct Role {
     pub tables: Grants,
     /// Another number where anything that the configuration says of the role is another: part of the identity of what is kept for it.
     pub fingerprint: u64,
+    /// Whether it sees less of some table than others: rows are filtered or values masked for it.
+    pub restricted: bool,
 }
 
 impl Role {

@@ -31,6 +31,8 @@ pub struct Limits {
     pub time: Option<Duration>,
     /// Rows of an answer; others are on its next pages.
     pub rows: Option<usize>,
+    /// Bytes of memory that the rows of an answer may take.
+    pub memory_bytes: Option<u64>,
 }
 
 impl Limits {
@@ -42,6 +44,7 @@ impl Limits {
             requests_per_second: least(self.requests_per_second, by.requests_per_second),
             time: [self.time, by.time].into_iter().flatten().min(),
             rows: [self.rows, by.rows].into_iter().flatten().min(),
+            memory_bytes: [self.memory_bytes, by.memory_bytes].into_iter().flatten().min(),
         }
     }
 }
@@ -188,9 +191,12 @@ impl Caller {
         match &self.who {
             Who::Anybody => None,
             // No role can be called so: it may name nothing, and sees nothing of what is restricted.
-            Who::Nobody => {
-                Some(Arc::new(Role { name: "(nobody)".into(), tables: Grants::default(), fingerprint: 0 }))
-            }
+            Who::Nobody => Some(Arc::new(Role {
+                name: "(nobody)".into(),
+                tables: Grants::default(),
+                fingerprint: 0,
+                restricted: true,
+            })),
             Who::Key { rights, .. } | Who::Token { rights, .. } => {
                 (!rights.admin).then(|| rights.role.clone())
             }
@@ -262,7 +268,8 @@ mod tests {
     use super::*;
 
     fn caller(endpoints: &[&str], sql: bool, admin: bool) -> Caller {
-        let role = Role { name: "clerk".into(), tables: Grants::default(), fingerprint: 1 };
+        let role =
+            Role { name: "clerk".into(), tables: Grants::default(), fingerprint: 1, restricted: false };
         let endpoints = endpoints.iter().map(|pattern| (*pattern).to_owned()).collect();
         let rights = Rights { role: Arc::new(role), endpoints, sql, admin, limits: Limits::default() };
         Caller { who: Who::Key { id: "1".into(), rights: Arc::new(rights) } }
@@ -284,11 +291,19 @@ mod tests {
 
     #[test]
     fn a_role_narrows_limits_and_never_widens_them() {
-        let all = Limits { requests_per_second: Some(10.0), time: None, rows: Some(100) };
-        let role =
-            Limits { requests_per_second: Some(50.0), time: Some(Duration::from_secs(1)), rows: Some(5) };
-        let both =
-            Limits { requests_per_second: Some(10.0), time: Some(Duration::from_secs(1)), rows: Some(5) };
+        let all = Limits {
+            requests_per_second: Some(10.0),
+            time: None,
+            rows: Some(100),
+            memory_bytes: Some(1 << 20),
+        };
+        let role = Limits {
+            requests_per_second: Some(50.0),
+            time: Some(Duration::from_secs(1)),
+            rows: Some(5),
+            memory_bytes: Some(2 << 20),
+        };
+        let both = Limits { requests_per_second: Some(10.0), memory_bytes: Some(1 << 20), ..role };
         assert_eq!((all.narrowed(role), role.narrowed(all)), (both, both));
         assert_eq!(all.narrowed(Limits::default()), all);
         assert_eq!(Caller::ANYBODY.limits(all), all);

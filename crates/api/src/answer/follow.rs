@@ -82,7 +82,8 @@ impl Following {
     /// The answer from what is kept, no older than `since`, and when it was all there was; `None`: the statement has to be read.
     pub(super) async fn answer(&self, asked: &Asked, since: Instant) -> Option<(Read, Instant)> {
         // Whoever may see less sees other sums.
-        if asked.trust != Trust::Owner || asked.as_of.is_some() || asked.role.is_some() {
+        let restricted = asked.role.as_ref().is_some_and(|role| role.restricted);
+        if asked.trust != Trust::Owner || asked.as_of.is_some() || restricted {
             return None;
         }
         if self.statements.building.load(Ordering::Acquire) {
@@ -99,6 +100,11 @@ impl Following {
         let (to, answered) = oneshot::channel();
         self.orders.send(Order::Answer { asked: asked.clone(), since, to }).ok()?;
         let Maintained { result, position, at } = answered.await.ok()??;
+        // A read says that it is too much.
+        let mut room = asked.room();
+        if !result.batches.iter().all(|batch| room.takes(batch)) {
+            return None;
+        }
         let (result, more) = cut(result, asked.page);
         Some((Read { result, more, position: position.max(self.host.applied().since) }, at))
     }

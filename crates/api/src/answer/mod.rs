@@ -9,4 +9,4 @@ mod read;
 
 pub use format::Format;
 pub use keep::{gzip, Answer, Answers, Counts, FRESH_FOR};
-pub use read::{Asked, Interrupt, Page, Prefix, Read, Reading, READ_SECONDS_MAX, ROWS_MAX};
+pub use read::{Asked, Interrupt, Page, Prefix, Read, Reading, Room, READ_SECONDS_MAX, ROWS_MAX};

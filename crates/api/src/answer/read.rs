@@ -2,10 +2,11 @@
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
+use arrow_array::RecordBatch;
 use millstream_core::{
     log,
     warehouse::{AsOf, QueryResult, WarehouseReader},
-    Lsn, Parameter, Query, Role, Trust,
+    Lsn, Parameter, Piece, Query, Role, Trust,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::field::Empty;
@@ -14,6 +15,9 @@ use crate::{host::Host, problem::Problem};
 
 /// Rows of one answer, and the default of `limit`.
 pub const ROWS_MAX: usize = 10_000;
+
+/// Memory that the rows of one answer take at most, in bytes, where no limit says less. It is held about three times: as rows, printed, and compressed.
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
 /// What one read may take, in seconds.
 pub const READ_SECONDS_MAX: u64 = 30;
@@ -92,6 +96,8 @@ pub struct Asked {
     pub trust: Trust,
     /// The client's role.
     pub role: Option<Arc<Role>>,
+    /// Memory that its rows may take, in bytes; `None`: what any answer's may.
+    pub memory_bytes: Option<u64>,
 }
 
 /// An answer's rows.
@@ -135,12 +141,26 @@ impl Reading {
 
     /// Reads. `doing` says what, for the log and the client.
     pub async fn read(&self, asked: Asked, doing: &'static str) -> Result<Read, Problem> {
-        let page = asked.page;
-        self.at_position(asked, doing, move |reader, query, position| {
-            let (result, more) = cut(reader.ask(query)?, page);
-            Ok(Read { result, more, position })
-        })
-        .await
+        let (page, mut room) = (asked.page, asked.room());
+        let read = self.at_position(asked, doing, move |reader, query, position| {
+            let mut result = QueryResult { columns: Vec::new(), batches: Vec::new() };
+            reader.ask_each(query, &mut |piece| match piece {
+                Piece::Columns(columns) => {
+                    result.columns = columns.to_vec();
+                    true
+                }
+                Piece::Rows(batch) => {
+                    let fits = room.takes(&batch);
+                    result.batches.push(batch);
+                    fits
+                }
+            })?;
+            Ok(room.checked().map(|()| {
+                let (result, more) = cut(result, page);
+                Read { result, more, position }
+            }))
+        });
+        read.await?
     }
 
     /// Does something with a question and a reader that sees one position, which it is told as well. The question asks for one row more than its
@@ -207,7 +227,49 @@ impl Reading {
     }
 }
 
+/// The memory that is left for the rows of an answer.
+#[derive(Debug)]
+pub struct Room {
+    bytes_max: u64,
+    bytes: u64,
+}
+
+impl Room {
+    /// Room for so many bytes, or for what any answer may take.
+    pub fn new(bytes_max: Option<u64>) -> Self {
+        Room { bytes_max: bytes_max.unwrap_or(ANSWER_BYTES_MAX).min(ANSWER_BYTES_MAX), bytes: 0 }
+    }
+
+    /// How much it is.
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    /// Counts rows that are held; whether they fit.
+    pub fn takes(&mut self, batch: &RecordBatch) -> bool {
+        self.bytes += batch.get_array_memory_size() as u64;
+        self.bytes <= self.bytes_max
+    }
+
+    /// Whether all fitted.
+    pub fn checked(&self) -> Result<(), Problem> {
+        if self.bytes <= self.bytes_max {
+            return Ok(());
+        }
+        let bytes_max = self.bytes_max;
+        Err(Problem::too_large(format!(
+            "the rows take more than the {bytes_max} bytes of memory that an answer may"
+        ))
+        .hint("Ask for fewer rows or columns."))
+    }
+}
+
 impl Asked {
+    /// Room for its answer.
+    pub(super) fn room(&self) -> Room {
+        Room::new(self.memory_bytes)
+    }
+
     /// As the warehouse is asked.
     pub(super) fn query(&self) -> Query<'_> {
         Query {
@@ -338,6 +400,7 @@ mod tests {
             prefix: Some(Prefix { rows, of: 100 }),
             trust: Trust::Owner,
             role: None,
+            memory_bytes: None,
         };
         assert_eq!(asked(4, 2, 5).whole(), asked(9, 0, 3).whole(), "they are read together");
         let whole = Read { result: nine(), more: false, position: Lsn(7) };

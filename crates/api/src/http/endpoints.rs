@@ -10,7 +10,7 @@ use millstream_core::{Role, Trust};
 
 use super::{negotiate, respond, route::Site};
 use crate::{
-    access::Caller,
+    access::{Caller, Limits},
     answer::{Asked, Format, FRESH_FOR},
     endpoint::{Endpoint, COMMON_PARAMETERS},
     problem::Problem,
@@ -33,7 +33,7 @@ pub(super) fn asked(
     sql: Arc<str>,
     given: &[(String, String)],
     role: Option<Arc<Role>>,
-    rows_max: Option<usize>,
+    limits: Limits,
 ) -> Result<Asked, Problem> {
     if let Some((unknown, _)) = given.iter().find(|(name, _)| !endpoint.takes().any(|known| known == name)) {
         return Err(Problem::unknown_parameter(unknown, endpoint.takes()));
@@ -43,10 +43,19 @@ pub(super) fn asked(
             return Err(Problem::parameter(name, "given once", "several values"));
         }
     }
-    let window = respond::window(given, |name| endpoint.declares(name), rows_max)?;
+    let window = respond::window(given, |name| endpoint.declares(name), limits.rows)?;
     let mut parameters = endpoint.bind(given)?;
     let prefix = endpoint.raise_limit(&mut parameters);
-    Ok(Asked { sql, parameters, as_of: window.as_of, page: window.page, prefix, trust: Trust::Owner, role })
+    Ok(Asked {
+        sql,
+        parameters,
+        as_of: window.as_of,
+        page: window.page,
+        prefix,
+        trust: Trust::Owner,
+        role,
+        memory_bytes: limits.memory_bytes,
+    })
 }
 
 /// How old the endpoint's answers may be.
@@ -64,7 +73,7 @@ pub(super) async fn answer(
     caller: &Caller,
 ) -> Result<Response, Problem> {
     let given = given(parts);
-    let asked = asked(endpoint, sql, &given, caller.role(), site.limits(caller).rows)?;
+    let asked = asked(endpoint, sql, &given, caller.role(), site.limits(caller))?;
     let format = match format {
         Some(format) => format,
         None => negotiate::format(accept(parts))?,

@@ -248,13 +248,8 @@ async fn endpoint(site: &Site, path: &str, parts: &Parts, caller: &Caller) -> Re
             return Err(Problem::not_acceptable(&Format::ALL.map(Format::essence).join(", "))
                 .hint("Only an endpoint with `live: true` in its head sends events."));
         }
-        let asked = endpoints::asked(
-            endpoint,
-            sql,
-            &endpoints::given(parts),
-            caller.role(),
-            site.limits(caller).rows,
-        )?;
+        let asked =
+            endpoints::asked(endpoint, sql, &endpoints::given(parts), caller.role(), site.limits(caller))?;
         return site.live.listen(asked, caller.clone()).await;
     }
     endpoints::answer(site, endpoint, sql, format, parts, caller).await

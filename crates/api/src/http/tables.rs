@@ -127,7 +127,8 @@ pub(super) async fn rows(
         }
     }
     let (sql, parameters) = relation.statement(&given)?;
-    let window = respond::window(&given, |_| false, site.limits(caller).rows)?;
+    let limits = site.limits(caller);
+    let window = respond::window(&given, |_| false, limits.rows)?;
     let format = match format {
         Some(format) => format,
         None => negotiate::format(accept(parts))?,
@@ -140,6 +141,7 @@ pub(super) async fn rows(
         prefix: None,
         trust: Trust::Guest,
         role: caller.role(),
+        memory_bytes: limits.memory_bytes,
     };
     reply(site, asked, format, FRESH_FOR, parts, "reading a table").await
 }

@@ -160,10 +160,10 @@ pub enum WireError {
     #[error("terminating connection due to administrator command")]
     Stopping,
     /// A result that is larger than may be held.
-    #[error("the result has more than {max} rows")]
+    #[error("the result has more than {max}")]
     ResultTooLarge {
-        /// How many may be.
-        max: usize,
+        /// How many rows may be, or bytes.
+        max: String,
     },
     /// A prepared statement that gives another result than its client was told of.
     #[error("cached plan must not change result type: {what}")]

@@ -56,6 +56,8 @@ pub struct Config {
     pub idle_in_transaction_max: Duration,
     /// A cursor, or a portal that is read in parts, holds at most so many rows. What is read in one go is sent as it comes.
     pub rows_max: usize,
+    /// Memory that these rows may take, in bytes; `None`: what any answer's may.
+    pub memory_bytes: Option<u64>,
     /// For clients that ask for it; needed where others than this machine can connect.
     pub tls: Option<Tls>,
 }
@@ -73,6 +75,7 @@ impl Config {
             idle_in_transaction_max: Duration::from_secs(60),
             // 1M rows of ten numbers are some 100 MB.
             rows_max: 1_000_000,
+            memory_bytes: None,
             tls: None,
         }
     }

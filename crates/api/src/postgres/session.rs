@@ -19,6 +19,7 @@ use super::{
     Shared,
 };
 use crate::access::{Caller, Limits};
+use crate::answer::Room;
 
 /// Prepared statements that a connection may keep: pools keep hundreds.
 const STATEMENTS_MAX: usize = 1024;
@@ -256,18 +257,23 @@ impl Session {
     /// Asks, and holds the result.
     fn ask(&mut self, sql: &str, parameters: &[(String, Parameter)]) -> Outcome<Rows> {
         let max = self.shared.config.rows_max;
+        let limits = Limits { memory_bytes: self.shared.config.memory_bytes, ..Limits::default() };
+        let mut room = Room::new(self.caller.limits(limits).memory_bytes);
         let mut result = QueryResult { columns: Vec::new(), batches: Vec::new() };
         // One more than may be, to know that there are more.
         self.ask_each(sql, parameters, Some(max.saturating_add(1)), |piece| {
             match piece {
                 Piece::Columns(columns) => result.columns = columns.to_vec(),
-                Piece::Rows(batch) => result.batches.push(batch),
+                Piece::Rows(batch) if room.takes(&batch) => result.batches.push(batch),
+                Piece::Rows(_) => {
+                    return Err(WireError::ResultTooLarge { max: format!("{} bytes", room.bytes_max()) })
+                }
             }
             Ok(())
         })?;
         let rows = Rows::new(result);
         if rows.len() > max {
-            return Err(WireError::ResultTooLarge { max });
+            return Err(WireError::ResultTooLarge { max: format!("{max} rows") });
         }
         Ok(rows)
     }

@@ -17,7 +17,7 @@ use super::{
     secret::Secret,
     text_at,
     tree::{Key, Kind, Node},
-    units::parse_duration,
+    units::{parse_duration, parse_size},
 };
 
 /// How clients show who they are.
@@ -102,7 +102,12 @@ impl RoleSettings {
     pub fn role(&self) -> Role {
         let mut hasher = DefaultHasher::new();
         format!("{self:?}").hash(&mut hasher);
-        Role { name: self.name.clone(), tables: Grants::new(&self.tables), fingerprint: hasher.finish() }
+        Role {
+            name: self.name.clone(),
+            tables: Grants::new(&self.tables),
+            fingerprint: hasher.finish(),
+            restricted: !self.restrictions.is_empty(),
+        }
     }
 }
 
@@ -184,6 +189,7 @@ fn limits(node: Option<&Node>) -> Limits {
         requests_per_second: text("requests_per_second").and_then(|text| text.parse().ok()),
         time: text("time").and_then(parse_duration),
         rows: text("rows").and_then(|text| text.parse().ok()),
+        memory_bytes: text("memory").and_then(parse_size),
     }
 }
 

@@ -219,6 +219,14 @@ const LIMITS: Shape = Shape::Map(&[
         ),
         "10000",
     ),
+    default(
+        key(
+            "memory",
+            Shape::Scalar(Scalar::Size),
+            "Memory that the rows of an answer may take, or those that a PostgreSQL client's cursor holds; at most 256 MB.",
+        ),
+        "256MB",
+    ),
 ]);
 
 const AUTH: &[Key] = &[required(key(
@@ -505,8 +513,6 @@ const MODELS: Shape = Shape::Map(&[default(
 
 /// What the contract names and this version lacks: refused, with these words, instead of being accepted and ignored.
 pub(super) static PLANNED: &[Planned] = &[
-    Planned { parent: "api.limits", name: "memory" },
-    Planned { parent: "api.roles.*.limits", name: "memory" },
     Planned { parent: "", name: "alerts" },
     Planned { parent: "log", name: "kafka" },
     Planned { parent: "warehouse", name: "clickhouse" },

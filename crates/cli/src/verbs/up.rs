@@ -204,6 +204,7 @@ impl Up<'_> {
         };
         let address = self.postgres.get().copied().unwrap_or(address);
         let mut config = postgres::Config { tls: desk.postgres_tls()?, ..postgres::Config::new(address) };
+        config.memory_bytes = desk.limits().memory_bytes;
         config.statement_max =
             desk.limits().time.map_or(config.statement_max, |time| time.min(config.statement_max));
         let server = postgres::serve(config, front.clone(), engine::open_catalog())?;

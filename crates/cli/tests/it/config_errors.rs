@@ -19,7 +19,7 @@ const CASES: &[Case] = &[
     ("an unknown key", "version: 1\nname: a\nsource: {postgres: {url: x}}\nlog: {colour: red}\n", &[]),
     (
         "keys that are not built yet",
-        "version: 1\nname: a\nsource: {postgres: {url: x}}\napi: {limits: {memory: 5MB}}\nlog: {kafka: {}}\n\
+        "version: 1\nname: a\nsource: {postgres: {url: x}}\nlog: {kafka: {}}\n\
          warehouse: {clickhouse: {url: x}}\ntables: {\"*\": {columns: {mask: {a: hash}}}}\n",
         &[],
     ),

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::http::{get, get_with, send, Events, Reply};
 use crate::project::{stop, Project};
+use crate::serving::followed;
 
 /// A change is seen in milliseconds; a busy machine takes longer.
 const SEEN_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -47,6 +48,11 @@ api:
       sql: true
       tables: ["shop.*"]
       limits: {requests_per_second: 4, time: 1s, rows: 2}
+    frugal:
+      endpoints: ["/orders"]
+      sql: true
+      tables: ["shop.*"]
+      limits: {memory: 64B}
     admin: {admin: true}
 "#;
 
@@ -110,7 +116,7 @@ impl Guarded {
         let line = process.wait_for_line("postgres://", SEEN_WAIT_MAX).unwrap();
         let port =
             line.split("postgres://0.0.0.0:").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
-        for role in ["clerk", "auditor", "caller", "hurried"] {
+        for role in ["clerk", "auditor", "caller", "hurried", "frugal"] {
             keys.push((role, key(role)));
         }
         cluster.execute("UPDATE shop.customers SET address = 'addr_of_ann' WHERE id = 1").unwrap();
@@ -473,7 +479,7 @@ fn who_shows_nothing_or_what_is_no_longer_good_is_let_in_nowhere() {
     let listed: Value = serde_json::from_str(&listed).unwrap();
     let states: Vec<_> =
         listed.as_array().unwrap().iter().map(|key| key["state"].as_str().unwrap()).collect();
-    assert_eq!(states, ["good", "revoked", "good", "good", "good", "expired"]);
+    assert_eq!(states, ["good", "revoked", "good", "good", "good", "good", "expired"]);
     assert!(!listed.to_string().contains(&clerk[16..]));
     let refused = guarded.project.run(&["keys", "create", "--role", "clerck"]);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -528,5 +534,37 @@ fn a_role_is_held_to_its_limits_and_others_are_not() {
     // Others have buckets of their own, and health is always told.
     assert!((0..20).all(|_| guarded.get("caller", "/count").status == 200));
     assert!((0..20).all(|_| guarded.get("hurried", "/live").status == 200));
+    let few = wait_until("a question in SQL to be let through", SEEN_WAIT_MAX, || {
+        let reply = guarded.sql("hurried", "SELECT id FROM shop.orders", None);
+        (reply.status == 200).then(|| reply.json())
+    })
+    .unwrap();
+    assert_eq!(
+        (few["rows"].as_array().map(Vec::len), &few["truncated"]),
+        (Some(2), &Value::Bool(true)),
+        "{few}"
+    );
+    let large = guarded.get("frugal", "/orders");
+    assert_eq!((large.status, large.json()["code"].as_str()), (413, Some("MS7120")), "{large:?}");
+    assert!(large.body.contains("64 bytes of memory"), "{large:?}");
+    assert_eq!(guarded.get("admin", "/orders").status, 200, "it is another role's limit");
+    stop(guarded.process);
+}
+
+#[test]
+fn who_sees_all_of_a_table_is_answered_from_results_that_follow_its_changes() {
+    let guarded = Guarded::start();
+    let mut id = 100;
+    wait_until("a role's counts to be followed", SEEN_WAIT_MAX, || {
+        id += 1;
+        guarded
+            .cluster
+            .execute(&format!("INSERT INTO shop.orders VALUES ({id}, 1, 'OPEN', 10, 'a note')"))
+            .unwrap();
+        guarded.project.catch_up();
+        assert_eq!(guarded.get("caller", "/count").status, 200);
+        (followed(&guarded.get("admin", "/metrics")) > 0).then_some(())
+    })
+    .unwrap();
     stop(guarded.process);
 }

@@ -3,10 +3,11 @@
 use std::fs;
 use std::time::Duration;
 
+use millstream_api::answer::FRESH_FOR;
 use millstream_testkit::{wait_until, PgCluster, Process};
 use serde_json::json;
 
-use crate::http::{get, get_with, send, Events};
+use crate::http::{get, get_with, send, Events, Reply};
 use crate::project::{stop, Project};
 
 /// A change is seen in milliseconds; a busy machine takes longer.
@@ -170,7 +171,7 @@ fn an_answer_names_its_position_and_is_given_again_only_while_it_is_true() {
     for id in 100..110 {
         served.change(&format!("INSERT INTO shop.orders VALUES ({id}, 'NEW', 1)"));
         // Never older than a quarter of a second.
-        std::thread::sleep(Duration::from_millis(110));
+        std::thread::sleep(FRESH_FOR + Duration::from_millis(10));
         let rows = served.rows(&format!("/orders?least={id}"));
         assert_eq!(rows.as_array().unwrap().len(), 1, "{rows}");
     }
@@ -190,15 +191,17 @@ fn an_answer_names_its_position_and_is_given_again_only_while_it_is_true() {
     stop(served.process);
 }
 
+/// How many answers were made of results that follow the changes.
+pub(crate) fn followed(metrics: &Reply) -> u64 {
+    let mut lines = metrics.body.lines();
+    let line = lines.find(|line| line.starts_with("millstream_warehouse_reads_total{of=\"followed\"}"));
+    line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+}
+
 #[test]
 fn what_counts_and_sums_follows_every_change_and_is_what_the_source_has() {
     let served = Served::start();
-    let followed = || {
-        let text = served.get("/metrics").body;
-        let line =
-            text.lines().find(|line| line.starts_with("millstream_warehouse_reads_total{of=\"followed\"}"));
-        line.unwrap().rsplit(' ').next().unwrap().parse::<u64>().unwrap()
-    };
+    let followed = || followed(&served.get("/metrics"));
     let equal = |what: &str| {
         // As old as an answer may be.
         std::thread::sleep(Duration::from_millis(110));

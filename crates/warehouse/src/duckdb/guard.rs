@@ -249,8 +249,12 @@ mod tests {
                  CREATE VIEW shop.open AS FROM vault.keys; CREATE VIEW main.open AS FROM vault.keys",
             )
             .unwrap();
-        let role =
-            |tables: &[&str]| Role { name: "analyst".into(), tables: Grants::new(tables), fingerprint: 0 };
+        let role = |tables: &[&str]| Role {
+            name: "analyst".into(),
+            tables: Grants::new(tables),
+            fingerprint: 0,
+            restricted: false,
+        };
         let all_of_shop = role(&["shop.*"]);
         let without_history = role(&["shop.*", "!shop.*_history"]);
         for sql in

@@ -217,7 +217,8 @@ mod tests {
         assert!(session.knows(&Query::new("SELECT 0")) && !session.knows(&Query::new("SELECT 1")));
         let guest = Query { trust: Trust::Guest, ..Query::new("SELECT 0") };
         assert!(!session.knows(&guest), "what the owner may ask is not for guests");
-        let role = Role { name: "analyst".into(), tables: Grants::default(), fingerprint: 0 };
+        let role =
+            Role { name: "analyst".into(), tables: Grants::default(), fingerprint: 0, restricted: false };
         let theirs = Query { role: Some(&role), ..Query::new("SELECT 0") };
         assert!(!session.knows(&theirs), "a role sees other rows");
     }

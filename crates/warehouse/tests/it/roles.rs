@@ -32,7 +32,7 @@ fn restrictions() -> Restrictions {
 }
 
 fn role(name: &str) -> Role {
-    Role { name: name.into(), tables: Grants::new(["shop.*", "main.*"]), fingerprint: 0 }
+    Role { name: name.into(), tables: Grants::new(["shop.*", "main.*"]), fingerprint: 0, restricted: true }
 }
 
 /// Items 1 `open`, 2 `secret`, 3 `shown` (which was `once` before), 4711 `buried`; `main.names` is a model.

@@ -64,6 +64,7 @@ pub(super) async fn rows(
         prefix: None,
         trust: Trust::Guest,
         role: caller.role(),
+        memory_bytes: site.limits(caller).memory_bytes,
     };
     let page = cells::read(site, ask(relation.grid(&grid)?, grid.limit), DOING).await?;
     if page.cut == Some(Cut::Bytes) {
@@ -148,6 +149,7 @@ pub(super) async fn row(
         prefix: None,
         trust: Trust::Guest,
         role: caller.role(),
+        memory_bytes: site.limits(caller).memory_bytes,
     };
     let found = cells::read(site, asked, DOING).await?;
     if found.cut == Some(Cut::Bytes) {
@@ -259,10 +261,11 @@ pub(super) async fn sql(
         sql: Arc::from(question.sql),
         parameters: Vec::new(),
         as_of: question.as_of.as_deref().map(as_of::parse).transpose()?,
-        page: Page { offset: 0, limit },
+        page: Page { offset: 0, limit: limit.min(rows_max(site, caller)) },
         prefix: None,
         trust: Trust::Guest,
         role: caller.role(),
+        memory_bytes: site.limits(caller).memory_bytes,
     };
     let place = site.answers.reading().question().await?;
     let began = Instant::now();
@@ -294,6 +297,7 @@ pub(super) async fn chart(site: &Site, parts: &Parts, name: &str, chart: &str) -
         prefix: None,
         trust: Trust::Owner,
         role: None,
+        memory_bytes: None,
     };
     endpoints::reply(site, asked, Format::Json, FRESH_FOR, parts, "reading a chart").await
 }

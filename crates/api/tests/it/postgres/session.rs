@@ -162,6 +162,16 @@ fn a_statement_is_cancelled_by_who_has_the_secret() {
 }
 
 #[test]
+fn rows_that_are_held_have_a_bound_in_bytes_too() {
+    let mut fixture = Fixture::with(|config| config.memory_bytes = Some(1000));
+    let mut raw = Raw::connect(fixture.address());
+    assert_eq!(raw.rows("SELECT * FROM range(1001)").map(|rows| rows.len()), Ok(1001));
+    assert_eq!(raw.rows("DECLARE c CURSOR WITH HOLD FOR SELECT * FROM range(1001)"), Err("54000".into()));
+    drop(raw);
+    fixture.stop();
+}
+
+#[test]
 fn limits_end_what_takes_too_long_or_is_too_much() {
     let mut fixture = Fixture::with(|config| {
         config.statement_max = Duration::from_secs(1);
