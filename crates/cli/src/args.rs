@@ -13,8 +13,8 @@ use millstream_core::Exit;
 use millstream_models::{ModelsError, Problem, ProblemKind};
 
 pub use dbt::{
-    DbtFlags, DbtVerb, LsFlags, LsOutput, OperationFlags, ShowFlags, ShowOutput, StateFlags,
-    VARIABLES_TO_COME,
+    DbtFlags, DbtVerb, DocsVerb, FreshnessFlags, GenerateFlags, LsFlags, LsOutput, OperationFlags,
+    ServeFlags, ShowFlags, ShowOutput, SourceVerb, StateFlags, VARIABLES_TO_COME,
 };
 
 use crate::{

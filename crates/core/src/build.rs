@@ -49,6 +49,36 @@ pub struct BuiltRelation {
     pub kind: RelationKind,
 }
 
+/// A relation with its columns, as the warehouse's catalogue describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedRelation {
+    /// Its database.
+    pub database: String,
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: RelationKind,
+    /// What is noted about it.
+    pub comment: Option<String>,
+    /// Its columns, in order.
+    pub columns: Vec<DescribedColumn>,
+}
+
+/// A column, as the warehouse's catalogue describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type in the warehouse's words.
+    pub data_type: String,
+    /// Its number, from 1.
+    pub index: i64,
+    /// What is noted about it.
+    pub comment: Option<String>,
+}
+
 /// A warehouse that models are built in. Connections are given to several threads.
 pub trait BuildWarehouse: Send + Sync {
     /// A connection of its own.
@@ -77,4 +107,7 @@ pub trait BuildConnection: Send {
 
     /// A relation's columns and their types, in order; none where it isn't there.
     fn columns(&mut self, database: &str, schema: &str, relation: &str) -> Result<Vec<(String, String)>>;
+
+    /// All relations of a database with their columns, by schema and name.
+    fn described(&mut self, database: &str) -> Result<Vec<DescribedRelation>>;
 }

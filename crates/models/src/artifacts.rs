@@ -1,4 +1,4 @@
-//! The files that other tools read: `manifest.json` (v12) and `run_results.json` (v6).
+//! The files that other tools read: `manifest.json` (v12), `run_results.json` (v6), `sources.json` (v3) and `catalog.json` (v1).
 
 use std::{collections::HashMap, path::Path};
 
@@ -7,7 +7,9 @@ use serde_json::{json, Map, Value as Json};
 use crate::{
     context::modules::Moment,
     engine::{
+        catalog::Catalog,
         compile::{compiled_json, Compiled},
+        freshness::{self, Checked},
         run::{output_path, Outcome, Status},
     },
     error::Result,
@@ -198,6 +200,25 @@ pub fn run_results(
         "results": results,
         "elapsed_time": elapsed,
         "args": arguments,
+    })
+}
+
+/// What the warehouse says of relations: `catalog.json` (v1).
+pub fn catalog(manifest: &Manifest, catalog: Catalog, now: f64) -> Json {
+    json!({
+        "metadata": metadata(manifest, "catalog/v1", now),
+        "nodes": catalog.nodes,
+        "sources": catalog.sources,
+        "errors": null,
+    })
+}
+
+/// How old the tables of sources are: `sources.json` (v3).
+pub fn sources(manifest: &Manifest, all: &[Checked], elapsed: f64, now: f64) -> Json {
+    json!({
+        "metadata": metadata(manifest, "sources/v3", now),
+        "results": freshness::results(all),
+        "elapsed_time": elapsed,
     })
 }
 

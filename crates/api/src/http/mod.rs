@@ -4,6 +4,7 @@ mod assets;
 mod console;
 mod cors;
 mod endpoints;
+mod files;
 mod identity;
 mod live;
 mod negotiate;
@@ -31,6 +32,8 @@ use tokio::{
     runtime::Runtime,
     sync::{oneshot, Semaphore},
 };
+
+pub use files::{serve_files, Lookup};
 
 use crate::{access::Limits, host::Host, metrics::Metrics};
 

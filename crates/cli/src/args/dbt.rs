@@ -30,8 +30,85 @@ pub enum DbtVerb {
     Show(ShowFlags),
     /// Call a macro of a dbt project
     RunOperation(OperationFlags),
+    /// Look at the sources of a dbt project
+    Source {
+        /// What to look at.
+        #[command(subcommand)]
+        verb: SourceVerb,
+    },
+    /// Describe a dbt project
+    Docs {
+        /// What to do.
+        #[command(subcommand)]
+        verb: DocsVerb,
+    },
     /// Remove what a dbt project's clean-targets name: what was written
     Clean(DbtFlags),
+}
+
+/// What is done with a project's description.
+#[derive(Debug, Subcommand)]
+pub enum DocsVerb {
+    /// Write the catalogue of what is there, and a page that shows it with the project
+    Generate(GenerateFlags),
+    /// Show that page on this machine
+    Serve(ServeFlags),
+}
+
+/// Flags of `docs generate`.
+#[derive(Debug, Clone, Args)]
+pub struct GenerateFlags {
+    /// Those of all verbs.
+    #[command(flatten)]
+    pub common: DbtFlags,
+    /// Compile nothing: the page has no compiled SQL
+    #[arg(long)]
+    pub no_compile: bool,
+    /// What is done without being asked for.
+    #[arg(long, hide = true, overrides_with = "no_compile")]
+    pub compile: bool,
+    /// Ask nothing of the warehouse: the catalogue is empty
+    #[arg(long)]
+    pub empty_catalog: bool,
+    /// Write the page with all that it shows into one file, static_index.html, too
+    #[arg(long)]
+    pub r#static: bool,
+}
+
+/// Flags of `docs serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeFlags {
+    /// Those of all verbs.
+    #[command(flatten)]
+    pub common: DbtFlags,
+    /// Where to listen: an address of this machine's own
+    #[arg(long, value_name = "ADDRESS", env = "DBT_HOST", default_value = "127.0.0.1")]
+    pub host: String,
+    /// On which port; 0: any free one
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub port: u16,
+    /// No browser is opened in any case.
+    #[arg(long, hide = true)]
+    pub no_browser: bool,
+}
+
+/// What is looked at in sources.
+#[derive(Debug, Subcommand)]
+pub enum SourceVerb {
+    /// Tell how old the newest row of each table is
+    #[command(alias = "snapshot-freshness")]
+    Freshness(FreshnessFlags),
+}
+
+/// Flags of `source freshness`.
+#[derive(Debug, Clone, Args)]
+pub struct FreshnessFlags {
+    /// Those of all verbs.
+    #[command(flatten)]
+    pub common: DbtFlags,
+    /// Where the answers are written [default: sources.json in the target directory]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Flags of all verbs of dbt.
@@ -184,12 +261,12 @@ pub enum LsOutput {
 }
 
 /// Verbs of dbt that are not done.
-const VERBS_TO_COME: &[&str] = &["clone", "debug", "deps", "docs", "init", "source"];
+const VERBS_TO_COME: &[&str] = &["clone", "debug", "deps", "init"];
 
 /// Flags of dbt that are not done, without `--` and the `no-` that turns them off.
 const FLAGS_TO_COME: &[&str] = &[
     "cache-selected-only",
-    "compile",
+    "browser",
     "debug",
     "event-time-end",
     "event-time-start",

@@ -5,6 +5,8 @@
     reason = "a panic is how a test fails; clippy exempts only the test functions themselves"
 )]
 
+mod docs;
+mod freshness;
 mod made;
 mod state;
 
@@ -609,7 +611,7 @@ fn what_dbt_has_and_we_have_not_is_refused_by_name() {
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.contains("MS9108") && told.contains(word), "{told}");
     };
-    for verb in ["docs", "source", "deps", "debug", "init", "clone"] {
+    for verb in ["deps", "debug", "init", "clone"] {
         refused(&pair.ours(&[verb]), &format!("dbt's `{verb}` is not supported yet"));
     }
     for flag in ["--event-time-start", "--sample", "--warn-error"] {

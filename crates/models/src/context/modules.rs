@@ -187,6 +187,34 @@ impl Moment {
         Moment { us, zone: true, date_only: false }
     }
 
+    /// Reads `2024-01-31 10:20:30.5+02`, as warehouses write it, to microseconds since 1970. Without a zone it is of UTC.
+    pub fn parse(text: &str) -> Option<i64> {
+        let (date, rest) = text.split_once([' ', 'T'])?;
+        let at = rest.find(['+', '-', 'Z']).unwrap_or(rest.len());
+        let (time, zone) = rest.split_at(at);
+        let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
+        let numbers = |text: &str, by: char| -> Option<Vec<i64>> {
+            text.split(by).map(|part| part.parse().ok()).collect()
+        };
+        let ([year, month, day], [hour, minute, second]) =
+            (numbers(date, '-')?.try_into().ok()?, numbers(time, ':')?.try_into().ok()?);
+        let fraction: i64 = format!("{fraction:0<6.6}").parse().ok()?;
+        let zone = match zone.trim_start_matches('Z') {
+            "" => 0,
+            zone => {
+                let parts = numbers(&zone[1..], ':')?;
+                let seconds: i64 = parts.iter().zip([3600, 60, 1]).map(|(part, unit)| part * unit).sum();
+                if zone.starts_with('-') {
+                    -seconds
+                } else {
+                    seconds
+                }
+            }
+        };
+        let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - zone;
+        Some(seconds * 1_000_000 + fraction)
+    }
+
     fn date(self) -> Self {
         Moment { us: self.us.div_euclid(DAY_US) * DAY_US, zone: false, date_only: true }
     }

@@ -4,12 +4,15 @@ use std::{any::Any, rc::Rc};
 
 use millstream_core::build::{Answer, Cell};
 
+use super::modules::Moment;
 use crate::jinja::{fail, Args, Eval, Interpreter, Object, Value};
 
 /// A result.
 #[derive(Clone)]
 pub struct Table {
     names: Rc<[String]>,
+    /// The columns' types in the warehouse's words.
+    kinds: Rc<[String]>,
     rows: Rc<[Rc<[Value]>]>,
 }
 
@@ -26,15 +29,27 @@ fn cell(cell: &Cell) -> Value {
 impl Table {
     /// A result without columns or rows.
     pub fn empty() -> Self {
-        Table { names: Rc::new([]), rows: Rc::new([]) }
+        Table { names: Rc::new([]), kinds: Rc::new([]), rows: Rc::new([]) }
     }
 
     /// What a warehouse answered.
     pub fn new(answer: &Answer) -> Self {
         Table {
             names: answer.columns.iter().map(|(name, _)| name.clone()).collect(),
+            kinds: answer.columns.iter().map(|(_, kind)| kind.clone()).collect(),
             rows: answer.rows.iter().map(|row| row.iter().map(cell).collect()).collect(),
         }
+    }
+
+    /// The two times of the only row, in microseconds since 1970, where that is what it holds; one without a zone is of UTC, NULL is `None`.
+    pub fn times(&self) -> Option<[Option<i64>; 2]> {
+        let [row] = &self.rows[..] else { return None };
+        let time = |at: usize| match row.get(at)? {
+            Value::None => Some(None),
+            Value::Str(text) if self.kinds.get(at)?.starts_with("TIMESTAMP") => Moment::parse(text).map(Some),
+            _ => None,
+        };
+        (row.len() == 2).then(|| Some([time(0)?, time(1)?])).flatten()
     }
 
     /// All values, as tuples in a list.
@@ -82,6 +97,7 @@ impl Object for Table {
                     .collect();
                 Ok(Value::object(Table {
                     names: at.iter().map(|at| self.names[*at].clone()).collect(),
+                    kinds: at.iter().map(|at| self.kinds[*at].clone()).collect(),
                     rows: self
                         .rows
                         .iter()

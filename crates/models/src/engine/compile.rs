@@ -11,6 +11,7 @@ use super::{
     unit,
 };
 use crate::{
+    artifacts,
     context::scene::{Facts, Scene},
     error::{Problem, ProblemKind, Result},
     jinja::JinjaError,
@@ -57,7 +58,11 @@ pub fn scene(
         connection: connection.cloned(),
         ephemeral: RefCell::default(),
     };
-    scene_of(shared, node, node.to_json(), live)
+    let model = match node.resource {
+        Resource::Source => artifacts::source(node),
+        _ => node.to_json(),
+    };
+    scene_of(shared, node, model, live)
 }
 
 /// The context of a node whose templates know more than others.

@@ -1,11 +1,13 @@
 //! Runs a project: compiles nodes and builds them in the order of the graph, in several threads.
 
 pub mod build;
+pub mod catalog;
 pub mod compile;
 mod contract;
 mod custom;
 mod ddl;
 mod finish;
+pub mod freshness;
 mod incremental;
 pub mod live;
 mod merge;

@@ -15,6 +15,7 @@ use serde_json::{json, Map, Value as Json};
 use super::{
     build::{self, Built},
     compile::{self, Compiled, SharedConnection},
+    freshness::Checked,
     live::Shared,
 };
 use crate::{
@@ -130,6 +131,8 @@ pub trait Observer: Sync {
     fn finished(&self, index: usize, total: usize, node: &Node, outcome: &Outcome);
     /// A template printed something.
     fn said(&self, text: &str);
+    /// It is known how old a table of a source is.
+    fn checked(&self, _index: usize, _total: usize, _node: &Node, _checked: &Checked) {}
 }
 
 /// What is done with each node.
@@ -219,11 +222,11 @@ impl Run<'_> {
         Ok(outcomes)
     }
 
-    fn connect(&self) -> Result<SharedConnection> {
+    pub(super) fn connect(&self) -> Result<SharedConnection> {
         connect(self.warehouse)
     }
 
-    fn list(&self, connection: &SharedConnection) -> Result<()> {
+    pub(super) fn list(&self, connection: &SharedConnection) -> Result<()> {
         self.shared
             .list(&mut **connection.borrow_mut())
             .map_err(|error| Problem::new(ProblemKind::Warehouse, error.message).into())
@@ -243,7 +246,7 @@ impl Run<'_> {
     }
 
     /// Runs the project's hooks; the outcome of one that failed.
-    fn hooks(&self, event: &str, connection: &SharedConnection) -> Result<Vec<Outcome>> {
+    pub(super) fn hooks(&self, event: &str, connection: &SharedConnection) -> Result<Vec<Outcome>> {
         let hooks = self.shared.manifest.nodes.values().filter(|node| {
             node.resource == Resource::Operation && node.more_tags.iter().any(|tag| tag == event)
         });
@@ -275,7 +278,7 @@ impl Run<'_> {
     }
 
     /// What hooks at the end know: results, and where something was built.
-    fn given_at_the_end(&self, outcomes: &[Outcome]) -> Map<String, Json> {
+    pub(super) fn given_at_the_end(&self, outcomes: &[Outcome]) -> Map<String, Json> {
         let manifest = &self.shared.manifest;
         let built = outcomes
             .iter()

@@ -81,8 +81,8 @@ impl Age {
                 count: more.count.or(base.count),
                 period: more.period.clone().or_else(|| base.period.clone()),
             }),
-            Some(base) if !more.is_said() => Some(base.clone()),
-            _ => Some(more.clone()),
+            _ if more.is_said() => Some(more.clone()),
+            _ => base.cloned(),
         }
     }
 }

@@ -152,3 +152,20 @@ select from_field from child left join parent on child.from_field = parent.to_fi
 {%- macro make_hook_config(sql, inside_transaction) -%}{{ tojson({'sql': sql, 'transaction': inside_transaction}) }}{%- endmacro -%}
 {%- macro get_columns_in_relation(relation) -%}{{ return(adapter.get_columns_in_relation(relation)) }}{%- endmacro -%}
 {%- macro set_sql_header(config) -%}{{ config.set('sql_header', caller()) }}{%- endmacro -%}
+
+{%- macro collect_freshness(source, loaded_at_field, filter) -%}{{ return(adapter.dispatch('collect_freshness', 'dbt')(source, loaded_at_field, filter)) }}{%- endmacro -%}
+{%- macro default__collect_freshness(source, loaded_at_field, filter) -%}
+{%- call statement('freshness', fetch_result=true, auto_begin=false) -%}
+select max({{ loaded_at_field }}) as max_loaded_at, {{ current_timestamp() }} as snapshotted_at from {{ source }}{% if filter %} where {{ filter }}{% endif %}
+{%- endcall -%}
+{{ return(load_result('freshness')) }}
+{%- endmacro -%}
+{%- macro collect_freshness_custom_sql(source, loaded_at_query) -%}{{ return(adapter.dispatch('collect_freshness_custom_sql', 'dbt')(source, loaded_at_query)) }}{%- endmacro -%}
+{%- macro default__collect_freshness_custom_sql(source, loaded_at_query) -%}
+{%- call statement('freshness', fetch_result=true, auto_begin=false) -%}
+with loaded as (
+{{ loaded_at_query }}
+) select (select * from loaded) as max_loaded_at, {{ current_timestamp() }} as snapshotted_at
+{%- endcall -%}
+{{ return(load_result('freshness')) }}
+{%- endmacro -%}

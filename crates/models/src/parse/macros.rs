@@ -82,6 +82,8 @@ const NATIVE: &[&str] = &[
     "create_columns",
     "post_snapshot",
     "get_true_sql",
+    "get_catalog",
+    "get_catalog_relations",
 ];
 
 /// A macro and where it comes from.

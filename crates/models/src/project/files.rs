@@ -31,6 +31,39 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).map_err(unwritable)
 }
 
+/// Copies a directory with what is in it, in the place of what is there. One that isn't there is none.
+///
+/// Errors: something can't be read or written; more directories lie within each other than there can be without a link that leads back.
+pub fn copy_dir(from: &Path, to: &Path) -> Result<()> {
+    let unwritable = |path: &Path, source| ModelsError::Unwritable { path: path.to_owned(), source };
+    if !from.is_dir() {
+        return Ok(());
+    }
+    match fs::remove_dir_all(to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(to, error)),
+        _ => copy_within(from, to, 0),
+    }
+}
+
+fn copy_within(from: &Path, to: &Path, depth: usize) -> Result<()> {
+    let unreadable = |source| ModelsError::Unreadable { path: from.to_owned(), source };
+    let unwritable = |source| ModelsError::Unwritable { path: to.to_owned(), source };
+    if depth > DEPTH_MAX {
+        return Err(unreadable(io::Error::other(format!("more than {DEPTH_MAX} directories deep"))));
+    }
+    fs::create_dir_all(to).map_err(unwritable)?;
+    for entry in fs::read_dir(from).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy_within(&path, &target, depth + 1)?;
+        } else {
+            fs::copy(&path, &target).map_err(unwritable)?;
+        }
+    }
+    Ok(())
+}
+
 /// A file found below one of a package's directories.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {

@@ -69,6 +69,8 @@ pub struct Paths {
     pub functions: Vec<String>,
     /// Docs; models, seeds, snapshots, analyses and macros where not given.
     pub docs: Vec<String>,
+    /// Directories that are copied beside the docs.
+    pub assets: Vec<String>,
     /// What is written goes here.
     pub target: String,
     /// Where dependencies are found.
@@ -263,6 +265,7 @@ impl Package {
                 snapshots,
                 functions,
                 docs,
+                assets: texts(get("asset-paths"), &[])?,
                 target: one("target-path", "target"),
                 packages: one("packages-install-path", "dbt_packages"),
                 clean: texts(get("clean-targets"), &[&one("target-path", "target")])?,

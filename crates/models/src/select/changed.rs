@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 use super::Ids;
 use crate::{
     artifacts,
+    context::modules::Moment,
     error::{Problem, ProblemKind, Result},
     parse::{
         calls::calls,
@@ -94,8 +95,10 @@ pub(super) fn by_source_status(manifest: &Manifest, question: &str) -> Result<Id
     let then = project.pasts.compared(&project.options, "`source_status:fresher`")?.loaded()?;
     let now = crate::project::past::Past::read(&project.target_dir())?;
     let now = now.loaded()?;
-    let fresher = |node: &&Node| match (now.get(&node.unique_id), then.get(&node.unique_id)) {
-        // Times are written alike, so that their texts are in their order.
+    let at = |of: &HashMap<String, Option<String>>, id: &str| {
+        of.get(id).map(|time| time.as_deref().and_then(Moment::parse))
+    };
+    let fresher = |node: &&Node| match (at(now, &node.unique_id), at(then, &node.unique_id)) {
         (Some(Some(now)), Some(Some(then))) => now > then,
         (Some(Some(_)), None) => true,
         _ => false,

@@ -12,7 +12,10 @@ use arrow_array::{
 };
 use arrow_schema::DataType;
 use millstream_core::{
-    build::{Answer, BuildConnection, BuildWarehouse, BuiltRelation, Cell, RelationKind},
+    build::{
+        Answer, BuildConnection, BuildWarehouse, BuiltRelation, Cell, DescribedColumn, DescribedRelation,
+        RelationKind,
+    },
     log::Result,
 };
 
@@ -228,6 +231,56 @@ impl BuildConnection for DuckBuildConnection {
         }
         Ok(found)
     }
+
+    fn described(&mut self, database: &str) -> Result<Vec<DescribedRelation>> {
+        let mut found: Vec<DescribedRelation> = Vec::new();
+        for batch in self.connection.query(&description(database)).map_err(said)? {
+            let said = |column: usize, row: usize| {
+                let column = batch.column(column);
+                column.is_valid(row).then(|| column.as_string::<i32>().value(row).to_owned())
+            };
+            let text = |column: usize, row: usize| said(column, row).unwrap_or_default();
+            let indexes = batch.column(7).as_primitive::<Int64Type>();
+            for row in 0..batch.num_rows() {
+                let (schema, name) = (text(1, row), text(2, row));
+                let is_next = |last: &DescribedRelation| last.schema != schema || last.name != name;
+                if found.last().is_none_or(is_next) {
+                    let kind = if text(3, row) == "view" { RelationKind::View } else { RelationKind::Table };
+                    let (database, comment) = (text(0, row), said(4, row));
+                    let columns = Vec::new();
+                    found.push(DescribedRelation { database, schema, name, kind, comment, columns });
+                }
+                if let Some(relation) = found.last_mut() {
+                    relation.columns.push(DescribedColumn {
+                        name: text(5, row),
+                        data_type: text(6, row),
+                        index: indexes.value(row),
+                        comment: said(8, row),
+                    });
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Tables and views of a database, each column a row.
+fn description(database: &str) -> String {
+    let of = |kind: &str, function: &str, name: &str| {
+        format!(
+            "SELECT database_name, schema_name, {name} AS table_name, '{kind}' AS kind, comment AS about FROM {function}() \
+             WHERE lower(database_name) = lower({}) AND NOT internal",
+            string(database)
+        )
+    };
+    format!(
+        "SELECT r.database_name, r.schema_name, r.table_name, r.kind, r.about, c.column_name, c.data_type, \
+         c.column_index::BIGINT, c.comment \
+         FROM ({} UNION ALL {}) r JOIN duckdb_columns() c USING (database_name, schema_name, table_name) \
+         ORDER BY r.schema_name, r.table_name, c.column_index",
+        of("table", "duckdb_tables", "table_name"),
+        of("view", "duckdb_views", "view_name")
+    )
 }
 
 /// A value. `wide` says that a text of digits is an integer.

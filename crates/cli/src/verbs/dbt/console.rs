@@ -2,7 +2,10 @@
 
 use millstream_models::{
     artifacts,
-    engine::run::{output_path, Observer, Outcome, Status},
+    engine::{
+        freshness::Checked,
+        run::{output_path, Observer, Outcome, Status},
+    },
     parse::{
         node::{Node, Resource},
         Manifest,
@@ -229,6 +232,13 @@ fn described(node: &Node) -> String {
         Resource::Snapshot => format!("snapshot {}.{}", node.schema, node.alias),
         // `unit_test.package.model.name`: of a model, the tests may have one name.
         Resource::UnitTest => node.unique_id.splitn(3, '.').last().unwrap_or_default().replacen('.', "::", 1),
+        Resource::Source => {
+            format!(
+                "freshness of {}.{}",
+                artifacts::source(node)["source_name"].as_str().unwrap_or_default(),
+                node.name
+            )
+        }
         _ => node.name.clone(),
     }
 }
@@ -278,5 +288,17 @@ impl Observer for Console<'_> {
 
     fn said(&self, text: &str) {
         self.say(text);
+    }
+
+    fn checked(&self, index: usize, total: usize, node: &Node, checked: &Checked) {
+        let (word, style) = match checked.status() {
+            "pass" => ("PASS", Style::Good),
+            "warn" => ("WARN", Style::Warning),
+            "error" => ("ERROR STALE", Style::Error),
+            _ => ("ERROR", Style::Error),
+        };
+        let took = checked.times[2] - checked.times[0];
+        let status = format!("{word} in {took:.2}s");
+        self.row(index, total, &format!("{word} {}", described(node)), Some(style), &status);
     }
 }

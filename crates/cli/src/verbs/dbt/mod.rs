@@ -1,6 +1,8 @@
 //! dbt's verbs: a project is read, its nodes selected, compiled or built, and what became of them told as dbt tells it.
 
 mod console;
+mod docs;
+mod freshness;
 mod listing;
 mod operation;
 mod retry;
@@ -36,7 +38,7 @@ use serde_json::{Map, Value};
 
 use self::console::Console;
 use crate::{
-    args::{DbtFlags, DbtVerb, Global, LsFlags, VARIABLES_TO_COME},
+    args::{DbtFlags, DbtVerb, DocsVerb, Global, LsFlags, SourceVerb, VARIABLES_TO_COME},
     failure::{Doing, Failure, Outcome},
     output::Output,
 };
@@ -59,6 +61,13 @@ pub(super) fn run(global: &Global, output: &Output, verb: DbtVerb) -> Outcome {
         DbtVerb::RunOperation(operation) => {
             operation::run(&call("run-operation", &operation.common), operation)
         }
+        DbtVerb::Source { verb: SourceVerb::Freshness(flags) } => {
+            freshness::run(&call("freshness", &flags.common), flags)
+        }
+        DbtVerb::Docs { verb: DocsVerb::Generate(flags) } => {
+            docs::generate(&call("generate", &flags.common), flags)
+        }
+        DbtVerb::Docs { verb: DocsVerb::Serve(flags) } => docs::serve(&call("serve", &flags.common), flags),
         DbtVerb::Clean(flags) => call("clean", flags).clean(),
     }
 }
@@ -73,9 +82,14 @@ struct Call<'c> {
 }
 
 impl Call<'_> {
+    /// Whether nothing is built.
+    fn only_compiles(&self) -> bool {
+        matches!(self.which, "compile" | "generate")
+    }
+
     fn console(&self) -> Console<'_> {
         // What is only compiled ends before anybody could read that it began.
-        Console::new(self.global, self.output, self.which != "compile")
+        Console::new(self.global, self.output, !self.only_compiles())
     }
 
     /// Reads the project.
@@ -300,7 +314,7 @@ fn work(call: &Call<'_>, manifest: &Arc<Manifest>, only: Option<&[String]>, bega
             "test" => (wanted(flags, node, |_| node.is_test()), node.is_test()),
             "seed" => (node.resource == Resource::Seed, true),
             "snapshot" => (node.resource == Resource::Snapshot, true),
-            "compile" => (wanted(flags, node, is_compiled), is_compiled(node.resource)),
+            "compile" | "generate" => (wanted(flags, node, is_compiled), is_compiled(node.resource)),
             _ => (wanted(flags, node, is_built), is_built(node.resource)),
         };
         kind && builds && !node.is_ephemeral()
@@ -324,7 +338,7 @@ fn work(call: &Call<'_>, manifest: &Arc<Manifest>, only: Option<&[String]>, bega
             warehouse,
             graph: &graph,
             ids,
-            work: if which == "compile" { Work::Compile } else { Work::Build },
+            work: if call.only_compiles() { Work::Compile } else { Work::Build },
             fail_fast: flags.fail_fast
                 || manifest.world.project.root().flags.get("fail_fast") == Some(&Value::Bool(true)),
             observer: console,
@@ -343,7 +357,7 @@ fn work(call: &Call<'_>, manifest: &Arc<Manifest>, only: Option<&[String]>, bega
         .collect();
     write_manifest(manifest, &compiled)?;
     write_results(manifest, call, Map::new(), &outcomes, began)?;
-    if which == "compile" {
+    if call.only_compiles() {
         console.compiled(manifest, &outcomes, &flags.select);
     } else if !outcomes.is_empty() {
         console.finished(manifest, &outcomes, ended - began);
@@ -351,7 +365,7 @@ fn work(call: &Call<'_>, manifest: &Arc<Manifest>, only: Option<&[String]>, bega
     Ok(match (outcomes.iter().any(is_wrong), which) {
         (false, _) => 0,
         // What can't be compiled is wrong in the project, as with dbt; here the other nodes are compiled all the same.
-        (true, "compile") => Exit::Usage as u8,
+        (true, "compile" | "generate") => Exit::Usage as u8,
         (true, _) => Exit::Wrong as u8,
     })
 }
