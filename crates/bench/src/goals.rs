@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::report::{mebibytes, thousands, Workload, CAPTURE, GROWTH, MILLSTREAM};
+use crate::workloads::{MODELS, PARSE, SHOP};
 
 /// At least this share of `COPY … (FORMAT binary)` to nowhere.
 const SNAPSHOT_SHARE_MIN: f64 = 0.6;
@@ -27,6 +28,15 @@ const ANSWER_AGE_MS_MAX: f64 = 250.0;
 const MESSAGE_P50_MS_MAX: f64 = 100.0;
 /// Of all idle listeners together.
 const IDLE_BYTES_MAX: u64 = 300_000_000;
+/// A dbt project of the teaching example's size, table models, and reading models, each in times of dbt's speed.
+const SHOP_TIMES_MIN: f64 = 20.0;
+const TABLES_TIMES_MIN: f64 = 10.0;
+const PARSE_TIMES_MIN: f64 = 20.0;
+/// For the small project.
+const SHOP_RSS_BYTES_MAX: u64 = 80_000_000;
+/// For reading ten thousand models.
+const PARSED_MANY: u64 = 10_000;
+const PARSED_MANY_MS_MAX: f64 = 2_000.0;
 /// Workloads that the program also answers clients in; their memory has a limit of its own.
 const SERVING: [&str; 2] = ["serve", "live"];
 /// On the largest table.
@@ -76,7 +86,8 @@ pub(crate) fn goals(workloads: &[Workload]) -> Vec<Goal> {
     for workload in workloads {
         of_workload(workload, &mut goals);
     }
-    let memory = workloads.iter().filter(|workload| !SERVING.contains(&workload.name.as_str()));
+    let has_own = |name: &str| SERVING.contains(&name) || name.starts_with(MODELS);
+    let memory = workloads.iter().filter(|workload| !has_own(&workload.name));
     let memory = memory.flat_map(|workload| {
         let lines = workload.lines.iter().filter(|line| line.consumer.starts_with(MILLSTREAM));
         let lines = lines.map(|line| (line.rss_peak_bytes, &workload.name));
@@ -95,6 +106,9 @@ pub(crate) fn goals(workloads: &[Workload]) -> Vec<Goal> {
 
 fn of_workload(workload: &Workload, goals: &mut Vec<Goal>) {
     let name = &workload.name;
+    if name.starts_with(MODELS) {
+        return models(workload, goals);
+    }
     if let (Some(ratio), "snapshot") = (workload.ratio(MILLSTREAM), name.as_str()) {
         goals.push(Goal::share(format!("{name}: rate, of COPY binary's"), SNAPSHOT_SHARE_MIN, ratio));
     } else if let (Some(ratio), "inserts" | "tpcb" | "large") = (workload.ratio(MILLSTREAM), name.as_str()) {
@@ -135,6 +149,30 @@ fn of_workload(workload: &Workload, goals: &mut Vec<Goal>) {
             goals.push(Goal::time(format!("{name}, {}: p50", latency.what), P50_MS_MAX, latency.p50_ms));
             goals.push(Goal::time(format!("{name}, {}: p99", latency.what), P99_MS_MAX, latency.p99_ms));
         }
+    }
+}
+
+fn models(workload: &Workload, goals: &mut Vec<Goal>) {
+    let name = &workload.name;
+    let Some(ours) = workload.line(MILLSTREAM) else { return };
+    if let Some(ratio) = ours.ratio {
+        let least = match name.as_str() {
+            SHOP => SHOP_TIMES_MIN,
+            _ if name.starts_with(PARSE) => PARSE_TIMES_MIN,
+            _ => TABLES_TIMES_MIN,
+        };
+        goals.push(Goal::share(format!("{name}: speed, of dbt's"), least, ratio));
+    }
+    if name == SHOP {
+        goals.push(Goal {
+            what: format!("{name}: peak RSS"),
+            target: format!("under {:.0} MB", SHOP_RSS_BYTES_MAX as f64 / 1e6),
+            measured: format!("{:.0} MB", ours.rss_peak_bytes as f64 / 1e6),
+            reached: ours.rss_peak_bytes < SHOP_RSS_BYTES_MAX,
+        });
+    }
+    if name.starts_with(PARSE) && ours.rows == PARSED_MANY {
+        goals.push(Goal::time(format!("{name}: cold"), PARSED_MANY_MS_MAX, ours.seconds * 1e3));
     }
 }
 

@@ -10,6 +10,7 @@
 mod child;
 mod client;
 mod data;
+mod dbt;
 mod debezium;
 mod error;
 mod fastapi;

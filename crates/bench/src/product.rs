@@ -48,6 +48,11 @@ impl Product {
         }
     }
 
+    /// The program's file.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// The version of DuckDB that it ran with, once it has.
     pub(crate) fn duckdb_version(&self) -> String {
         self.duckdb.get().cloned().unwrap_or_else(|| "unknown".to_owned())

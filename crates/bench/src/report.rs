@@ -144,6 +144,9 @@ pub(crate) struct Idle {
 pub(crate) struct Workload {
     pub(crate) name: String,
     pub(crate) title: String,
+    /// What its lines count.
+    #[serde(skip)]
+    pub(crate) unit: &'static str,
     pub(crate) lines: Vec<Line>,
     pub(crate) latencies: Vec<Latency>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -156,7 +159,7 @@ pub(crate) struct Workload {
 
 impl Workload {
     pub(crate) fn new(name: impl Into<String>, title: impl Into<String>) -> Self {
-        Self { name: name.into(), title: title.into(), ..Self::default() }
+        Self { name: name.into(), title: title.into(), unit: "rows", ..Self::default() }
     }
 
     /// Gives every line its ratio to the reference.
@@ -288,15 +291,16 @@ impl Workload {
                     line.consumer.clone(),
                     thousands(line.rows_per_second),
                     ratio,
-                    format!("{:.1}", line.seconds),
+                    format!("{:.2}", line.seconds),
                     mebibytes(line.rss_peak_bytes),
                     format!("{:.1}", line.cpu_seconds),
                     thousands(line.rows as f64),
                 ]
             });
+            let rate = format!("{}/s", self.unit);
             table(
                 out,
-                &["consumer", "rows/s", "ratio", "seconds", "peak RSS MiB", "CPU s", "rows"],
+                &["consumer", &rate, "ratio", "seconds", "peak RSS MiB", "CPU s", self.unit],
                 "lrrrrrr",
                 rows.collect(),
             )?;

@@ -30,6 +30,10 @@ pub(crate) struct Scale {
     pub(crate) live_seconds: u64,
     /// Clients who listen and hear nothing.
     pub(crate) idle_listeners: usize,
+    /// Numbers of table models in projects that are built.
+    pub(crate) models: &'static [u64],
+    /// And of models in projects that are read.
+    pub(crate) models_parsed: &'static [u64],
     /// Disk space that the largest workload needs, cluster, log and warehouse together.
     pub(crate) disk_bytes: u64,
 }
@@ -51,6 +55,8 @@ impl Scale {
         serve_seconds: 30,
         live_seconds: 30,
         idle_listeners: 10_000,
+        models: &[200, 1_000],
+        models_parsed: &[1_000, 10_000],
         disk_bytes: 40 << 30,
     };
 
@@ -70,6 +76,8 @@ impl Scale {
         serve_seconds: 10,
         live_seconds: 10,
         idle_listeners: 10_000,
+        models: &[200],
+        models_parsed: &[1_000, 10_000],
         disk_bytes: 10 << 30,
     };
 
@@ -89,6 +97,8 @@ impl Scale {
         serve_seconds: 2,
         live_seconds: 2,
         idle_listeners: 500,
+        models: &[20],
+        models_parsed: &[100],
         disk_bytes: 2 << 30,
     };
 

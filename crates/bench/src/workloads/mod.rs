@@ -3,6 +3,7 @@
 mod growth;
 mod latency;
 mod live;
+mod models;
 mod serve;
 mod snapshot;
 mod stream;
@@ -10,6 +11,7 @@ mod stream;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::models::{MODELS, PARSE, SHOP};
 use crate::debezium::Debezium;
 use crate::error::{Error, Result};
 use crate::machine::free_bytes;
@@ -45,6 +47,9 @@ enum Kind {
     Latency,
     Serve,
     Live,
+    Shop,
+    Tables(u64),
+    Parse(u64),
 }
 
 /// All of them, in the order in which they are run.
@@ -66,7 +71,12 @@ pub(crate) fn all(scale: &Scale) -> Vec<Planned> {
         ),
         kind: Kind::Growth(rows),
     });
-    fixed.chain(growth).collect()
+    let tables = scale.models.iter().map(|&count| (MODELS, count, Kind::Tables(count)));
+    let parse = scale.models_parsed.iter().map(|&count| (PARSE, count, Kind::Parse(count)));
+    let models =
+        tables.chain(parse).map(|(name, count, kind)| Planned { name: format!("{name}{count}"), kind });
+    let shop = Planned { name: SHOP.to_owned(), kind: Kind::Shop };
+    fixed.chain(growth).chain([shop]).chain(models).collect()
 }
 
 impl Planned {
@@ -82,6 +92,9 @@ impl Planned {
             Kind::Latency => latency::run(bench, &directory.0, &mut workload),
             Kind::Serve => serve::run(bench, &directory.0, &mut workload),
             Kind::Live => live::run(bench, &directory.0, &mut workload),
+            Kind::Shop => models::shop(bench, &directory.0, &mut workload),
+            Kind::Tables(count) => models::tables(bench, &directory.0, count, &mut workload),
+            Kind::Parse(count) => models::parse(bench, &directory.0, count, &mut workload),
         });
         workload.compare();
         workload.error = outcome.err().map(|error| error.to_string());
