@@ -107,25 +107,40 @@ pub fn manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>, now: 
             all.push(node.unique_id.as_str().into());
         }
     }
-    json!({
-        "metadata": head,
-        "nodes": nodes,
-        "sources": section(&mut manifest.sources.values().map(|node| (node.unique_id.clone(), source(node)))),
-        "macros": section(&mut macros.map(|entry| (entry.unique_id.clone(), entry.to_json(&calls(&manifest.world, entry), now)))),
-        "docs": section(&mut manifest.docs.0.values().map(|doc| (doc.unique_id.clone(), doc.to_json()))),
-        "exposures": section(&mut manifest.exposures.values().map(|node| (node.unique_id.clone(), exposure(node)))),
-        "metrics": {},
-        "groups": section(&mut manifest.groups.iter().map(|(id, group)| (id.clone(), group.clone()))),
-        "selectors": {},
-        "disabled": disabled,
-        "parent_map": map(&|id| sorted(graph.parents_of(id))),
-        "child_map": map(&|id| sorted(graph.children_of(id))),
-        "group_map": groups,
-        "saved_queries": {},
-        "semantic_models": {},
-        "unit_tests": section(&mut units.map(|node| (node.unique_id.clone(), unit_test(node)))),
-        "functions": {},
-    })
+    // Not by `json!`, which copies what it is given: the nodes are nearly all of it.
+    let sections = [
+        ("metadata", head),
+        ("nodes", nodes.into()),
+        (
+            "sources",
+            section(&mut manifest.sources.values().map(|node| (node.unique_id.clone(), source(node)))),
+        ),
+        (
+            "macros",
+            section(
+                &mut macros.map(|entry| {
+                    (entry.unique_id.clone(), entry.to_json(&calls(&manifest.world, entry), now))
+                }),
+            ),
+        ),
+        ("docs", section(&mut manifest.docs.0.values().map(|doc| (doc.unique_id.clone(), doc.to_json())))),
+        (
+            "exposures",
+            section(&mut manifest.exposures.values().map(|node| (node.unique_id.clone(), exposure(node)))),
+        ),
+        ("metrics", json!({})),
+        ("groups", section(&mut manifest.groups.iter().map(|(id, group)| (id.clone(), group.clone())))),
+        ("selectors", json!({})),
+        ("disabled", disabled.into()),
+        ("parent_map", map(&|id| sorted(graph.parents_of(id)))),
+        ("child_map", map(&|id| sorted(graph.children_of(id)))),
+        ("group_map", groups.into()),
+        ("saved_queries", json!({})),
+        ("semantic_models", json!({})),
+        ("unit_tests", section(&mut units.map(|node| (node.unique_id.clone(), unit_test(node))))),
+        ("functions", json!({})),
+    ];
+    sections.into_iter().map(|(name, section)| (name.to_owned(), section)).collect::<Map<_, _>>().into()
 }
 
 /// Anything, as the manifest has it.
