@@ -266,11 +266,6 @@ fn a_contract_that_cannot_be_kept_is_refused() {
     for (rest, code, words) in [
         ("}}]", "MS9102", "no columns are declared"),
         (&format!(", materialized: incremental{column}]}}]"), "MS9102", "needs `on_schema_change`"),
-        (
-            &format!(", materialized: table{column}], constraints: [{{type: foreign_key, expression: b (b)}}]}}]"),
-            "MS9108",
-            "a foreign key of a table",
-        ),
         (&format!("{column}], constraints: [{{type: uniqe}}]}}]"), "MS9101", "`uniqe` is no type of a constraint"),
         (
             "}, columns: [{name: a, data_type: int, constraints: [{type: primary_key}]}], constraints: [{type: primary_key, columns: [a]}]}]",

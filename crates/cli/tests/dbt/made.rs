@@ -283,3 +283,58 @@ fn rows_are_merged_as_the_model_says() {
     );
     pair.both(&["run", "--select", "merged", "--vars", "{now: 30}"]);
 }
+
+#[test]
+fn tables_that_foreign_keys_tie_together_are_built_again_as_with_dbt() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    let query = |from: &str| format!("select id, id as parent from (values (1), (2)) t(id) {from}");
+    let table = "{{ config(materialized='table', contract={'enforced': true}) }}";
+    let grown = "{{ config(materialized='incremental', on_schema_change='fail', unique_key='id', contract={'enforced': true}) }}";
+    pair.write("models/tied/parent.sql", &format!("{table} {}", query("")));
+    pair.write(
+        "models/tied/child.sql",
+        &format!("{table} {}", query("where id in (select id from {{ ref('parent') }})")),
+    );
+    pair.write(
+        "models/tied/grandchild.sql",
+        &format!("{table} {}", query("where id in (select id from {{ ref('child') }})")),
+    );
+    pair.write(
+        "models/tied/grown.sql",
+        &format!("{grown} {}", query("where id in (select id from {{ ref('child') }})")),
+    );
+    pair.write("models/tied/apart.sql", &format!("{table} {}", query("")));
+    let id = "{name: id, data_type: int, constraints: [{type: primary_key}]}";
+    let plain = "{name: parent, data_type: int}";
+    let to = |name: &str| format!("{{type: foreign_key, to: \"ref('{name}')\", to_columns: [id]}}");
+    let properties = [
+        format!("{{name: parent, columns: [{id}, {plain}]}}"),
+        format!("{{name: child, columns: [{id}, {{name: parent, data_type: int, constraints: [{}]}}]}}", to("parent")),
+        format!("{{name: grandchild, columns: [{id}, {plain}], constraints: [{}]}}", to("child").replace("foreign_key,", "foreign_key, columns: [parent],")),
+        "{name: grown, columns: [{name: id, data_type: int}, {name: parent, data_type: int, constraints: [{type: foreign_key, expression: 'main.child (id)'}]}]}".to_owned(),
+        format!("{{name: apart, columns: [{id}, {plain}]}}"),
+    ];
+    pair.write(
+        "models/tied/tied.yml",
+        &format!("models:\n{}", properties.map(|one| format!("  - {one}\n")).concat()),
+    );
+    pair.both(&["run", "--select", "tied"]);
+    // The incremental one would lose its rows.
+    pair.both(&["run", "--select", "tied"]);
+    pair.both(&["run", "--select", "tied", "--full-refresh"]);
+    pair.both(&["run", "--select", "parent"]);
+    pair.both(&["run", "--select", "grandchild", "apart", "grown"]);
+    let told = pair.ours(&["run", "--select", "parent"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(
+        told.contains("foreign keys refer to it") && told.contains("`model.bakery.child` is not among"),
+        "{told}"
+    );
+    // Constraints that are declared no longer are gone, and nothing is in the way of what they tied.
+    pair.write("models/tied/tied.yml", "");
+    for name in ["parent", "child", "grandchild", "grown"] {
+        pair.write(&format!("models/tied/{name}.sql"), "{{ config(materialized='table') }} select 1 as id");
+    }
+    pair.write("models/tied/apart.sql", "select 1 as id");
+    pair.both(&["run", "--threads", "1", "--select", "grandchild", "grown"]);
+}

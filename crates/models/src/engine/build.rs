@@ -2,14 +2,16 @@
 //!
 //! A relation is replaced within one transaction: a reader sees what was there before, or the new contents whole.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use millstream_core::build::{Cell, RelationKind};
 use serde_json::{json, Value as Json};
 
 use super::{
     compile::{scene, Compiled, SharedConnection},
-    custom, ddl, finish, incremental,
+    custom, ddl, finish,
+    foreign::{MadeWay, Ties},
+    incremental,
     live::Shared,
     planned::word,
     run::{warehouse_failed, Status},
@@ -198,15 +200,22 @@ fn model(
     let kind = if node.materialized() == "view" { RelationKind::View } else { RelationKind::Table };
     let full_refresh = shared.full_refresh(node);
     let is_new = !node.is_incremental() || there != Some(RelationKind::Table) || full_refresh;
+    let makes_table = is_new && kind == RelationKind::Table;
+    let ties = if makes_table { Ties::of(shared, node, connection)? } else { Ties::default() };
+    let _tied = ties.any().then(|| shared.tied.lock().unwrap_or_else(PoisonError::into_inner));
     // dbt describes a table after its last hook, and everything else before.
     let describes_last = node.materialized() == "table";
     let work = || {
         let built = if is_new {
-            Built::made("OK", replace(shared, node, &relation, there, kind, sql, connection)?)
+            let replacing = Replacing { shared, node, relation: &relation, there, connection };
+            Built::made(
+                "OK",
+                if ties.any() { replacing.tied(ties, sql)? } else { replacing.whole(kind, sql)? },
+            )
         } else {
             incremental::add(node, &relation, sql, connection)?
         };
-        finish(shared, node, is_new && kind == RelationKind::Table, !describes_last, connection)?;
+        finish(shared, node, makes_table, !describes_last, connection)?;
         Ok(built)
     };
     let last = || if describes_last { finish(shared, node, false, true, connection) } else { Ok(()) };
@@ -236,33 +245,77 @@ fn finish(
     Ok(())
 }
 
-/// Puts a new relation in the place of what is there.
-fn replace(
-    shared: &Shared,
-    node: &Node,
-    relation: &Relation,
+/// A relation that takes the place of what is there.
+struct Replacing<'r> {
+    shared: &'r Arc<Shared>,
+    node: &'r Node,
+    relation: &'r Relation,
     there: Option<RelationKind>,
-    kind: RelationKind,
-    sql: &str,
-    connection: &SharedConnection,
-) -> Result<String> {
-    let mut new = relation.clone();
-    new.path[2] = Some(format!("{}__dbt_tmp", relation.identifier()));
-    // The new one is made under another name first: its SQL may read the old one, and an error in it leaves everything as it was.
-    if let Some(left) = shared.kind(new.schema(), new.identifier()) {
-        run_statement(connection, &ddl::drop(&new, word(left)))?;
+    connection: &'r SharedConnection,
+}
+
+impl Replacing<'_> {
+    /// Makes the new one under another name first, and gives it its own: the SQL may read the old one, and an error in it leaves everything as it was.
+    fn whole(&self, kind: RelationKind, sql: &str) -> Result<String> {
+        let (new, main) = self.aside(kind, sql)?;
+        self.drop_old()?;
+        self.rename(&new, kind)?;
+        Ok(main)
     }
-    let main = match kind {
-        RelationKind::View => ddl::create_view_as(node, &new, sql, &mut **connection.borrow_mut()),
-        RelationKind::Table => ddl::create_table_as(node, false, &new, sql, &mut **connection.borrow_mut()),
-    }?;
-    run_statement(connection, &main)?;
-    if let Some(kind) = there {
-        run_statement(connection, &ddl::drop(relation, word(kind)))?;
+
+    /// The same of a table that foreign keys tie to others.
+    fn tied(&self, ties: Ties, sql: &str) -> Result<String> {
+        let Replacing { shared, node, relation, connection, .. } = *self;
+        let is_table = self.there == Some(RelationKind::Table);
+        let way = || match is_table && ties.has_key {
+            true => MadeWay::before(shared, node, relation, connection),
+            false => Ok(MadeWay::none()),
+        };
+        if ties.refers {
+            let made_way = way()?;
+            self.drop_old()?;
+            let main = ddl::create_table_as(node, false, relation, sql, &mut **connection.borrow_mut())?;
+            run_statement(connection, &main)?;
+            made_way.back(connection)?;
+            return Ok(main);
+        }
+        let (new, main) = self.aside(RelationKind::Table, sql)?;
+        let made_way = way()?;
+        self.drop_old()?;
+        self.rename(&new, RelationKind::Table)?;
+        made_way.back(connection)?;
+        Ok(main)
     }
-    let name = quoted(relation.identifier());
-    run_statement(connection, &format!("alter {} {} rename to {name}", word(kind), new.render()))?;
-    Ok(main)
+
+    fn aside(&self, kind: RelationKind, sql: &str) -> Result<(Relation, String)> {
+        let connection = self.connection;
+        let mut new = self.relation.clone();
+        new.path[2] = Some(format!("{}__dbt_tmp", self.relation.identifier()));
+        if let Some(left) = self.shared.kind(new.schema(), new.identifier()) {
+            run_statement(connection, &ddl::drop(&new, word(left)))?;
+        }
+        let main = match kind {
+            RelationKind::View => ddl::create_view_as(self.node, &new, sql, &mut **connection.borrow_mut()),
+            RelationKind::Table => {
+                ddl::create_table_as(self.node, false, &new, sql, &mut **connection.borrow_mut())
+            }
+        }?;
+        run_statement(connection, &main)?;
+        Ok((new, main))
+    }
+
+    fn drop_old(&self) -> Result<()> {
+        if let Some(kind) = self.there {
+            run_statement(self.connection, &ddl::drop(self.relation, word(kind)))?;
+        }
+        Ok(())
+    }
+
+    fn rename(&self, new: &Relation, kind: RelationKind) -> Result<()> {
+        let name = quoted(self.relation.identifier());
+        let rename = format!("alter {} {} rename to {name}", word(kind), new.render());
+        run_statement(self.connection, &rename).map(|_| ())
+    }
 }
 
 /// Whether a test keeps the rows that it finds.
@@ -300,7 +353,8 @@ fn test(
         let as_view = node.config_str("store_failures_as") == Some("view");
         let kind = if as_view { RelationKind::View } else { RelationKind::Table };
         connection.borrow_mut().begin().map_err(warehouse_failed)?;
-        replace(shared, node, &relation, there, kind, &main, connection)?;
+        let replacing = Replacing { shared, node, relation: &relation, there, connection };
+        replacing.whole(kind, &main)?;
         connection.borrow_mut().commit().map_err(warehouse_failed)?;
         shared.note(&node.schema, &node.alias, Some(kind));
         main = format!("select * from {}", relation.render());

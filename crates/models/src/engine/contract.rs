@@ -134,17 +134,29 @@ pub(super) fn column_names(node: &Node) -> Vec<String> {
 pub(super) fn definitions(node: &Node) -> Result<Vec<String>> {
     let columns = declared(node)?;
     let of_columns = columns.into_iter().zip(node.columns.values()).map(|((name, kind), column)| {
-        let own = constraints(column.get("constraints")).filter_map(of_column);
+        let own = constraints(column.get("constraints")).filter_map(|one| of_column(node, one));
         [name, kind].into_iter().chain(own).collect::<Vec<_>>().join(" ")
     });
-    Ok(of_columns.chain(constraints(node.extra.get("constraints")).filter_map(of_model)).collect())
+    Ok(of_columns
+        .chain(constraints(node.extra.get("constraints")).filter_map(|one| of_model(node, one)))
+        .collect())
 }
 
 fn text<'c>(constraint: &'c Json, key: &str) -> Option<&'c str> {
     constraint.get(key).and_then(Json::as_str).filter(|text| !text.is_empty())
 }
 
-fn of_column(constraint: &Json) -> Option<String> {
+/// What a foreign key refers to.
+fn references(node: &Node, constraint: &Json) -> Option<String> {
+    let columns = constraint.get("to_columns").and_then(Json::as_array).into_iter().flatten();
+    let columns: Vec<&str> = columns.filter_map(Json::as_str).collect();
+    match text(constraint, "to").and_then(|to| node.foreign_targets.get(to)) {
+        Some(target) if !columns.is_empty() => Some(format!("references {target} ({})", columns.join(", "))),
+        _ => text(constraint, "expression").map(|said| format!("references {said}")),
+    }
+}
+
+fn of_column(node: &Node, constraint: &Json) -> Option<String> {
     let said = text(constraint, "expression");
     let with = |words: &str| Some(format!("{words} {}", said.unwrap_or_default()).trim().to_owned());
     match text(constraint, "type")? {
@@ -152,12 +164,13 @@ fn of_column(constraint: &Json) -> Option<String> {
         "not_null" => with("not null"),
         "unique" => with("unique"),
         "primary_key" => with("primary key"),
+        "foreign_key" => references(node, constraint),
         "custom" => said.map(str::to_owned),
         _ => None,
     }
 }
 
-fn of_model(constraint: &Json) -> Option<String> {
+fn of_model(node: &Node, constraint: &Json) -> Option<String> {
     let said = text(constraint, "expression");
     let columns = constraint.get("columns").and_then(Json::as_array).into_iter().flatten();
     let columns = columns.filter_map(Json::as_str).collect::<Vec<_>>().join(", ");
@@ -168,6 +181,9 @@ fn of_model(constraint: &Json) -> Option<String> {
         "check" => said.map(|said| format!("check ({said})")),
         "unique" => key("unique"),
         "primary_key" => key("primary key"),
+        "foreign_key" => {
+            references(node, constraint).map(|target| format!("foreign key ({columns}) {target}"))
+        }
         "custom" => said.map(str::to_owned),
         // Not null is of columns, and dbt makes nothing of it here either.
         _ => None,

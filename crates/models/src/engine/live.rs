@@ -10,7 +10,7 @@ use std::{
 use millstream_core::build::{BuildConnection, BuiltRelation, RelationKind};
 use serde_json::{json, Map, Value as Json};
 
-use super::{ddl, planned};
+use super::{compile::SharedConnection, ddl, foreign, planned};
 use crate::{
     context::{
         relation::{Column, Relation},
@@ -19,6 +19,7 @@ use crate::{
     },
     jinja::{Args, Eval, JinjaError, Value},
     parse::{
+        contract,
         link::Names,
         node::{Node, RefArgs, Resource},
         unit::UnitTest,
@@ -45,6 +46,10 @@ pub struct Shared {
     graph: Mutex<Option<Arc<Json>>>,
     /// What templates know beyond their context, since the run gave it.
     given: Mutex<Map<String, Json>>,
+    /// Whether any table refers to another, or is to: asked once.
+    foreign_keys: Mutex<Option<bool>>,
+    /// Held while a table is built that foreign keys tie to others: what they do to each other can't be done at once.
+    pub tied: Mutex<()>,
     /// What was told and is told once.
     told: Mutex<HashSet<String>>,
 }
@@ -66,6 +71,8 @@ impl Shared {
             deferred,
             graph: Mutex::default(),
             given: Mutex::default(),
+            foreign_keys: Mutex::default(),
+            tied: Mutex::default(),
             told: Mutex::default(),
             manifest,
         })
@@ -116,6 +123,20 @@ impl Shared {
                 relations.remove(&key(schema, name));
             }
         }
+    }
+
+    /// Whether any table refers to another by a foreign key, or is to.
+    ///
+    /// Errors: the warehouse refuses to tell.
+    pub fn has_foreign_keys(&self, connection: &SharedConnection) -> crate::error::Result<bool> {
+        let mut known = lock(&self.foreign_keys);
+        if let Some(known) = *known {
+            return Ok(known);
+        }
+        let declares = |node: &Node| node.has_contract() && contract::has(node, "foreign_key");
+        let database = &self.manifest.world.project.target.database;
+        let any = self.manifest.nodes.values().any(declares) || foreign::any_in(database, connection)?;
+        Ok(*known.insert(any))
     }
 
     /// Whether this is told for the first time in the run.

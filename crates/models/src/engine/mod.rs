@@ -7,6 +7,7 @@ mod contract;
 mod custom;
 mod ddl;
 mod finish;
+mod foreign;
 pub mod freshness;
 mod incremental;
 pub mod live;

@@ -59,6 +59,17 @@ fn is(constraint: &Json, kind: &str) -> bool {
     constraint.get("type").and_then(Json::as_str) == Some(kind)
 }
 
+/// Whether a model has a constraint of some kind, its columns' among them.
+pub(crate) fn has(node: &Node, kind: &str) -> bool {
+    all(node).any(|one| is(one, kind))
+}
+
+/// What the foreign keys of a model refer to, as they say it.
+pub(super) fn referred(node: &Node) -> Vec<(String, Target)> {
+    let keys = all(node).filter(|one| is(one, "foreign_key"));
+    keys.filter_map(|one| Some((one["to"].as_str()?.to_owned(), target(one["to"].as_str()?)?))).collect()
+}
+
 /// The columns of the primary key that a model's constraints tell of.
 pub(super) fn primary_key(node: &Node) -> Option<Json> {
     let of_model = constraints(node.extra.get("constraints")).find(|one| is(one, "primary_key"));
@@ -114,10 +125,6 @@ pub(super) fn settle(node: &mut Node) -> Result<Vec<String>, Problem> {
                 names::describe(node)
             ));
         }
-        if makes_table && all(node).any(|one| is(one, "foreign_key")) {
-            let message = "a foreign key of a table with an enforced contract is not supported yet";
-            return Err(Problem::new(ProblemKind::Unsupported, message));
-        }
         node.contract_checksum = Some(checksum(node));
     }
     let to: Vec<String> = all(node)
@@ -164,8 +171,11 @@ fn text(constraint: &Json, level: &str) -> String {
     format!("{level}LevelConstraint({})", parts.join(", "))
 }
 
-enum Target {
+/// What a foreign key refers to.
+pub(super) enum Target {
+    /// A model, seed or snapshot.
     Ref(RefArgs),
+    /// A table of a source.
     Source((String, String)),
 }
 

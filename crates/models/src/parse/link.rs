@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value as Json;
 
 use super::{
-    contract, names,
+    contract::{self, Target},
+    names,
     node::{Node, RefArgs, Resource},
     version, Manifest,
 };
@@ -150,11 +151,35 @@ pub(super) fn link(manifest: &mut Manifest) -> Result<()> {
             node.depends_on = depends_on;
         }
     }
+    find_foreign_targets(manifest, &names);
     tell_deprecations(manifest);
     check_relations(manifest)?;
     check_cycles(manifest)?;
     infer_primary_keys(manifest);
     Ok(())
+}
+
+/// Finds the tables that foreign keys refer to. DuckDB takes them to be in the database of the table itself, and takes no name of one.
+fn find_foreign_targets(manifest: &mut Manifest, names: &Names) {
+    let root = manifest.world.project.root().name.clone();
+    let mut found: Vec<(String, HashMap<String, String>)> = Vec::new();
+    for node in manifest.nodes.values().filter(|node| node.has_contract()) {
+        let targets = contract::referred(node).into_iter().filter_map(|(said, target)| {
+            let id = match &target {
+                Target::Ref(args) => names.find(args, &root, &node.package),
+                Target::Source(key) => names.find_source(key, &root, &node.package),
+            };
+            let mut relation = manifest.get(id?)?.relation();
+            relation.include[0] = false;
+            Some((said, relation.render()))
+        });
+        found.push((node.unique_id.clone(), targets.collect()));
+    }
+    for (id, targets) in found {
+        if let Some(node) = manifest.nodes.get_mut(&id) {
+            node.foreign_targets = targets;
+        }
+    }
 }
 
 /// Tells models whose time is over, and those that read what is to go.

@@ -490,7 +490,13 @@ impl Manifest {
                 // What isn't there is an error of the node's alone, once it is to be built.
                 Materialization::Unknown => true,
                 Materialization::Native => false,
-                Materialization::Macro(entry) => entry.package != macros::LIBRARY,
+                Materialization::Macro(entry) if entry.package != macros::LIBRARY => true,
+                Materialization::Macro(_) if node.has_contract() && contract::has(node, "foreign_key") => {
+                    return unsupported(
+                        "a foreign key, in a project with macros for parts of materializations,".into(),
+                    );
+                }
+                Materialization::Macro(_) => false,
             }
         };
         if by_macro {

@@ -1,6 +1,6 @@
 //! Nodes: what a project consists of, as the manifest tells it.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{json, Map, Value as Json};
 
@@ -150,6 +150,8 @@ pub struct Node {
     pub columns: Map<String, Json>,
     /// Of its contract, where one is enforced.
     pub contract_checksum: Option<String>,
+    /// What its foreign keys refer to: as they say it, and as a statement names it.
+    pub foreign_targets: HashMap<String, String>,
     /// The file of its properties: `package://path`.
     pub patch_path: Option<String>,
     /// What it refers to.
@@ -197,6 +199,7 @@ impl Node {
             description: String::new(),
             columns: Map::new(),
             contract_checksum: None,
+            foreign_targets: HashMap::new(),
             patch_path: None,
             refs: Vec::new(),
             sources: Vec::new(),
