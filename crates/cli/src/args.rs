@@ -13,8 +13,9 @@ use millstream_core::Exit;
 use millstream_models::{ModelsError, Problem, ProblemKind};
 
 pub use dbt::{
-    DbtFlags, DbtVerb, DocsVerb, FreshnessFlags, GenerateFlags, LsFlags, LsOutput, OperationFlags,
-    ServeFlags, ShowFlags, ShowOutput, SourceVerb, StateFlags, VARIABLES_TO_COME,
+    CompileFlags, DbtFlags, DbtVerb, DepsFlags, DocsVerb, FreshnessFlags, GenerateFlags, IgnoredFlags,
+    LsFlags, LsOutput, OperationFlags, ServeFlags, ShowFlags, ShowOutput, SourceVerb, StateFlags,
+    VARIABLES_TO_COME,
 };
 
 use crate::{
@@ -163,6 +164,9 @@ pub enum Verb {
     Models(DbtVerb),
     /// The same under dbt's own name, to stand in for it
     Dbt {
+        /// Those that dbt takes before its verb, too.
+        #[command(flatten)]
+        ignored: IgnoredFlags,
         /// What to do.
         #[command(subcommand)]
         verb: DbtVerb,
@@ -239,7 +243,7 @@ pub enum QuarantineVerb {
 
 /// Parses the process's arguments. What is wrong with them is printed in the form that they ask for; the error is the exit status.
 pub fn parse() -> Result<Arguments, u8> {
-    Arguments::try_parse().map_err(|error| {
+    Arguments::try_parse().map(settled).map_err(|error| {
         if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             // Help or version, asked for or not; an error of printing it changes nothing.
             let _ = error.print();
@@ -262,6 +266,20 @@ pub fn parse() -> Result<Arguments, u8> {
         output_of_raw_arguments().failure(&failure);
         failure.exit
     })
+}
+
+/// The arguments with dbt's flags that take others back.
+fn settled(mut arguments: Arguments) -> Arguments {
+    let before = match &arguments.verb {
+        Verb::Dbt { ignored, .. } => ignored.no_use_colors,
+        _ => false,
+    };
+    if let Verb::Models(verb) | Verb::Dbt { verb, .. } = &mut arguments.verb {
+        let flags = verb.flags_mut();
+        flags.settle();
+        arguments.global.no_color |= before || flags.ignored.no_use_colors;
+    }
+    arguments
 }
 
 /// A verb or flag of dbt that is not done, where that is what is wrong.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{builder::BoolishValueParser, Args, Subcommand, ValueEnum};
+use clap::{builder::BoolishValueParser, ArgAction, Args, Subcommand, ValueEnum};
 
 /// What is done with a dbt project.
 #[derive(Debug, Subcommand)]
@@ -13,7 +13,7 @@ pub enum DbtVerb {
     #[command(alias = "list")]
     Ls(LsFlags),
     /// Compile the models of a dbt project; builds nothing
-    Compile(DbtFlags),
+    Compile(CompileFlags),
     /// Build the models of a dbt project
     Run(DbtFlags),
     /// Test what a dbt project has built
@@ -36,6 +36,8 @@ pub enum DbtVerb {
         #[command(subcommand)]
         verb: SourceVerb,
     },
+    /// Fetch the packages that a dbt project asks for
+    Deps(DepsFlags),
     /// Describe a dbt project
     Docs {
         /// What to do.
@@ -44,6 +46,20 @@ pub enum DbtVerb {
     },
     /// Remove what a dbt project's clean-targets name: what was written
     Clean(DbtFlags),
+}
+
+/// Flags of `deps`.
+#[derive(Debug, Clone, Args)]
+pub struct DepsFlags {
+    /// Those of all verbs.
+    #[command(flatten)]
+    pub common: DbtFlags,
+    /// Only write package-lock.yml
+    #[arg(long)]
+    pub lock: bool,
+    /// Look for newer ones than package-lock.yml has
+    #[arg(long)]
+    pub upgrade: bool,
 }
 
 /// What is done with a project's description.
@@ -161,11 +177,112 @@ pub struct DbtFlags {
     #[arg(long, value_name = "MODE", env = "DBT_INDIRECT_SELECTION")]
     pub indirect_selection: Option<String>,
     /// Only nodes of these types
-    #[arg(long = "resource-type", visible_alias = "resource-types", value_name = "TYPE", num_args = 1..)]
+    #[arg(
+        long = "resource-type",
+        visible_alias = "resource-types",
+        value_name = "TYPE",
+        num_args = 1..,
+        value_delimiter = ' ',
+        env = "DBT_RESOURCE_TYPES"
+    )]
     pub resource_types: Vec<String>,
+    /// And not these
+    #[arg(
+        long = "exclude-resource-type",
+        visible_alias = "exclude-resource-types",
+        value_name = "TYPE",
+        num_args = 1..,
+        value_delimiter = ' ',
+        env = "DBT_EXCLUDE_RESOURCE_TYPES"
+    )]
+    pub excluded_types: Vec<String>,
+    /// The opposite of --fail-fast.
+    #[arg(long, hide = true, overrides_with = "fail_fast")]
+    pub no_fail_fast: bool,
+    /// The opposite of --empty.
+    #[arg(long, hide = true, overrides_with = "empty")]
+    pub no_empty: bool,
+    /// Those for dbt's own output, caches and logs.
+    #[command(flatten)]
+    pub ignored: IgnoredFlags,
     /// Those about an earlier run.
     #[command(flatten)]
     pub state: StateFlags,
+}
+
+/// Flags for dbt's own output, caches and logs. Scripts that call dbt have them; they change nothing of what is built, and have no effect.
+#[derive(Debug, Clone, Default, Args)]
+pub struct IgnoredFlags {
+    /// Those without a value.
+    #[arg(
+        long = "partial-parse",
+        short = 'd',
+        hide = true,
+        action = ArgAction::Count,
+        aliases = [
+            "no-partial-parse", "cache-selected-only", "no-cache-selected-only", "debug", "no-debug", "inject-ephemeral-ctes",
+            "introspect", "log-cache-events", "no-log-cache-events", "macro-debugging", "no-macro-debugging",
+            "partial-parse-file-diff", "no-partial-parse-file-diff", "populate-cache", "no-populate-cache", "print",
+            "send-anonymous-usage-stats", "no-send-anonymous-usage-stats", "show-all-deprecations",
+            "no-show-all-deprecations", "single-threaded", "no-single-threaded", "static-parser", "no-static-parser",
+            "no-upload-to-artifacts-ingest-api", "use-colors", "use-colors-file", "no-use-colors-file",
+            "use-experimental-parser", "no-use-experimental-parser", "use-fast-test-edges", "no-use-fast-test-edges",
+            "version-check", "no-version-check", "write-json",
+        ]
+    )]
+    pub bare: u8,
+    /// Those with a value.
+    #[arg(
+        long = "log-level",
+        hide = true,
+        action = ArgAction::Append,
+        aliases = [
+            "log-format-file", "log-level-file", "log-file-max-bytes", "log-path", "partial-parse-file-path", "printer-width",
+        ]
+    )]
+    pub valued: Vec<String>,
+    /// The program's own --no-color, as dbt has it.
+    #[arg(long, hide = true)]
+    pub no_use_colors: bool,
+}
+
+impl DbtFlags {
+    /// Takes back what was turned off behind the environment that turned it on.
+    pub(super) fn settle(&mut self) {
+        let StateFlags { defer, no_defer, favor_state, no_favor_state, .. } = &mut self.state;
+        for (on, off) in [
+            (defer, *no_defer),
+            (favor_state, *no_favor_state),
+            (&mut self.fail_fast, self.no_fail_fast),
+            (&mut self.empty, self.no_empty),
+        ] {
+            *on &= !off;
+        }
+    }
+}
+
+impl DbtVerb {
+    /// The flags that all verbs have.
+    pub(super) fn flags_mut(&mut self) -> &mut DbtFlags {
+        match self {
+            DbtVerb::Parse(flags)
+            | DbtVerb::Run(flags)
+            | DbtVerb::Test(flags)
+            | DbtVerb::Seed(flags)
+            | DbtVerb::Snapshot(flags)
+            | DbtVerb::Build(flags)
+            | DbtVerb::Retry(flags)
+            | DbtVerb::Clean(flags) => flags,
+            DbtVerb::Ls(flags) => &mut flags.common,
+            DbtVerb::Compile(flags) => &mut flags.common,
+            DbtVerb::Show(flags) => &mut flags.common,
+            DbtVerb::RunOperation(flags) => &mut flags.common,
+            DbtVerb::Source { verb: SourceVerb::Freshness(flags) } => &mut flags.common,
+            DbtVerb::Deps(flags) => &mut flags.common,
+            DbtVerb::Docs { verb: DocsVerb::Generate(flags) } => &mut flags.common,
+            DbtVerb::Docs { verb: DocsVerb::Serve(flags) } => &mut flags.common,
+        }
+    }
 }
 
 /// Flags about an earlier run, with which this one is compared or to which it defers.
@@ -203,6 +320,17 @@ pub struct LsFlags {
     /// Which keys are printed with --output json
     #[arg(long, value_name = "KEY", num_args = 1.., value_delimiter = ' ')]
     pub output_keys: Vec<String>,
+}
+
+/// Flags of `compile`.
+#[derive(Debug, Clone, Args)]
+pub struct CompileFlags {
+    /// Those of all verbs.
+    #[command(flatten)]
+    pub common: DbtFlags,
+    /// A query, in place of --select: its SQL is printed
+    #[arg(long, value_name = "SQL", conflicts_with_all = ["select", "exclude", "selector"])]
+    pub inline: Option<String>,
 }
 
 /// Flags of `show`.
@@ -261,58 +389,32 @@ pub enum LsOutput {
 }
 
 /// Verbs of dbt that are not done.
-const VERBS_TO_COME: &[&str] = &["clone", "debug", "deps", "init"];
+const VERBS_TO_COME: &[&str] = &["clone", "debug", "init"];
 
 /// Flags of dbt that are not done, without `--` and the `no-` that turns them off.
 const FLAGS_TO_COME: &[&str] = &[
-    "cache-selected-only",
+    "add-package",
     "browser",
-    "debug",
     "event-time-end",
     "event-time-start",
-    "exclude-resource-type",
-    "exclude-resource-types",
     "export-saved-queries",
     "include-saved-query",
     "inject-ephemeral-ctes",
-    "inline",
     "inline-direct",
     "introspect",
-    "log-cache-events",
-    "log-file-max-bytes",
-    "log-format-file",
-    "log-level",
-    "log-level-file",
-    "log-path",
-    "macro-debugging",
-    "partial-parse",
-    "partial-parse-file-diff",
-    "partial-parse-file-path",
-    "populate-cache",
     "print",
-    "printer-width",
     "record-timing-info",
     "sample",
-    "send-anonymous-usage-stats",
     "show",
-    "show-all-deprecations",
     "show-resource-report",
-    "single-threaded",
-    "static",
-    "static-parser",
     "upload-to-artifacts-ingest-api",
-    "use-colors",
-    "use-colors-file",
-    "use-experimental-parser",
-    "use-fast-test-edges",
-    "version-check",
     "warn-error",
     "warn-error-options",
     "write-json",
 ];
 
 /// Flags that can be turned on and not off.
-const FLAGS_ON: &[&str] = &["empty", "fail-fast", "quiet"];
+const FLAGS_ON: &[&str] = &["quiet"];
 
 /// dbt's variables that would change what is built and are not done.
 pub const VARIABLES_TO_COME: &[&str] = &[
@@ -320,9 +422,7 @@ pub const VARIABLES_TO_COME: &[&str] = &[
     "DBT_DEFER_TO_STATE",
     "DBT_EVENT_TIME_END",
     "DBT_EVENT_TIME_START",
-    "DBT_EXCLUDE_RESOURCE_TYPES",
     "DBT_FAVOR_STATE_MODE",
-    "DBT_RESOURCE_TYPES",
     "DBT_SAMPLE",
     "DBT_WARN_ERROR",
     "DBT_WARN_ERROR_OPTIONS",
@@ -342,7 +442,7 @@ pub(super) fn is_flag_to_come(flag: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     use super::*;
     use crate::args::Arguments;
@@ -363,7 +463,38 @@ mod tests {
                 assert!(!VARIABLES_TO_COME.iter().any(|known| variable == *known), "{variable:?}");
             }
         }
-        assert!(is_flag_to_come("--no-partial-parse") && is_flag_to_come("--no-fail-fast"));
+        assert!(is_flag_to_come("--no-print") && is_flag_to_come("--no-quiet"));
         assert!(!is_flag_to_come("--nonsense") && !is_flag_to_come("--fail-fast"));
+    }
+
+    #[test]
+    fn what_is_turned_off_last_is_off_and_what_concerns_dbt_alone_is_taken() {
+        let parsed = |arguments: &[&str]| {
+            let all = [&["millstream", "dbt"], arguments].concat();
+            let mut arguments = Arguments::try_parse_from(all).unwrap();
+            match &mut arguments.verb {
+                crate::args::Verb::Dbt { verb, .. } => {
+                    verb.flags_mut().settle();
+                    verb.flags_mut().clone()
+                }
+                _ => panic!("not dbt"),
+            }
+        };
+        let flags =
+            parsed(&["build", "--fail-fast", "--no-fail-fast", "--no-defer", "--defer", "--no-empty"]);
+        assert!(!flags.fail_fast && flags.state.defer && !flags.empty);
+        let flags = parsed(&[
+            "-d",
+            "--log-path",
+            "logs",
+            "run",
+            "--no-partial-parse",
+            "--log-level-file",
+            "debug",
+            "-s",
+            "a",
+        ]);
+        assert_eq!(flags.select, ["a"]);
+        assert!(Arguments::try_parse_from(["millstream", "dbt", "run", "--no-print"]).is_err());
     }
 }

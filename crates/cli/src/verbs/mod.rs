@@ -43,7 +43,7 @@ pub fn run(arguments: Arguments, output: &Output) -> Outcome {
         Verb::Resync { tables } => ask::resync(&arguments.global, output, tables),
         Verb::Quarantine { verb } => quarantine::run(&arguments.global, output, verb),
         Verb::Keys { verb } => keys::run(&arguments.global, output, verb),
-        Verb::Models(verb) | Verb::Dbt { verb } => dbt::run(&arguments.global, output, verb),
+        Verb::Models(verb) | Verb::Dbt { verb, .. } => dbt::run(&arguments.global, output, verb),
         Verb::Schema { of } => output.json(&config::json_schema(of)).map(|()| 0),
         Verb::Completions { shell } => {
             let mut text = Vec::new();

@@ -5,6 +5,7 @@
     reason = "a panic is how a test fails; clippy exempts only the test functions themselves"
 )]
 
+mod deps;
 mod docs;
 mod freshness;
 mod made;
@@ -611,11 +612,23 @@ fn what_dbt_has_and_we_have_not_is_refused_by_name() {
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.contains("MS9108") && told.contains(word), "{told}");
     };
-    for verb in ["deps", "debug", "init", "clone"] {
+    for verb in ["debug", "init", "clone"] {
         refused(&pair.ours(&[verb]), &format!("dbt's `{verb}` is not supported yet"));
     }
     for flag in ["--event-time-start", "--sample", "--warn-error"] {
         refused(&pair.ours(&["build", flag]), &format!("dbt's `{flag}` is not supported yet"));
+    }
+    // What concerns dbt's own caches, logs and colours is taken, before the verb and behind it.
+    pair.lists(&["--exclude-resource-type", "test", "seed", "--no-partial-parse"]);
+    let query = "select * from {{ ref('stg_loaves') }}";
+    let arguments =
+        ["--no-version-check", "--log-level", "info", "compile", "--no-use-colors", "--inline", query];
+    for output in [pair.dbt(&arguments), pair.ours(&arguments)] {
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success() && told.contains("from \"bakery\".\"main\".\"stg_loaves\""),
+            "{told}"
+        );
     }
     let mut command = pair.our_command(&["ls"]);
     refused(&command.env("DBT_SAMPLE", "3 days").output().unwrap(), "`DBT_SAMPLE` is not supported yet");

@@ -33,6 +33,32 @@ pub fn show(
     deep(|| rows(shared, warehouse, nodes, limit, observer))
 }
 
+/// The SQL of a node that is in no file of the project.
+///
+/// Errors: it can't be compiled; no connection.
+pub fn compiled(
+    shared: &Arc<Shared>,
+    warehouse: &dyn BuildWarehouse,
+    node: &Node,
+    observer: &dyn Observer,
+) -> Result<String> {
+    deep(|| {
+        let connection = listed(shared, warehouse)?;
+        let compiled = compile::compile(shared, node, Some(&connection));
+        tell(observer);
+        compiled.map(|compiled| compiled.sql)
+    })
+}
+
+/// A connection, with what there is known.
+fn listed(shared: &Shared, warehouse: &dyn BuildWarehouse) -> Result<compile::SharedConnection> {
+    let connection = connect(warehouse)?;
+    shared
+        .list(&mut **connection.borrow_mut())
+        .map_err(|error| Problem::new(ProblemKind::Warehouse, error.message))?;
+    Ok(connection)
+}
+
 fn rows(
     shared: &Arc<Shared>,
     warehouse: &dyn BuildWarehouse,
@@ -40,10 +66,7 @@ fn rows(
     limit: Option<u64>,
     observer: &dyn Observer,
 ) -> Result<Vec<Answer>> {
-    let connection = connect(warehouse)?;
-    shared
-        .list(&mut **connection.borrow_mut())
-        .map_err(|error| Problem::new(ProblemKind::Warehouse, error.message))?;
+    let connection = listed(shared, warehouse)?;
     let mut answers = Vec::new();
     for node in nodes {
         let compiled = compile::compile(shared, node, Some(&connection));

@@ -1,6 +1,7 @@
 //! A project as its files say: packages, the profile's target, flags, variables.
 
 pub mod clean;
+pub mod deps;
 pub mod files;
 pub mod options;
 pub mod package;
@@ -144,7 +145,7 @@ impl Project {
                     self.root().paths.packages
                 ),
             )
-            .hint("packages are not fetched yet: install them with `dbt deps`")
+            .hint("fetch them with `millstream dbt deps`")
             .into());
         }
         Ok(())

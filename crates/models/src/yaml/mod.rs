@@ -2,6 +2,8 @@
 
 mod scalar;
 
+pub(crate) use scalar::resolve as plain_scalar;
+
 use std::{collections::HashMap, sync::Arc};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};

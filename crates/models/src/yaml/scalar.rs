@@ -3,7 +3,7 @@
 use serde_json::{Number, Value as Json};
 
 /// The value of a plain scalar.
-pub(super) fn resolve(text: &str) -> Json {
+pub(crate) fn resolve(text: &str) -> Json {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Json::Null,
         "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return true.into(),

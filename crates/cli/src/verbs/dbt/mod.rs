@@ -1,6 +1,7 @@
 //! dbt's verbs: a project is read, its nodes selected, compiled or built, and what became of them told as dbt tells it.
 
 mod console;
+mod deps;
 mod docs;
 mod freshness;
 mod listing;
@@ -50,7 +51,10 @@ pub(super) fn run(global: &Global, output: &Output, verb: DbtVerb) -> Outcome {
     match &verb {
         DbtVerb::Parse(flags) => call("parse", flags).parse(),
         DbtVerb::Ls(ls) => call("list", &ls.common).list(ls),
-        DbtVerb::Compile(flags) => call("compile", flags).work(None),
+        DbtVerb::Compile(flags) => match &flags.inline {
+            Some(sql) => show::compile(&call("compile", &flags.common), sql),
+            None => call("compile", &flags.common).work(None),
+        },
         DbtVerb::Run(flags) => call("run", flags).work(None),
         DbtVerb::Test(flags) => call("test", flags).work(None),
         DbtVerb::Seed(flags) => call("seed", flags).work(None),
@@ -64,6 +68,7 @@ pub(super) fn run(global: &Global, output: &Output, verb: DbtVerb) -> Outcome {
         DbtVerb::Source { verb: SourceVerb::Freshness(flags) } => {
             freshness::run(&call("freshness", &flags.common), flags)
         }
+        DbtVerb::Deps(flags) => deps::run(&call("deps", &flags.common), flags),
         DbtVerb::Docs { verb: DocsVerb::Generate(flags) } => {
             docs::generate(&call("generate", &flags.common), flags)
         }
@@ -193,8 +198,8 @@ fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Fa
         empty: flags.empty,
         state: flags.state.state.clone(),
         defer_state: flags.state.defer_state.clone(),
-        defer: flags.state.defer && !flags.state.no_defer,
-        favor_state: flags.state.favor_state && !flags.state.no_favor_state,
+        defer: flags.state.defer,
+        favor_state: flags.state.favor_state,
         // A variable that is no text can't be asked for by a template.
         env: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -206,6 +211,9 @@ fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Fa
 }
 
 fn wanted(flags: &DbtFlags, node: &Node, default: impl Fn(Resource) -> bool) -> bool {
+    if flags.excluded_types.iter().any(|kind| kind == node.resource.name()) {
+        return false;
+    }
     if flags.resource_types.is_empty() {
         return default(node.resource);
     }
@@ -223,7 +231,8 @@ fn select(
 ) -> Result<Ids, Failure> {
     const TYPES: &[&str] =
         &["all", "model", "seed", "snapshot", "test", "unit_test", "analysis", "source", "exposure"];
-    if let Some(unknown) = flags.resource_types.iter().find(|kind| !TYPES.contains(&kind.as_str())) {
+    let named = flags.resource_types.iter().chain(&flags.excluded_types);
+    if let Some(unknown) = named.into_iter().find(|kind| !TYPES.contains(&kind.as_str())) {
         let problem = Problem::new(
             ProblemKind::Selection,
             format!("`{unknown}` is no type of resource that is built here"),
@@ -347,7 +356,8 @@ fn work(call: &Call<'_>, manifest: &Arc<Manifest>, only: Option<&[String]>, bega
     };
     let mut outcomes = outcomes;
     if which == "build" && flags.resource_types.is_empty() && only.is_none() {
-        let exposures = select(manifest, flags, |node| node.resource == Resource::Exposure, output)?;
+        let is_exposure = |node: &Node| wanted(flags, node, |kind| kind == Resource::Exposure);
+        let exposures = select(manifest, flags, is_exposure, output)?;
         outcomes.extend(exposures.iter().map(|id| NodeOutcome::no_op(id)));
     }
     let ended = seconds();

@@ -7,7 +7,7 @@ use serde_json::{json, Map, Value};
 
 use super::{operation, options, Call};
 use crate::{
-    args::{DbtFlags, OperationFlags, StateFlags},
+    args::{DbtFlags, IgnoredFlags, OperationFlags, StateFlags},
     failure::{Failure, Outcome},
 };
 
@@ -22,6 +22,7 @@ pub(super) fn arguments(call: &Call<'_>) -> Map<String, Value> {
         "selector": flags.selector,
         "indirect_selection": flags.indirect_selection,
         "resource_types": flags.resource_types,
+        "exclude_resource_types": flags.excluded_types,
         "vars": vars,
         "profile": flags.profile,
         "target": flags.target,
@@ -31,8 +32,8 @@ pub(super) fn arguments(call: &Call<'_>) -> Map<String, Value> {
         "empty": flags.empty,
         "store_failures": flags.store_failures,
         "state": flags.state.state,
-        "defer": flags.state.defer && !flags.state.no_defer,
-        "favor_state": flags.state.favor_state && !flags.state.no_favor_state,
+        "defer": flags.state.defer,
+        "favor_state": flags.state.favor_state,
     });
     match arguments {
         Value::Object(map) => map.into_iter().filter(|(_, value)| !value.is_null()).collect(),
@@ -102,6 +103,10 @@ fn flags(previous: &Map<String, Value>, now: &DbtFlags) -> DbtFlags {
         selector: text("selector"),
         indirect_selection: text("indirect_selection"),
         resource_types: list("resource_types"),
+        excluded_types: list("exclude_resource_types"),
+        no_fail_fast: false,
+        no_empty: false,
+        ignored: IgnoredFlags::default(),
         state: StateFlags {
             state: text("state").map(PathBuf::from),
             defer: is("defer"),
@@ -122,7 +127,7 @@ mod tests {
     fn build(arguments: &[&str]) -> DbtFlags {
         let all = [&["millstream", "dbt", "build"], arguments].concat();
         match Arguments::try_parse_from(all).unwrap().verb {
-            Verb::Dbt { verb: DbtVerb::Build(flags) } => flags,
+            Verb::Dbt { verb: DbtVerb::Build(flags), .. } => flags,
             _ => panic!("not build"),
         }
     }

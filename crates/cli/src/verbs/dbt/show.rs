@@ -71,6 +71,18 @@ pub(super) fn run(call: &Call<'_>, flags: &ShowFlags) -> Outcome {
     Ok(0)
 }
 
+/// Prints what a query compiles to.
+pub(super) fn compile(call: &Call<'_>, sql: &str) -> Outcome {
+    let manifest = call.project()?;
+    let node = manifest.inline(sql)?;
+    let warehouse = open(&manifest.world.project)?;
+    let shared = Arc::new(Shared::new(manifest.clone(), Ids::new())?);
+    let console = call.console();
+    let compiled = show::compiled(&shared, &warehouse, &node, &console)?;
+    console.say(&format!("Compiled inline node is:\n{compiled}"));
+    Ok(0)
+}
+
 fn objects(answer: &Answer) -> Vec<Value> {
     let object = |row: &Vec<Cell>| -> Value {
         let cells = answer.columns.iter().zip(row);
