@@ -167,6 +167,12 @@ pub enum WarehouseError {
         /// DuckDB's words.
         detail: String,
     },
+    /// A function of a reader's query makes a longer value than it may.
+    #[error("the query makes {what}")]
+    TooLong {
+        /// `a value of more than 64 MB`.
+        what: String,
+    },
     /// A name of the query that two schemas have.
     #[error("`{name}` could be {}", candidates.join(" or "))]
     Ambiguous {
@@ -220,6 +226,7 @@ impl Diagnostic for WarehouseError {
             WarehouseError::Parameter { .. } => "MS5307",
             WarehouseError::CantRestrict => "MS5308",
             WarehouseError::HistoryForbidden => "MS5309",
+            WarehouseError::TooLong { .. } => "MS5310",
         }
     }
 
@@ -281,6 +288,7 @@ impl Diagnostic for WarehouseError {
             WarehouseError::Forbidden { .. } => {
                 "Read the tables and views of the warehouse; the person at the project's terminal may do more.".into()
             }
+            WarehouseError::TooLong { .. } => "Make a shorter one, or several.".into(),
             WarehouseError::CantRestrict => {
                 "Somebody who owns the project corrects api.roles in millstream.yml and starts it again.".into()
             }
@@ -309,6 +317,7 @@ impl Diagnostic for WarehouseError {
             | WarehouseError::Altered { .. } => Exit::Protected,
             WarehouseError::NotReadOnly { .. }
             | WarehouseError::Query { .. }
+            | WarehouseError::TooLong { .. }
             | WarehouseError::NoHistory { .. }
             | WarehouseError::Ambiguous { .. }
             | WarehouseError::Forbidden { .. }

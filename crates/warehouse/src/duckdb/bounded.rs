@@ -10,16 +10,19 @@ const BYTES_MAX: u64 = 64 << 20;
 /// Entries of a list from which it is refused: as many bytes, of numbers.
 const ENTRIES_MAX: u64 = BYTES_MAX / 8;
 
+/// What their errors begin with, before they say what is too long.
+pub(super) const TOO_LONG: &str = "this makes ";
+
 /// Makes the macros, on a connection of its own.
 pub(super) fn macros() -> String {
     let text = |count: &str| {
         format!(
-            "CASE WHEN {count} > {BYTES_MAX} THEN error('this makes a value of more than {} MB') ELSE n END",
+            "CASE WHEN {count} > {BYTES_MAX} THEN error('{TOO_LONG}a value of more than {} MB') ELSE n END",
             BYTES_MAX >> 20
         )
     };
     let entries = |count: &str, end: &str| {
-        format!("CASE WHEN {count} > {ENTRIES_MAX} THEN error('this makes a list of more than {ENTRIES_MAX} entries') ELSE {end} END")
+        format!("CASE WHEN {count} > {ENTRIES_MAX} THEN error('{TOO_LONG}a list of more than {ENTRIES_MAX} entries') ELSE {end} END")
     };
     // Between two numbers, by steps; the last one belongs to it or not. Steps of nothing are refused by the function itself.
     let series = |name: &str| {
@@ -124,7 +127,7 @@ mod tests {
             for (count, from) in [("1000000000", ""), ("i", " FROM (SELECT 1000000000 AS i)")] {
                 let sql = format!("SELECT {}{from}", call.replace('#', count));
                 let error = connection.query(&sql).err().unwrap_or_else(|| panic!("{sql} was made"));
-                assert!(error.message.contains("this makes a"), "{sql}: {}", error.message);
+                assert!(error.message.contains(TOO_LONG), "{sql}: {}", error.message);
             }
         }
     }

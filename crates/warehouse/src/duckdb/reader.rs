@@ -16,6 +16,7 @@ use millstream_core::{
 use arrow_array::RecordBatch;
 
 use super::{
+    bounded::TOO_LONG,
     engine::{Connection, EngineError, Prepared},
     failed, guard, models, reads, replace,
     restrict::{CANT_RESTRICT, ROLE},
@@ -273,6 +274,9 @@ pub(super) fn querying(error: EngineError) -> WarehouseError {
     if let Some((_, detail)) = error.message.split_once(NO_HISTORY) {
         let detail = detail.lines().next().unwrap_or_default().to_owned();
         return WarehouseError::NoHistory { detail };
+    }
+    if let Some((_, what)) = error.message.split_once(TOO_LONG) {
+        return WarehouseError::TooLong { what: what.lines().next().unwrap_or_default().to_owned() };
     }
     if error.message.contains(CANT_RESTRICT) {
         return WarehouseError::CantRestrict;
