@@ -417,7 +417,9 @@ fn scalar(text: &str) -> String {
         && text.chars().all(|c| c.is_alphanumeric() || "./_-:@+~".contains(c))
         && !text.contains(": ")
         && !text.ends_with(':');
-    match bare && yaml::plain_scalar(text) == text {
+    // A number is one however long it is: a revision can be of digits alone.
+    let number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
+    match bare && !number && yaml::plain_scalar(text) == text {
         true => text.to_owned(),
         false => format!("'{}'", text.replace('\'', "''")),
     }
