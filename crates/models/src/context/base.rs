@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 use super::{json, modules};
 use crate::{
     jinja::{fail, Args, Eval, Host, Interpreter, Interrupt, Object, Value},
-    project::Target,
+    project::{Options, Target},
 };
 
 /// What is known before a project is.
@@ -23,6 +23,19 @@ pub struct Base {
     pub invocation_id: String,
     /// When it began: microseconds since 1970, UTC.
     pub started_us: i64,
+}
+
+impl Base {
+    /// Of an invocation, with the target once that is known.
+    pub fn of(options: &Options, target: Option<Target>) -> Self {
+        Base {
+            env: options.env.clone(),
+            vars: options.vars.clone(),
+            target,
+            invocation_id: options.invocation_id.clone(),
+            started_us: options.started_us,
+        }
+    }
 }
 
 /// Names that mean the same everywhere.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use super::{
     compile,
     live::Shared,
-    run::{connect, deep, tell, Observer, Outcome, Status},
+    run::{deep, listed, tell, Observer, Outcome, Status},
 };
 use crate::{
     error::{Problem, ProblemKind, Result},
@@ -66,10 +66,7 @@ fn call(
     observer: &dyn Observer,
 ) -> Result<Outcome> {
     let begun = names::now();
-    let connection = connect(warehouse)?;
-    shared
-        .list(&mut **connection.borrow_mut())
-        .map_err(|error| Problem::new(ProblemKind::Warehouse, error.message))?;
+    let connection = listed(shared, warehouse)?;
     let (scene, _) = compile::scene(shared, &node(shared, entry), Some(&connection));
     let named = arguments.iter().map(|(name, value)| (Rc::from(name.as_str()), Value::from_json(value)));
     let args = Args { positional: Vec::new(), named: named.collect() };

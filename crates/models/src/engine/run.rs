@@ -227,9 +227,7 @@ impl Run<'_> {
     }
 
     pub(super) fn list(&self, connection: &SharedConnection) -> Result<()> {
-        self.shared
-            .list(&mut **connection.borrow_mut())
-            .map_err(|error| Problem::new(ProblemKind::Warehouse, error.message).into())
+        list(&self.shared, connection)
     }
 
     fn create_schemas(&self, connection: &SharedConnection) -> Result<()> {
@@ -506,6 +504,19 @@ impl Run<'_> {
 }
 
 /// A connection of this thread's own.
+/// A connection, and what there is in the warehouse becomes known.
+pub(super) fn listed(shared: &Shared, warehouse: &dyn BuildWarehouse) -> Result<SharedConnection> {
+    let connection = connect(warehouse)?;
+    list(shared, &connection)?;
+    Ok(connection)
+}
+
+fn list(shared: &Shared, connection: &SharedConnection) -> Result<()> {
+    shared
+        .list(&mut **connection.borrow_mut())
+        .map_err(|error| Problem::new(ProblemKind::Warehouse, error.message).into())
+}
+
 pub(super) fn connect(warehouse: &dyn BuildWarehouse) -> Result<SharedConnection> {
     let connection = warehouse.connect().map_err(warehouse_failed)?;
     Ok(Rc::new(RefCell::new(connection)))

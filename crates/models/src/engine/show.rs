@@ -7,10 +7,10 @@ use millstream_core::build::{Answer, BuildWarehouse};
 use super::{
     compile,
     live::Shared,
-    run::{connect, deep, tell, warehouse_failed, Observer},
+    run::{deep, listed, tell, warehouse_failed, Observer},
 };
 use crate::{
-    error::{Problem, ProblemKind, Result},
+    error::Result,
     parse::{
         names,
         node::{Node, Resource},
@@ -48,15 +48,6 @@ pub fn compiled(
         tell(observer);
         compiled.map(|compiled| compiled.sql)
     })
-}
-
-/// A connection, with what there is known.
-fn listed(shared: &Shared, warehouse: &dyn BuildWarehouse) -> Result<compile::SharedConnection> {
-    let connection = connect(warehouse)?;
-    shared
-        .list(&mut **connection.borrow_mut())
-        .map_err(|error| Problem::new(ProblemKind::Warehouse, error.message))?;
-    Ok(connection)
 }
 
 fn rows(

@@ -18,13 +18,7 @@ use crate::{
 /// Errors: `dbt_project.yml` can't be read; a directory holds the project's files, or is outside of it; one can't be removed. Nothing is removed then
 /// but what was before it.
 pub fn clean(options: &Options) -> Result<Vec<PathBuf>> {
-    let base = Base {
-        env: options.env.clone(),
-        vars: options.vars.clone(),
-        target: None,
-        invocation_id: options.invocation_id.clone(),
-        started_us: options.started_us,
-    };
+    let base = Base::of(options, None);
     let package = Package::read(&options.project_dir, "", &Renderer::new(Arc::new(base)))?;
     let project = real(&options.project_dir);
     let paths = &package.paths;

@@ -147,13 +147,7 @@ impl Spec {
 ///
 /// Errors: a package can't be had, is none, has another's name or is asked for in two revisions; a file can't be read or written. What was in place before stays then.
 pub fn deps(options: &Options, fetch: &dyn Fetch, upgrade: bool, only_lock: bool) -> Result<Done> {
-    let base = Base {
-        env: options.env.clone(),
-        vars: options.vars.clone(),
-        target: None,
-        invocation_id: options.invocation_id.clone(),
-        started_us: options.started_us,
-    };
+    let base = Base::of(options, None);
     let renderer = Renderer::new(Arc::new(base));
     let root = Package::read(&options.project_dir, "", &renderer)?;
     let asked = asked_for(&options.project_dir, "", &renderer)?;

@@ -42,15 +42,7 @@ pub struct Project {
 impl Project {
     /// Reads a project's configuration. Nothing of what it builds is read yet.
     pub fn read(options: Options) -> Result<Self> {
-        let base = |target| {
-            Arc::new(Base {
-                env: options.env.clone(),
-                vars: options.vars.clone(),
-                target,
-                invocation_id: options.invocation_id.clone(),
-                started_us: options.started_us,
-            })
-        };
+        let base = |target| Arc::new(Base::of(&options, target));
         let before = Renderer::new(base(None));
         // The profile's name is needed before the target is known, and the target before the rest is rendered.
         let path = options.project_dir.join("dbt_project.yml");
