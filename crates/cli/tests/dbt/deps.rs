@@ -35,19 +35,7 @@ fn packages_of_folders_and_repositories_are_locked_and_put_in_place_as_dbt_does_
     let url = format!("file://{}", mill.display());
     let packages = format!("packages:\n  - git: \"{{{{ env_var('NO_SUCH', '{url}') }}}}\"\n    revision: v1\n    subdirectory: inner\n");
     pair.write("packages.yml", &packages);
-    let both = |arguments: &[&str]| {
-        let (theirs, ours) = (pair.dbt(arguments), pair.ours(arguments));
-        let told =
-            format!("{}{}", String::from_utf8_lossy(&ours.stdout), String::from_utf8_lossy(&ours.stderr));
-        let other = String::from_utf8_lossy(&theirs.stdout).into_owned();
-        assert_eq!(
-            ours.status.code(),
-            theirs.status.code(),
-            "{}\n{told}\ndbt:\n{other}",
-            arguments.join(" ")
-        );
-        told
-    };
+    let both = |arguments: &[&str]| pair.ends_alike(arguments);
     let lock = |side: &str| fs::read_to_string(pair.at(side).join("package-lock.yml")).unwrap();
     assert!(String::from_utf8_lossy(&pair.ours(&["ls"]).stderr).contains("millstream dbt deps"));
     both(&["deps", "--lock"]);

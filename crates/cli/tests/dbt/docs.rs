@@ -25,19 +25,7 @@ fn catalog(pair: &Pair, side: &str) -> Value {
 #[test]
 fn the_catalogue_is_dbts_and_says_what_is_in_the_warehouse() {
     let pair = Pair::new("shop", "bakery.duckdb");
-    let same = |arguments: &[&str]| {
-        let (theirs, ours) = (pair.dbt(arguments), pair.ours(arguments));
-        let told =
-            format!("{}{}", String::from_utf8_lossy(&ours.stdout), String::from_utf8_lossy(&ours.stderr));
-        let other = String::from_utf8_lossy(&theirs.stdout).into_owned();
-        assert_eq!(
-            ours.status.code(),
-            theirs.status.code(),
-            "{}\n{told}\ndbt:\n{other}",
-            arguments.join(" ")
-        );
-        told
-    };
+    let same = |arguments: &[&str]| pair.ends_alike(arguments);
     let project = fs::read_to_string(pair.at("ours").join("dbt_project.yml")).unwrap();
     pair.write("dbt_project.yml", &format!("{project}\nasset-paths: [pictures]\n"));
     pair.write("pictures/deep/oven.txt", "hot");

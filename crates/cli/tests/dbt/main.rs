@@ -155,6 +155,18 @@ impl Pair {
         found
     }
 
+    /// Both end with the same status; what ours told.
+    #[track_caller]
+    fn ends_alike(&self, arguments: &[&str]) -> String {
+        let (theirs, ours) = (self.dbt(arguments), self.ours(arguments));
+        let told =
+            format!("{}{}", String::from_utf8_lossy(&ours.stdout), String::from_utf8_lossy(&ours.stderr));
+        let other = String::from_utf8_lossy(&theirs.stdout);
+        let asked = arguments.join(" ");
+        assert_eq!(ours.status.code(), theirs.status.code(), "{asked}\n{told}\ndbt:\n{other}");
+        told
+    }
+
     /// Runs the same on both sides and compares everything.
     fn both(&self, arguments: &[&str]) {
         let (theirs, ours) = (self.dbt(arguments), self.ours(arguments));
