@@ -27,13 +27,15 @@ pub struct Applied {
     pub changes: u64,
 }
 
-/// A view of the project's own.
+/// A view or table of the project's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
     /// Its name in the warehouse.
     pub name: TableName,
-    /// Its SELECT.
+    /// A view's SELECT; of a table, what it was made by where that is known, and a SELECT of all of it otherwise.
     pub select: String,
+    /// Whether it is a table: it holds what it was last made of.
+    pub holds: bool,
 }
 
 /// The endpoints as their files say, and which files say something wrong.
@@ -129,7 +131,7 @@ pub trait Host: Send + Sync + 'static {
     /// The replicated tables as last committed.
     fn tables(&self) -> Result<Vec<TableState>>;
 
-    /// The project's views.
+    /// The project's views and tables.
     fn models(&self) -> Result<Vec<Model>>;
 
     /// The document of `millstream status --json`.

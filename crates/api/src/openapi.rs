@@ -6,14 +6,14 @@ use crate::{
     answer::{Format, ROWS_MAX},
     endpoint::{Endpoint, Kind, Param},
     problem,
-    relation::{pattern, Relation},
+    relation::{pattern, Relation, RelationKind},
 };
 
 /// The document of what somebody may call and read. `authenticated`: clients must show who they are; `admin`: this one may see how the program is.
 pub fn document<'a>(
     project: &str,
     endpoints: impl Iterator<Item = &'a Endpoint>,
-    relations: &[(Relation, &'static str)],
+    relations: &[(Relation, RelationKind)],
     authenticated: bool,
     admin: bool,
 ) -> Value {
@@ -23,7 +23,7 @@ pub fn document<'a>(
     }
     paths.insert("/tables".into(), json!({"get": tables_operation()}));
     for (relation, kind) in relations {
-        paths.insert(relation.path(), json!({"get": relation_operation(relation, kind)}));
+        paths.insert(relation.path(), json!({"get": relation_operation(relation, kind.name())}));
     }
     for (path, id, summary) in [
         ("/live", "live", "Whether the program runs"),

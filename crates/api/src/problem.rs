@@ -215,9 +215,10 @@ impl Problem {
         let status = match (error.code(), error.exit()) {
             // The parts of a statement that a client chooses besides its SQL: the point, and values. Nothing is known of a point before
             // the history: the question is right, and what it asks for is not there.
-            ("MS5303", _) => StatusCode::NOT_FOUND,
+            ("MS5303" | "MS5311", _) => StatusCode::NOT_FOUND,
             ("MS5307", _) => StatusCode::BAD_REQUEST,
             ("MS5308" | "MS5309", _) => StatusCode::FORBIDDEN,
+            ("MS5306", _) if !own => StatusCode::FORBIDDEN,
             ("MS5304", _) => return Self::busy(),
             (_, Exit::Usage) if own => StatusCode::BAD_REQUEST,
             (_, Exit::Unreachable) => StatusCode::SERVICE_UNAVAILABLE,

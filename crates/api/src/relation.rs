@@ -24,6 +24,30 @@ pub struct Relation {
     pub key: Vec<String>,
 }
 
+/// What a relation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelationKind {
+    /// A replicated table.
+    Table,
+    /// The history of one.
+    History,
+    /// A view of the project's own.
+    View,
+    /// A table of the project's own: it holds what it was last made of.
+    Held,
+}
+
+impl RelationKind {
+    /// Its name in documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            RelationKind::Table => "table",
+            RelationKind::History => "history",
+            RelationKind::View | RelationKind::Held => "model",
+        }
+    }
+}
+
 /// A statement and its parameters.
 pub type Statement = (String, Vec<(String, Parameter)>);
 

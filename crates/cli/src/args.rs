@@ -46,7 +46,7 @@ pub struct Arguments {
 }
 
 /// Flags that hold for every verb.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global flags")]
 pub struct Global {
     /// The project's directory [default: here or the nearest parent with a millstream.yml]

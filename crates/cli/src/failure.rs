@@ -3,10 +3,11 @@
 use std::{
     borrow::Cow,
     error::Error,
+    fmt,
     ops::{Deref, DerefMut},
 };
 
-use millstream_core::BoxedDiagnostic;
+use millstream_core::{BoxedDiagnostic, Diagnostic, Exit};
 use serde::{Deserialize, Serialize};
 
 /// An error at the edge of the program. It also travels over the control socket. Boxed, as a `Result` is returned far more often
@@ -44,6 +45,43 @@ pub struct Report {
     pub hint: Option<String>,
     /// The process's exit status.
     pub exit: u8,
+}
+
+/// A failure that has been turned into words already, where a room's error is wanted.
+#[derive(Debug)]
+pub struct Reported(pub Failure);
+
+impl fmt::Display for Reported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Reported {}
+
+impl Diagnostic for Reported {
+    fn code(&self) -> &'static str {
+        match self.0.code {
+            Cow::Borrowed(code) => code,
+            // Only what came over the socket, from another instance.
+            Cow::Owned(_) => "MS6103",
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        self.0.detail.clone()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.0.hint.clone()
+    }
+
+    fn exit(&self) -> Exit {
+        [Exit::Usage, Exit::Unreachable, Exit::Protected]
+            .into_iter()
+            .find(|exit| *exit as u8 == self.0.exit)
+            .unwrap_or(Exit::Wrong)
+    }
 }
 
 /// The exit status after a clean stop by Ctrl-C: 128 and the number of SIGINT, as shells have it.

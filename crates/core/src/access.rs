@@ -25,6 +25,15 @@ pub struct Role {
 }
 
 impl Role {
+    /// Whether its statements may name a relation. `holds`: it holds rows of its own, as a model kept as a table does, so nothing of what the role does not see of
+    /// the tables behind it is left out of it. To a role that sees less than others such a one must have been given by its very name.
+    pub fn may_read(&self, relation: &TableName, holds: bool) -> bool {
+        match holds && self.restricted {
+            true => self.tables.name(relation),
+            false => self.tables.allow(relation),
+        }
+    }
+
     /// Whether it may read a table as it was, which takes the right to its history: what that shows is the same.
     pub fn may_read_as_of(&self, table: &TableName) -> bool {
         let history = match table.name.to_lowercase().ends_with(HISTORY) {
@@ -62,9 +71,18 @@ impl Grants {
 
     /// Whether the relation may be read.
     pub fn allow(&self, relation: &TableName) -> bool {
+        self.decides(relation).is_some_and(|grant| grant.allows)
+    }
+
+    /// Whether the relation may be read by a pattern that stands for nothing else.
+    pub fn name(&self, relation: &TableName) -> bool {
+        let plain = |text: &str| !text.contains(['*', '?']);
+        self.decides(relation).is_some_and(|grant| grant.allows && plain(&grant.schema) && plain(&grant.name))
+    }
+
+    fn decides(&self, relation: &TableName) -> Option<&Grant> {
         let (schema, name) = (relation.schema.to_lowercase(), relation.name.to_lowercase());
-        let matches = |grant: &&Grant| glob(&grant.schema, &schema) && glob(&grant.name, &name);
-        self.0.iter().rev().find(matches).is_some_and(|grant| grant.allows)
+        self.0.iter().rev().find(|grant| glob(&grant.schema, &schema) && glob(&grant.name, &name))
     }
 }
 
@@ -164,6 +182,26 @@ mod tests {
         assert!(Grants::new(["*"]).allow(&TableName::new("any", "thing")));
         assert!(!Grants::new([] as [&str; 0]).allow(&TableName::new("any", "thing")));
         assert!(!Grants::new(["orders"]).allow(&TableName::new("", "orders_x")));
+    }
+
+    #[test]
+    fn what_holds_rows_of_its_own_is_given_by_name_to_whom_something_is_hidden() {
+        let role = |restricted, patterns: &[&str]| Role {
+            name: "clerk".into(),
+            tables: Grants::new(patterns),
+            fingerprint: 0,
+            restricted,
+        };
+        let sales = TableName::new("shop", "sales");
+        assert!(
+            role(true, &["shop.*"]).may_read(&sales, false) && role(false, &["*"]).may_read(&sales, true)
+        );
+        assert!(
+            !role(true, &["shop.*"]).may_read(&sales, true)
+                && !role(true, &["shop.sale?"]).may_read(&sales, true)
+        );
+        assert!(role(true, &["shop.*", "Shop.Sales"]).may_read(&sales, true));
+        assert!(!role(true, &["shop.sales", "!shop.*"]).may_read(&sales, true));
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! A model is SQL of the warehouse's own dialect, so statements are texts here. What differs between warehouses beyond that, and can't be said in a text, is a
 //! method.
 
+use serde::{Deserialize, Serialize};
+
 use crate::log::Result;
 
 /// A value of an answer. What has no type here is its text, as the warehouse casts it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Cell {
     /// NULL.
     Null,
@@ -15,13 +17,13 @@ pub enum Cell {
     /// An integer of at most 64 bits.
     Int(i64),
     /// A float.
-    Float(f64),
+    Float(#[serde(with = "float")] f64),
     /// Anything else.
     Text(String),
 }
 
 /// The rows of a query.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// Names of columns, and of their types in the warehouse's words.
     pub columns: Vec<(String, String)>,
@@ -30,7 +32,7 @@ pub struct Answer {
 }
 
 /// What a relation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RelationKind {
     /// A table.
     Table,
@@ -39,7 +41,7 @@ pub enum RelationKind {
 }
 
 /// A relation that is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuiltRelation {
     /// Its schema.
     pub schema: String,
@@ -50,7 +52,7 @@ pub struct BuiltRelation {
 }
 
 /// A relation with its columns, as the warehouse's catalogue describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DescribedRelation {
     /// Its database.
     pub database: String,
@@ -67,7 +69,7 @@ pub struct DescribedRelation {
 }
 
 /// A column, as the warehouse's catalogue describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DescribedColumn {
     /// Its name.
     pub name: String,
@@ -78,6 +80,22 @@ pub struct DescribedColumn {
     /// What is noted about it.
     pub comment: Option<String>,
 }
+
+/// A float as text: JSON has neither NaN nor infinity, and the shortest text that is the same float is what it is read back from.
+mod float {
+    use serde::{de::Error, Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(deserializer: D) -> Result<f64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Interrupts what a connection runs, from any thread.
+pub type Interrupter = Box<dyn Fn() + Send + Sync>;
 
 /// A warehouse that models are built in. Connections are given to several threads.
 pub trait BuildWarehouse: Send + Sync {
@@ -110,4 +128,9 @@ pub trait BuildConnection: Send {
 
     /// All relations of a database with their columns, by schema and name.
     fn described(&mut self, database: &str) -> Result<Vec<DescribedRelation>>;
+
+    /// What interrupts a statement that it runs; `None`: nothing can.
+    fn interrupter(&self) -> Option<Interrupter> {
+        None
+    }
 }

@@ -193,6 +193,12 @@ pub enum WarehouseError {
     /// A role that may not read what was.
     #[error("your role can't read this as of a time: that takes the right to the history of every table that is read")]
     HistoryForbidden,
+    /// A query as of a time reads what holds only what it was made of.
+    #[error("{what} can't be read as of a time")]
+    Materialized {
+        /// `shop.sales, a model kept as a table,`.
+        what: String,
+    },
     /// The query was interrupted.
     #[error("the query was interrupted")]
     Interrupted,
@@ -227,6 +233,7 @@ impl Diagnostic for WarehouseError {
             WarehouseError::CantRestrict => "MS5308",
             WarehouseError::HistoryForbidden => "MS5309",
             WarehouseError::TooLong { .. } => "MS5310",
+            WarehouseError::Materialized { .. } => "MS5311",
         }
     }
 
@@ -289,6 +296,9 @@ impl Diagnostic for WarehouseError {
                 "Read the tables and views of the warehouse; the person at the project's terminal may do more.".into()
             }
             WarehouseError::TooLong { .. } => "Make a shorter one, or several.".into(),
+            WarehouseError::Materialized { .. } => {
+                "Read tables, their histories and views of them; a model kept as a table holds what it was last built from.".into()
+            }
             WarehouseError::CantRestrict => {
                 "Somebody who owns the project corrects api.roles in millstream.yml and starts it again.".into()
             }
@@ -319,6 +329,7 @@ impl Diagnostic for WarehouseError {
             | WarehouseError::Query { .. }
             | WarehouseError::TooLong { .. }
             | WarehouseError::NoHistory { .. }
+            | WarehouseError::Materialized { .. }
             | WarehouseError::Ambiguous { .. }
             | WarehouseError::Forbidden { .. }
             | WarehouseError::CantRestrict

@@ -8,7 +8,8 @@ mod names;
 
 pub use duckdb::{
     check_restriction, free_bytes, move_file_aside, BrokenModel, DuckBuild, DuckDb, DuckDbOptions,
-    DuckHandle, DuckMaintainer, DuckReader, FileKind, InMemory, ModelView,
+    DuckHandle, DuckMaintainer, DuckReader, FileKind, InMemory, ModelView, OwnRelation, Replicated,
+    HIDDEN_SCHEMA,
 };
 pub use error::WarehouseError;
 pub use names::{collisions, Collision};

@@ -28,11 +28,11 @@ use crate::{
     metrics::{self, Metrics},
     openapi,
     problem::Problem,
-    relation::Relation,
+    relation::{Relation, RelationKind},
 };
 
 /// A table or model, and which of them it is.
-pub(super) type Relations = Arc<Vec<(Relation, &'static str)>>;
+pub(super) type Relations = Arc<Vec<(Relation, RelationKind)>>;
 
 /// Who a request was from, with its response.
 #[derive(Clone)]

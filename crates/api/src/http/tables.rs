@@ -19,13 +19,13 @@ use crate::{
     answer::{Asked, Format, FRESH_FOR},
     host::Host,
     problem::Problem,
-    relation::Relation,
+    relation::{Relation, RelationKind},
 };
 
 const DOING: &str = "looking at the tables";
 
 /// Every table, its history, and every model, by name.
-pub(crate) fn relations(host: &dyn Host) -> Result<Vec<(Relation, &'static str)>, Problem> {
+pub(crate) fn relations(host: &dyn Host) -> Result<Vec<(Relation, RelationKind)>, Problem> {
     let fail = |error| Problem::of(&error, DOING, false);
     let mut reader = host.reader().map_err(fail)?;
     let mut relations = Vec::new();
@@ -50,13 +50,23 @@ pub(crate) fn relations(host: &dyn Host) -> Result<Vec<(Relation, &'static str)>
             layout.columns.iter().find(|column| column.attnum == *attnum).map(|column| column.name.clone())
         };
         let key: Vec<String> = layout.key.iter().flatten().filter_map(name).collect();
-        add(&layout.target.schema, &layout.target.name, key, "table")?;
+        add(&layout.target.schema, &layout.target.name, key, RelationKind::Table)?;
         if layout.history {
-            add(&layout.target.schema, &format!("{}_history", layout.target.name), Vec::new(), "history")?;
+            add(
+                &layout.target.schema,
+                &format!("{}_history", layout.target.name),
+                Vec::new(),
+                RelationKind::History,
+            )?;
         }
     }
     for model in host.models().map_err(fail)? {
-        add(&model.name.schema, &model.name.name, Vec::new(), "model")?;
+        add(
+            &model.name.schema,
+            &model.name.name,
+            Vec::new(),
+            if model.holds { RelationKind::Held } else { RelationKind::View },
+        )?;
     }
     relations.sort_by(|(a, _), (b, _)| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
     Ok(relations)
@@ -66,8 +76,8 @@ pub(crate) fn relations(host: &dyn Host) -> Result<Vec<(Relation, &'static str)>
 pub(super) async fn visible(site: &Site, caller: &Caller) -> Result<Relations, Problem> {
     let all = site.relations().await?;
     let Some(role) = caller.role() else { return Ok(all) };
-    let may_read = |(relation, _): &&(Relation, &'static str)| {
-        role.tables.allow(&TableName::new(&relation.schema, &relation.name))
+    let may_read = |(relation, of): &&(Relation, RelationKind)| {
+        role.may_read(&TableName::new(&relation.schema, &relation.name), *of == RelationKind::Held)
     };
     Ok(Arc::new(all.iter().filter(may_read).cloned().collect()))
 }
@@ -83,7 +93,7 @@ pub(super) async fn list(site: &Site, caller: &Caller) -> Result<Response, Probl
             json!({
                 "schema": relation.schema,
                 "name": relation.name,
-                "kind": kind,
+                "kind": kind.name(),
                 "columns": columns,
                 "key": relation.key,
                 "path": relation.path(),

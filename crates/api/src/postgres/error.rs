@@ -398,7 +398,7 @@ fn of_warehouse(error: &dyn Diagnostic) -> &'static str {
     match error.code() {
         "MS5301" => "25006",
         "MS5302" => of_query(&error.to_string()),
-        "MS5303" => "55000",
+        "MS5303" | "MS5311" => "55000",
         "MS5304" => "57014",
         "MS5305" => "42P09",
         "MS5306" => "42501",

@@ -128,7 +128,7 @@ pub struct FreshnessFlags {
 }
 
 /// Flags of all verbs of dbt.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "dbt's flags")]
 pub struct DbtFlags {
     /// Where dbt_project.yml is [default: here]
@@ -263,7 +263,7 @@ impl DbtFlags {
 
 impl DbtVerb {
     /// The flags that all verbs have.
-    pub(super) fn flags_mut(&mut self) -> &mut DbtFlags {
+    pub(crate) fn flags_mut(&mut self) -> &mut DbtFlags {
         match self {
             DbtVerb::Parse(flags)
             | DbtVerb::Run(flags)

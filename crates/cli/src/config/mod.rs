@@ -61,8 +61,8 @@ pub struct Project {
     pub warehouse: WarehouseSettings,
     /// Settings of tables.
     pub tables: TableRules,
-    /// The directory that holds `models/`.
-    pub models: PathBuf,
+    /// The models.
+    pub models: ModelsSettings,
     /// The directory of the endpoints' files.
     pub api: PathBuf,
     /// Who may read what.
@@ -88,6 +88,27 @@ pub struct TlsSettings {
     pub cert: PathBuf,
     /// The key's file.
     pub key: PathBuf,
+}
+
+/// How many nodes of a dbt project are built at a time: one computes on all processors, and another one prepares what comes next.
+const MODEL_THREADS: usize = 2;
+
+/// `models`.
+#[derive(Debug, Clone)]
+pub struct ModelsSettings {
+    /// The directory that holds `dbt_project.yml`, or `models/` alone.
+    pub path: PathBuf,
+    /// The schema that a dbt project is built in where nothing else is said; `None`: that of the tables.
+    pub schema: Option<String>,
+    /// How many nodes of a dbt project are built at a time.
+    pub threads: usize,
+}
+
+impl ModelsSettings {
+    /// Whether the models are a dbt project.
+    pub fn is_dbt(&self) -> bool {
+        self.path.join("dbt_project.yml").is_file()
+    }
 }
 
 /// `source.postgres`.
@@ -216,7 +237,13 @@ impl Project {
                 schema: text_at(root, &["warehouse", "schema"]).map(str::to_owned),
             },
             tables: TableRules { entries },
-            models: path_at(&["models", "path"], ".").join("models"),
+            models: ModelsSettings {
+                path: path_at(&["models", "path"], "."),
+                schema: text_at(root, &["models", "schema"]).map(str::to_owned),
+                threads: text_at(root, &["models", "threads"])
+                    .and_then(|text| text.parse().ok())
+                    .unwrap_or(MODEL_THREADS),
+            },
             api: path_at(&["api", "path"], "api"),
             access: AccessSettings::of(dir, root),
             dashboards: dir.join("dashboards"),

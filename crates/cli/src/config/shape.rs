@@ -502,14 +502,25 @@ const HISTORY_NAMES: Shape = Shape::Map(&[
     default(key("operation_type", Shape::Scalar(Scalar::Text), "What opened it."), "operation_type"),
 ]);
 
-const MODELS: Shape = Shape::Map(&[default(
-    key(
-        "path",
-        Shape::Scalar(Scalar::Path),
-        "Directory that holds models/: each NAME.sql there, a plain SELECT, is kept as the view NAME.",
+const MODELS: Shape = Shape::Map(&[
+    default(
+        key(
+            "path",
+            Shape::Scalar(Scalar::Path),
+            "Directory of a dbt project; or one that holds models/ alone: each NAME.sql there, a plain SELECT, is kept as the view NAME.",
+        ),
+        ".",
     ),
-    ".",
-)]);
+    key(
+        "schema",
+        Shape::Scalar(Scalar::Text),
+        "The schema that a dbt project is built in where nothing else is said: target.schema. Default: warehouse.schema, or main.",
+    ),
+    default(
+        key("threads", Shape::Scalar(Scalar::Count), "How many nodes of a dbt project are built at a time."),
+        "2",
+    ),
+]);
 
 /// What the contract names and this version lacks: refused, with these words, instead of being accepted and ignored.
 pub(super) static PLANNED: &[Planned] = &[

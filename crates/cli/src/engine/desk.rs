@@ -2,11 +2,17 @@
 
 use std::{
     net::SocketAddr,
-    sync::{atomic::Ordering, Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, OnceLock, PoisonError,
+    },
 };
 
 use millstream_api::{access::Limits, postgres::Tls};
-use millstream_core::{TableId, TableName};
+use millstream_core::{
+    build::{BuildConnection, BuildWarehouse},
+    TableId, TableName,
+};
 use millstream_log::EmbeddedLog;
 use millstream_source::{CaptureState, TableChange};
 use millstream_store::{NewKey, Store};
@@ -15,7 +21,7 @@ use serde_json::value::to_raw_value;
 
 use super::{
     access, catch_up, models, open, plan, provision::Remembered, quarantine, query, report, resync,
-    session::Live, tail, verify, warehouse_file,
+    session::Live, tail, verify, warehouse_file, workshop,
 };
 use crate::{
     config::{nearest, Project},
@@ -46,6 +52,8 @@ pub(crate) struct Desk {
     live: OnceLock<Arc<Live>>,
     store: Mutex<Option<Arc<Store>>>,
     stage: Mutex<Stage>,
+    /// How often something that is no table of the source was changed.
+    built: Arc<AtomicU64>,
 }
 
 impl Desk {
@@ -69,7 +77,30 @@ impl Desk {
             live: OnceLock::new(),
             store: Mutex::default(),
             stage,
+            built: Arc::default(),
         }
+    }
+
+    /// How often models were changed.
+    pub(super) fn built(&self) -> u64 {
+        self.built.load(Ordering::Acquire)
+    }
+
+    /// Models were changed, so answers may be others.
+    pub(crate) fn models_changed(&self) {
+        self.built.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A connection to build models with. Nothing is built of tables that are not all there.
+    pub(super) fn connection_to_build(&self) -> Result<Box<dyn BuildConnection>, Failure> {
+        if !self.live()?.is_loaded() {
+            return Err(ProgramError::StillStarting.into());
+        }
+        let built = self.built.clone();
+        let changed = move || {
+            built.fetch_add(1, Ordering::AcqRel);
+        };
+        self.warehouse()?.builder(Arc::new(changed)).connect().map_err(Failure::from)
     }
 
     /// Opens the files that a request needs. The returned warehouse must outlive the answer.
@@ -98,7 +129,7 @@ impl Desk {
         }
     }
 
-    fn open_warehouse(&self) -> Result<DuckDb, Failure> {
+    pub(super) fn open_warehouse(&self) -> Result<DuckDb, Failure> {
         let path = self.project.warehouse.duckdb.clone();
         let known = Remembered::read(&self.project)?.map(|known| known.warehouse).unwrap_or_default();
         if !path.exists() {
@@ -118,6 +149,11 @@ impl Desk {
             Some(store) => Ok(store.clone()),
             None => Ok(store.insert(Arc::new(access::store(&self.project)?)).clone()),
         }
+    }
+
+    /// The project.
+    pub(crate) fn project(&self) -> &Project {
+        &self.project
     }
 
     /// The project's name.
@@ -259,6 +295,9 @@ impl Handler for Desk {
                 }
                 query::sql(&mut reader, &sql, as_of.as_deref(), emit, cancellation)
             }
+            Request::Home => done(0, &workshop::document(self.warehouse()?)?),
+            // The connection is what answers it.
+            Request::Build => Err(ProgramError::UnknownRequest { detail: "nothing to build".into() }.into()),
             Request::WaitCaughtUp => {
                 let live = self.live()?;
                 let target = live.source_position()?;
@@ -281,6 +320,10 @@ impl Handler for Desk {
                 tail::run(self, &wanted, emit, cancellation)
             }
         }
+    }
+
+    fn workshop(&self) -> Result<Box<dyn BuildConnection>, Failure> {
+        self.connection_to_build()
     }
 }
 

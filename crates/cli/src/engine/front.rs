@@ -1,13 +1,8 @@
 //! What the servers are given of the project: readers, tables, progress, the endpoints of its files.
 
 use std::{
-    borrow::Cow,
-    fmt,
     path::PathBuf,
-    sync::{
-        atomic::{AtomicU64, Ordering},
-        Arc, PoisonError, RwLock,
-    },
+    sync::{atomic::Ordering, Arc, PoisonError, RwLock},
     time::SystemTime,
 };
 
@@ -18,60 +13,24 @@ use millstream_api::{
     postgres::catalog::{Contents, OpenCatalog, Readers},
 };
 use millstream_core::{
+    build::RelationKind,
     log::Result,
     warehouse::{TableState, WarehouseReader},
-    Diagnostic, Exit, Lsn, Maintainer,
+    Lsn, Maintainer,
 };
 use millstream_traces::Counts;
-use millstream_warehouse::InMemory;
+use millstream_warehouse::{InMemory, OwnRelation};
 
-use super::{access, desk::Desk, models, report, samples::Samples, tail};
+use super::{access, desk::Desk, report, samples::Samples, tail};
 use crate::{
     config::{
         dashboard_files, endpoint_files, query_files, read_dashboards, read_endpoints, read_queries,
         ConfigError,
     },
     error::ProgramError,
-    failure::Failure,
+    failure::{Failure, Reported},
     instance::{Cancellation, Event, Handler, Request},
 };
-
-/// A failure that has been turned into words already, where a room's error is wanted.
-#[derive(Debug)]
-pub(super) struct Reported(pub(super) Failure);
-
-impl fmt::Display for Reported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
-    }
-}
-
-impl std::error::Error for Reported {}
-
-impl Diagnostic for Reported {
-    fn code(&self) -> &'static str {
-        match self.0.code {
-            Cow::Borrowed(code) => code,
-            // Only what came over the socket, from another instance.
-            Cow::Owned(_) => "MS6103",
-        }
-    }
-
-    fn detail(&self) -> Option<String> {
-        self.0.detail.clone()
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.0.hint.clone()
-    }
-
-    fn exit(&self) -> Exit {
-        [Exit::Usage, Exit::Unreachable, Exit::Protected]
-            .into_iter()
-            .find(|exit| *exit as u8 == self.0.exit)
-            .unwrap_or(Exit::Wrong)
-    }
-}
 
 /// Makes the engine that questions about the catalogue are asked of.
 pub(crate) fn open_catalog() -> OpenCatalog {
@@ -101,8 +60,6 @@ pub(crate) struct Front {
     dashboards: RwLock<Arc<Dashboards>>,
     queries: RwLock<Arc<SavedQueries>>,
     seen: RwLock<Option<Seen>>,
-    /// How often views were made.
-    views: AtomicU64,
     access: Option<Arc<Access>>,
     /// What became of spans, where they go somewhere.
     traces: Option<Arc<Counts>>,
@@ -127,14 +84,8 @@ impl Front {
             dashboards: RwLock::default(),
             queries: RwLock::default(),
             seen: RwLock::default(),
-            views: AtomicU64::new(0),
             traces,
         }))
-    }
-
-    /// Views were made, so answers may be others.
-    pub(crate) fn views_changed(&self) {
-        self.views.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Reads the files of endpoints, dashboards and saved queries again if one has changed. `None`: nothing has.
@@ -190,7 +141,7 @@ impl Host for Front {
     }
 
     fn applied(&self) -> Applied {
-        let views = self.views.load(Ordering::Acquire);
+        let views = self.desk.built();
         let Ok(live) = self.desk.live() else { return Applied { generation: views, ..Applied::default() } };
         let status = live.apply.get();
         let since = status.tables.iter().filter_map(|table| table.history_since);
@@ -228,8 +179,14 @@ impl Host for Front {
     }
 
     fn models(&self) -> Result<Vec<Model>> {
-        let models = models::read(&self.desk.project).map_err(Reported)?;
-        Ok(models.into_iter().map(|model| Model { name: model.name, select: model.select }).collect())
+        let warehouse = self.desk.warehouse.get().ok_or(ProgramError::StillStarting)?;
+        let own = warehouse.own_relations()?.into_iter();
+        let model = |own: OwnRelation| Model {
+            name: own.name,
+            select: own.select,
+            holds: own.kind == RelationKind::Table,
+        };
+        Ok(own.map(model).collect())
     }
 
     fn status(&self) -> Result<serde_json::Value> {

@@ -4,7 +4,7 @@
 //! - [`session`]: capture, apply and copying at work; [`provision`] is what comes before.
 //! - [`front`]: what the servers are given of it; [`samples`]: pictures of the last minutes.
 //! - [`access`]: roles and keys, as warehouse and servers take them.
-//! - [`models`]: views kept beside the tables.
+//! - [`models`]: views kept beside the tables; [`workshop`]: the warehouse as a dbt project is built in it.
 //! - [`open`]: opens log and source settings; [`warehouse_file`] the warehouse, which may have to be built again.
 //! - [`quarantine`]: what was set aside, shown, brought back and given up.
 //! - [`tending`]: what becomes of tables that changed without an event.
@@ -30,6 +30,7 @@ mod tail;
 mod tending;
 mod verify;
 mod warehouse_file;
+mod workshop;
 
 pub(crate) use desk::Desk;
 pub(crate) use front::{open_catalog, Front};
@@ -40,3 +41,4 @@ pub(crate) use samples::{Samples, Sampling};
 pub(crate) use session::Session;
 pub(crate) use tending::{tend_once, Tending, Told};
 pub(crate) use warehouse_file::{is_damage, must_reopen, set_aside, Rebuild};
+pub(crate) use workshop::{belongs_to, home, Workshop};

@@ -1,10 +1,6 @@
 //! Models: `models/NAME.sql`, each a SELECT that is kept as the view NAME.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::{fs, io, path::PathBuf, time::SystemTime};
 
 use millstream_core::TableName;
 use millstream_warehouse::ModelView;
@@ -28,7 +24,7 @@ pub(crate) struct KeptModels {
 pub(super) fn read(project: &Project) -> Result<Vec<ModelView>, Failure> {
     let schema = project.warehouse.schema.as_deref().unwrap_or("main");
     let mut models = Vec::new();
-    for path in files(&project.models)? {
+    for path in files(project)? {
         let Some(name) = path.file_stem().and_then(|name| name.to_str()) else { continue };
         let select = fs::read_to_string(&path)
             .map_err(|source| ProgramError::Unreadable { path: path.clone(), source })?;
@@ -37,8 +33,12 @@ pub(super) fn read(project: &Project) -> Result<Vec<ModelView>, Failure> {
     Ok(models)
 }
 
-/// The files in `models/`, by name. A project without models has no directory.
-fn files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The files in `models/`, by name. A project without models has no directory, and those of a dbt project are kept by being built.
+fn files(project: &Project) -> Result<Vec<PathBuf>, Failure> {
+    if project.models.is_dbt() {
+        return Ok(Vec::new());
+    }
+    let dir = &project.models.path.join("models");
     let unreadable = |source| Failure::from(ProgramError::Unreadable { path: dir.to_owned(), source });
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -56,7 +56,7 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 /// The files and when each was written, to see whether something has changed.
 pub(crate) fn model_files(desk: &Desk) -> Vec<(PathBuf, Option<SystemTime>)> {
-    let paths = files(&desk.project.models).unwrap_or_default();
+    let paths = files(&desk.project).unwrap_or_default();
     let written = |path: &PathBuf| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     paths.into_iter().map(|path| (path.clone(), written(&path))).collect()
 }

@@ -14,11 +14,11 @@ use millstream_core::{
 use millstream_log::envelope::{EnvelopeSource, Envelopes};
 use serde_json::{value::to_raw_value, Value as Json};
 
-use super::{desk::Desk, front::Reported, open};
+use super::{desk::Desk, open};
 use crate::{
     config::Selection,
     error::ProgramError,
-    failure::{Doing, Failure},
+    failure::{Doing, Failure, Reported},
     instance::{Cancellation, Emit, Event, TailLine},
 };
 

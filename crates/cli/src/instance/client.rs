@@ -73,6 +73,14 @@ impl Running {
         Ok(())
     }
 
+    /// Asks, and once the answer has ended gives the connection for what comes behind it.
+    pub(super) fn open(self, request: &Request) -> Result<UnixStream, Failure> {
+        let lost = |error: io::Error| ProgramError::InstanceLost { detail: error.to_string() };
+        let stream = self.stream.try_clone().map_err(lost)?;
+        self.ask(request, &mut |_: Event| Ok(()))?;
+        Ok(stream)
+    }
+
     /// Asks, hands on every event but the last, and returns how it ended: the exit status and the result.
     pub fn ask(self, request: &Request, emit: &mut dyn Emit) -> Result<(u8, Option<Box<RawValue>>), Failure> {
         let lost = |error: io::Error| ProgramError::InstanceLost { detail: error.to_string() };

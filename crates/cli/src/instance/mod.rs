@@ -8,8 +8,10 @@ mod lock;
 mod protocol;
 mod server;
 mod socket;
+mod workshop;
 
 pub use client::{is_running, reach, Reached, Running};
 pub use lock::Lock;
 pub use protocol::{Emit, Event, Request, TailLine};
 pub use server::{serve, Cancellation, Handler, Server};
+pub use workshop::RemoteWorkshop;

@@ -83,6 +83,10 @@ pub enum Request {
         /// Its id.
         id: String,
     },
+    /// Where models are built, and what they can read there.
+    Home,
+    /// Build models: from here on the connection carries the statements of one connection to the warehouse.
+    Build,
     /// Wait until everything committed at the source by now is in the warehouse.
     WaitCaughtUp,
 }

@@ -12,11 +12,12 @@ use std::{
     time::Duration,
 };
 
+use millstream_core::build::BuildConnection;
 use tokio::sync::oneshot;
 
 use super::{
     protocol::{Emit, Event, Request},
-    socket,
+    socket, workshop,
 };
 use crate::{error::ProgramError, failure::Failure};
 
@@ -41,6 +42,9 @@ pub trait Handler: Send + Sync + 'static {
         emit: &mut dyn Emit,
         cancellation: &Cancellation,
     ) -> Result<Event, Failure>;
+
+    /// A connection to the warehouse, to build models with.
+    fn workshop(&self) -> Result<Box<dyn BuildConnection>, Failure>;
 }
 
 /// Says that nobody waits for the answer any more.
@@ -193,6 +197,16 @@ fn answer(stream: UnixStream, handler: &dyn Handler, cancellation: &Cancellation
     BufReader::new((&stream).take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
     let mut lines = Lines(stream.try_clone()?);
     let end = match serde_json::from_str(&line) {
+        Ok(Request::Build) => match handler.workshop() {
+            Ok(connection) => {
+                let _ = lines.emit(Event::Done { exit: 0, value: None });
+                let ending = stream.try_clone()?;
+                // The reader sees the end and interrupts what runs.
+                cancellation.on_cancel(Box::new(move || drop(ending.shutdown(std::net::Shutdown::Both))));
+                return workshop::serve(&stream, connection);
+            }
+            Err(failure) => Event::Failed(failure),
+        },
         Ok(request) => {
             // The client sends nothing more: when its end can be read, it is gone.
             let (watched, watcher) = (stream.try_clone()?, cancellation.clone());
@@ -214,8 +228,11 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use millstream_core::build::BuildWarehouse;
+    use millstream_warehouse::DuckBuild;
+
     use crate::{
-        instance::{reach, Reached},
+        instance::{reach, Reached, RemoteWorkshop},
         output::Column,
     };
 
@@ -238,6 +255,10 @@ mod tests {
             self.0.store(cancellation.is_cancelled(), Ordering::Release);
             emit.emit(Event::Columns(vec![Column::text(sql)]))?;
             Ok(Event::Done { exit: 1, value: None })
+        }
+
+        fn workshop(&self) -> Result<Box<dyn BuildConnection>, Failure> {
+            Ok(DuckBuild::open(Path::new(":memory:"), &[], &[])?.connect()?)
         }
     }
 
@@ -266,6 +287,41 @@ mod tests {
         assert_eq!((&*failure.code, failure.exit), ("MS6104", 3));
         drop(server);
         assert!(matches!(reach(dir.path()).unwrap(), Reached::Free(_)));
+    }
+
+    #[test]
+    fn what_a_connection_of_the_warehouse_says_comes_through_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let server = serve(dir.path(), Arc::new(Echo(Arc::default()))).unwrap();
+        let remote = RemoteWorkshop { data: dir.path().to_owned() };
+        let mut near = Echo(Arc::default()).workshop().unwrap();
+        let mut far = remote.connect().unwrap();
+        let sql = "select 'NaN'::double a, '-inf'::double b, 0.1::double c, 1.50::decimal(4,2) d, null e, true f, 'x\ny' g, 7::bigint h";
+        let mut answers = [&mut near, &mut far].map(|connection| {
+            connection.begin().unwrap();
+            connection.run("create table t (a int, b text)").unwrap();
+            connection.commit().unwrap();
+            assert_eq!(connection.run("insert into t values (1, 'x'), (2, 'y')").unwrap(), 2);
+            connection.begin().unwrap();
+            connection.run("create table gone (a int)").unwrap();
+            connection.rollback().unwrap();
+            let wrong = connection.run("select nothing").unwrap_err().to_string();
+            let many = connection.query("select * from range(3)", 2).unwrap_err().to_string();
+            let found = (
+                connection.relations("memory").unwrap(),
+                connection.columns("memory", "main", "t").unwrap(),
+                connection.described("memory").unwrap(),
+            );
+            format!("{:?} {wrong} {many} {found:?}", connection.query(sql, 10).unwrap())
+        });
+        let near = std::mem::take(&mut answers[0]);
+        assert_eq!(near, answers[1]);
+        assert!(
+            near.contains("Float(NaN), Float(-inf), Float(0.1), Text(\"1.50\"), Null, Bool(true)"),
+            "{near}"
+        );
+        drop(server);
+        assert_eq!(far.run("select 1").unwrap_err().code(), "MS6103");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `millstream up`: the project at work until it is asked to end.
 
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
     net::SocketAddr,
     sync::Arc,
     thread,
@@ -15,7 +15,7 @@ use millstream_api::{
 use millstream_source::{catalog::relation::Doubt, SourceEvent, TableChange};
 use millstream_traces::{Counts, Traces};
 
-use super::ask;
+use super::{ask, dbt::FirstBuild};
 use crate::{
     args::Global,
     config::Project,
@@ -67,6 +67,7 @@ pub(super) fn run(global: &Global, output: &Output, until_caught_up: bool) -> Ou
         http: OnceCell::new(),
         postgres: OnceCell::new(),
         samples: Arc::default(),
+        building: RefCell::default(),
     };
     let ended = up.run(project);
     drop(lock);
@@ -105,6 +106,8 @@ struct Up<'a> {
     postgres: OnceCell<SocketAddr>,
     /// Of all attempts: what went wrong before the last one is what somebody looks for.
     samples: Arc<Samples>,
+    /// The models that are built first, while they are.
+    building: RefCell<Option<FirstBuild>>,
 }
 
 impl Up<'_> {
@@ -180,6 +183,8 @@ impl Up<'_> {
             postgres.stop();
         }
         close(server);
+        // Its statements have ended with the socket.
+        drop(self.building.take().map(FirstBuild::end));
         if self.signals.exit().is_some() {
             self.output.tell("stopped", "stopped");
         }
@@ -227,7 +232,11 @@ impl Up<'_> {
         }
         let mut models = Models::default();
         models.keep(desk, front, self.output);
-        session.live.set_ready();
+        let building = FirstBuild::start(desk.project(), self.output).map_err(ProgramError::Signals)?;
+        if building.is_none() {
+            session.live.set_ready();
+        }
+        self.building.replace(building);
         self.output.tell(
             "streaming",
             &format!(
@@ -315,6 +324,13 @@ impl Up<'_> {
                 looked = Instant::now();
                 models.keep(desk, front, self.output);
             }
+            if self.building.borrow().as_ref().is_some_and(FirstBuild::has_ended) {
+                if let Some(Err(failure)) = self.building.take().map(FirstBuild::end) {
+                    self.output.failure(&failure);
+                }
+                // What failed stays as it is until somebody builds it: the rest can be read.
+                session.live.set_ready();
+            }
             thread::sleep(LOOK_INTERVAL);
         }
     }
@@ -364,7 +380,7 @@ struct Models {
 impl Models {
     /// Makes the views again and reads endpoints, dashboards and saved queries again if a file has changed.
     fn keep(&mut self, desk: &Desk, front: &Front, output: &Output) {
-        self.keep_views(desk, front, output);
+        self.keep_views(desk, output);
         // Behind the views, which they read.
         if let Some(kept) = desk.http_address().and_then(|_| front.keep_files()) {
             for (what, count) in [
@@ -380,14 +396,14 @@ impl Models {
         }
     }
 
-    fn keep_views(&mut self, desk: &Desk, front: &Front, output: &Output) {
+    fn keep_views(&mut self, desk: &Desk, output: &Output) {
         let now = engine::model_files(desk);
         if self.seen.as_ref() == Some(&now) {
             return;
         }
         self.seen = Some(now);
         let kept = engine::keep_models(desk);
-        front.views_changed();
+        desk.models_changed();
         match kept {
             Ok(report) => {
                 if !report.kept.is_empty() {

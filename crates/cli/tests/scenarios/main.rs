@@ -22,6 +22,7 @@ mod finance;
 mod http;
 mod kills;
 mod live;
+mod models;
 mod pages;
 mod project;
 mod quarantine;

@@ -284,7 +284,7 @@ impl Live for NodeLive {
 
     fn source(&self, source: &str, table: &str) -> Result<Relation, JinjaError> {
         let manifest = &self.shared.manifest;
-        let found = self.depends_on.iter().filter_map(|id| manifest.sources.get(id)).find(|node| {
+        let found = self.depends_on.iter().filter_map(|id| manifest.source(id)).find(|node| {
             node.name == table && node.extra.get("source_name").and_then(Json::as_str) == Some(source)
         });
         if let (Some(node), Some(unit)) = (found, &self.unit) {

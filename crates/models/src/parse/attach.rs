@@ -42,7 +42,7 @@ impl Manifest {
         Ok(())
     }
 
-    fn source_node(&self, world: &Arc<World>, table: &SourceTable) -> Result<Node> {
+    pub(super) fn source_node(&self, world: &Arc<World>, table: &SourceTable) -> Result<Node> {
         let (patch, of_source) = (&table.patch, &table.of_source);
         let mut fqn = names::fqn(&patch.package, &names::below(&patch.original_path), &table.source);
         fqn.push(patch.name.clone());

@@ -42,7 +42,7 @@ impl Names {
         }
         names.disabled.extend(manifest.disabled.iter().filter(refable).map(|node| node.name.clone()));
         let key = |node: &Node| (names::text(node.extra.get("source_name")), node.name.clone());
-        for node in manifest.sources.values() {
+        for node in manifest.sources.values().chain(manifest.live.values()) {
             let entry = (node.package.clone(), node.unique_id.clone());
             names.sources.entry(key(node)).or_default().push(entry);
         }

@@ -7,6 +7,7 @@ pub(crate) mod contract;
 pub mod docs;
 pub mod freshness;
 pub mod generic;
+mod home;
 pub mod incremental;
 pub mod link;
 pub mod macros;
@@ -55,6 +56,8 @@ pub struct Manifest {
     pub nodes: IndexMap<String, Node>,
     /// Tables of sources by unique id.
     pub sources: IndexMap<String, Node>,
+    /// Tables that the project's home keeps live and nothing of it refers to, by unique id.
+    pub live: IndexMap<String, Node>,
     /// Exposures by unique id.
     pub exposures: IndexMap<String, Node>,
     /// Groups by unique id.
@@ -105,6 +108,7 @@ pub fn parse(project: Project) -> Result<Manifest> {
         world: world.clone(),
         nodes: IndexMap::new(),
         sources: IndexMap::new(),
+        live: IndexMap::new(),
         exposures: IndexMap::new(),
         groups: IndexMap::new(),
         disabled: Vec::new(),
@@ -130,7 +134,10 @@ pub fn parse(project: Project) -> Result<Manifest> {
             }
         }
     }
+    manifest.add_live_tables()?;
     link::link(&mut manifest)?;
+    manifest.keep_referred();
+    manifest.check_home()?;
     unit::add(&mut manifest, unit_tests)?;
     Ok(manifest)
 }
@@ -281,10 +288,12 @@ impl Manifest {
 
     /// Anything enabled by its unique id.
     pub fn get(&self, unique_id: &str) -> Option<&Node> {
-        self.nodes
-            .get(unique_id)
-            .or_else(|| self.sources.get(unique_id))
-            .or_else(|| self.exposures.get(unique_id))
+        self.nodes.get(unique_id).or_else(|| self.source(unique_id)).or_else(|| self.exposures.get(unique_id))
+    }
+
+    /// A table of a source by its unique id.
+    pub fn source(&self, unique_id: &str) -> Option<&Node> {
+        self.sources.get(unique_id).or_else(|| self.live.get(unique_id))
     }
 
     /// Everything enabled.

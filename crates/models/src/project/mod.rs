@@ -3,6 +3,7 @@
 pub mod clean;
 pub mod deps;
 pub mod files;
+pub mod home;
 pub mod options;
 pub mod package;
 pub mod past;
@@ -13,6 +14,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use serde_json::{Map, Value as Json};
 
+pub use home::{Home, LiveTable};
 pub use options::Options;
 pub use package::Package;
 pub use profile::{Adapter, Target};
@@ -58,7 +60,10 @@ impl Project {
             // What is wrong with the file itself is told first.
             Package::read(&options.project_dir, "", &before)?;
         }
-        let target = profile::read(&options, named.as_deref(), &before)?;
+        let target = match &options.home {
+            Some(home) => home.target.clone(),
+            None => profile::read(&options, named.as_deref(), &before)?,
+        };
         let base = base(Some(target.clone()));
         let renderer = Renderer::new(base.clone());
         let root = Package::read(&options.project_dir, "", &renderer)?;

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::{Map, Value as Json};
 
+use super::Home;
+
 /// How a project is to be read and run.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -35,6 +37,8 @@ pub struct Options {
     pub defer: bool,
     /// `--favor-state`: and what is not selected too.
     pub favor_state: bool,
+    /// Where the project is at home, if that is not where a profile says.
+    pub home: Option<Home>,
     /// The environment.
     pub env: BTreeMap<String, String>,
     /// Which verb runs, as `flags.WHICH` has it.

@@ -105,6 +105,12 @@ pub fn read(options: &Options, wanted: Option<&str>, renderer: &Renderer) -> Res
     target(options, profile_name, &target_name, &output)
 }
 
+/// What DuckDB calls the database of a file.
+pub fn database_of(path: &str) -> String {
+    let name = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.split('.').next().unwrap_or(name).to_owned()
+}
+
 fn find(options: &Options) -> Option<PathBuf> {
     let in_dir = |dir: &Path| Some(dir.join("profiles.yml")).filter(|path| path.exists());
     if let Some(dir) = &options.profiles_dir {
@@ -175,11 +181,7 @@ fn target(options: &Options, profile: &str, name: &str, output: &Node) -> Result
             }
             let stem = match path.as_str() {
                 ":memory:" => "memory".to_owned(),
-                path => Path::new(path)
-                    .file_name()
-                    .and_then(|name| name.to_str())
-                    .map(|name| name.split('.').next().unwrap_or(name).to_owned())
-                    .unwrap_or_default(),
+                path => database_of(path),
             };
             if let Some(named) = text("database").filter(|named| *named != stem) {
                 let node = output.get("database").unwrap_or(output);

@@ -1,6 +1,9 @@
-//! A DuckDB file that models are built in: the port of `core::build`. The file is a dbt project's own, named by its profile; nothing of replication is in it.
+//! Models built in DuckDB: the port of `core::build`. In a file of a dbt project's own, which its profile names; or in the warehouse itself, beside what apply writes.
+//!
+//! Who reads the warehouse keeps plans and results between commits ([`super::continuity`], [`super::sessions`]). So what is committed here is told them as apply's
+//! commits are, around the commit: a statement of its own that writes gets a transaction for that.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use arrow_array::{
     cast::AsArray,
@@ -20,8 +23,11 @@ use millstream_core::{
 };
 
 use super::{
-    engine::{Connection, Database, EngineError},
+    continuity::Continuity,
+    engine::{Connection, Database, EngineError, EngineResult},
     failed,
+    models::DuckHandle,
+    sessions::Sessions,
     sql::{identifier, string},
 };
 use crate::WarehouseError;
@@ -31,6 +37,36 @@ pub struct DuckBuild {
     database: Database,
     /// Run by each connection first.
     first: Vec<String>,
+    readers: Option<Readers>,
+}
+
+/// Those who read what is built, and keep things between commits.
+#[derive(Clone)]
+struct Readers {
+    continuity: Arc<Continuity>,
+    sessions: Arc<Sessions>,
+    changed: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Readers {
+    /// Commits something that they may have read. `defines`: not only tables, so that names may mean something else.
+    fn commit<T>(&self, defines: bool, commit: impl FnOnce() -> EngineResult<T>) -> EngineResult<T> {
+        let outcome = self.continuity.commit(false, None, &BTreeSet::new(), commit);
+        if defines {
+            self.sessions.forget_statements();
+        }
+        (self.changed)();
+        outcome
+    }
+}
+
+impl DuckHandle {
+    /// The warehouse as models are built in it; `changed` is called whenever something was committed.
+    pub fn builder(&self, changed: Arc<dyn Fn() + Send + Sync>) -> DuckBuild {
+        let readers =
+            Readers { continuity: self.continuity.clone(), sessions: self.sessions.clone(), changed };
+        DuckBuild { database: self.database.clone(), first: Vec::new(), readers: Some(readers) }
+    }
 }
 
 impl DuckBuild {
@@ -47,7 +83,7 @@ impl DuckBuild {
         let loads = extensions.iter().map(|name| format!("INSTALL {0}; LOAD {0}", identifier(name)));
         let sets =
             settings.iter().map(|(name, value)| format!("SET {} = {}", identifier(name), string(value)));
-        let build = DuckBuild { database, first: loads.chain(sets).collect() };
+        let build = DuckBuild { database, first: loads.chain(sets).collect(), readers: None };
         // What is wrong with them shows once, before anything is built.
         build.connection()?;
         Ok(build)
@@ -58,7 +94,13 @@ impl DuckBuild {
         for statement in &self.first {
             connection.run(statement).map_err(failed("applying the settings of the profile"))?;
         }
-        Ok(DuckBuildConnection { connection, open: false })
+        Ok(DuckBuildConnection {
+            connection,
+            open: false,
+            begun: false,
+            defines: false,
+            readers: self.readers.clone(),
+        })
     }
 }
 
@@ -71,6 +113,11 @@ impl BuildWarehouse for DuckBuild {
 struct DuckBuildConnection {
     connection: Connection,
     open: bool,
+    /// Whether statements have begun a transaction themselves.
+    begun: bool,
+    /// Whether what is open changed more than tables.
+    defines: bool,
+    readers: Option<Readers>,
 }
 
 /// The whole of what DuckDB said: a person wrote the statement, and it names the place in it.
@@ -79,6 +126,73 @@ fn said(error: EngineError) -> WarehouseError {
 }
 
 impl DuckBuildConnection {
+    /// Runs statements, so that readers hear of what they change.
+    fn run_each(&mut self, sql: &str) -> EngineResult<u64> {
+        let Some(readers) = self.readers.clone() else { return self.connection.run(sql) };
+        // A word that is in every statement that changes more than tables.
+        let lower = sql.to_lowercase();
+        let views = ["view", "macro", "function"].iter().any(|word| lower.contains(word));
+        let (connection, open) = (&self.connection, self.open);
+        let (defines, begun) = (&mut self.defines, &mut self.begun);
+        connection.each(sql, |statement| {
+            let kind = statement.kind();
+            *defines |= views && kind.defines();
+            if kind.is_transaction() {
+                // One within another is an error and so is the end of none: what succeeds is the other of the two.
+                let outcome = readers.commit(*begun && std::mem::take(defines), || statement.run());
+                *begun = !*begun && outcome.is_ok();
+                return outcome;
+            }
+            if open || *begun || kind.reads() {
+                return statement.run();
+            }
+            if !kind.changes() {
+                return readers.commit(std::mem::take(defines), || statement.run());
+            }
+            // Readers are kept from nothing while it runs, only while it is committed.
+            connection.run("BEGIN TRANSACTION")?;
+            let outcome = statement.run();
+            match &outcome {
+                Ok(_) => readers.commit(std::mem::take(defines), || connection.run("COMMIT")),
+                Err(_) => connection.run("ROLLBACK"),
+            }?;
+            outcome
+        })
+    }
+
+    /// The rows of a statement.
+    fn answer(&self, sql: &str, rows_max: usize) -> Result<Answer> {
+        let (statement, columns) = self.readable(sql).unwrap_or_else(|| (sql.to_owned(), Vec::new()));
+        let mut rows = self.connection.stream(&statement).map_err(said)?;
+        let mut answer = Answer { columns, rows: Vec::new() };
+        while let Some(batch) = rows.next_batch().map_err(said)? {
+            if answer.columns.is_empty() {
+                let fields = batch.schema_ref().fields();
+                answer.columns = fields
+                    .iter()
+                    .map(|field| (field.name().clone(), field.data_type().to_string()))
+                    .collect();
+            }
+            if answer.rows.len() + batch.num_rows() > rows_max {
+                return Err(WarehouseError::Query {
+                    detail: format!("the result has more than {rows_max} rows, which a template can't hold"),
+                }
+                .into());
+            }
+            for row in 0..batch.num_rows() {
+                let kinds = &answer.columns;
+                let cells = (0..batch.num_columns()).map(|column| {
+                    let wide = kinds
+                        .get(column)
+                        .is_some_and(|(_, kind)| matches!(kind.as_str(), "HUGEINT" | "UBIGINT"));
+                    cell(&batch, column, row, wide)
+                });
+                answer.rows.push(cells.collect());
+            }
+        }
+        Ok(answer)
+    }
+
     /// A statement whose columns are all of types that a cell has: others are cast to text by DuckDB itself.
     fn readable(&self, sql: &str) -> Option<(String, Vec<(String, String)>)> {
         let described = self.connection.query(&format!("DESCRIBE {sql}")).ok()?;
@@ -126,40 +240,18 @@ impl DuckBuildConnection {
 
 impl BuildConnection for DuckBuildConnection {
     fn run(&mut self, sql: &str) -> Result<u64> {
-        Ok(self.connection.run(sql).map_err(said)?)
+        Ok(self.run_each(sql).map_err(said)?)
     }
 
     fn query(&mut self, sql: &str, rows_max: usize) -> Result<Answer> {
         let sql = sql.trim().trim_end_matches(';').trim_end();
-        let (statement, columns) = self.readable(sql).unwrap_or_else(|| (sql.to_owned(), Vec::new()));
-        let mut rows = self.connection.stream(&statement).map_err(said)?;
-        let mut answer = Answer { columns, rows: Vec::new() };
-        while let Some(batch) = rows.next_batch().map_err(said)? {
-            if answer.columns.is_empty() {
-                let fields = batch.schema_ref().fields();
-                answer.columns = fields
-                    .iter()
-                    .map(|field| (field.name().clone(), field.data_type().to_string()))
-                    .collect();
+        let reads = || self.connection.prepare(sql).is_ok_and(|statement| statement.kind().reads());
+        match self.readers.clone().filter(|_| !self.open) {
+            Some(readers) if !reads() => {
+                readers.commit(true, || Ok(self.answer(sql, rows_max))).map_err(said)?
             }
-            if answer.rows.len() + batch.num_rows() > rows_max {
-                return Err(WarehouseError::Query {
-                    detail: format!("the result has more than {rows_max} rows, which a template can't hold"),
-                }
-                .into());
-            }
-            for row in 0..batch.num_rows() {
-                let kinds = &answer.columns;
-                let cells = (0..batch.num_columns()).map(|column| {
-                    let wide = kinds
-                        .get(column)
-                        .is_some_and(|(_, kind)| matches!(kind.as_str(), "HUGEINT" | "UBIGINT"));
-                    cell(&batch, column, row, wide)
-                });
-                answer.rows.push(cells.collect());
-            }
+            _ => self.answer(sql, rows_max),
         }
-        Ok(answer)
     }
 
     fn begin(&mut self) -> Result<()> {
@@ -172,7 +264,13 @@ impl BuildConnection for DuckBuildConnection {
 
     fn commit(&mut self) -> Result<()> {
         if std::mem::take(&mut self.open) {
-            if let Err(error) = self.connection.run("COMMIT") {
+            let commit = || self.connection.run("COMMIT");
+            let committed = match self.readers.clone() {
+                Some(readers) => readers.commit(self.defines, commit),
+                None => commit(),
+            };
+            self.defines = false;
+            if let Err(error) = committed {
                 // A transaction that failed to commit is over or stays open; asking to roll back ends it either way.
                 let _ = self.connection.run("ROLLBACK");
                 return Err(said(error).into());
@@ -230,6 +328,11 @@ impl BuildConnection for DuckBuildConnection {
             );
         }
         Ok(found)
+    }
+
+    fn interrupter(&self) -> Option<millstream_core::build::Interrupter> {
+        let interrupter = self.connection.interrupter();
+        Some(Box::new(move || interrupter.interrupt()))
     }
 
     fn described(&mut self, database: &str) -> Result<Vec<DescribedRelation>> {

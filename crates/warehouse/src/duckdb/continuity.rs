@@ -16,7 +16,7 @@ use std::{
 use arrow_array::{cast::AsArray, types::UInt64Type, RecordBatch};
 use millstream_core::{Lsn, TableId};
 
-/// What one writer tells many followers.
+/// What those who write tell many followers.
 #[derive(Debug, Default)]
 pub(super) struct Continuity {
     breaks: AtomicU64,
@@ -25,6 +25,8 @@ pub(super) struct Continuity {
     written: Mutex<BTreeMap<TableId, Lsn>>,
     /// How far the warehouse is known to be, plus one; 0: nothing is known, and every write is a break.
     applied: AtomicU64,
+    /// Held around each commit: the counts tell of one at a time.
+    committing: Mutex<()>,
 }
 
 impl Continuity {
@@ -60,6 +62,7 @@ impl Continuity {
     ) -> Result<T, E> {
         // Rows without progress are no changes of the source.
         let broken = u64::from(breaks || (applied.is_none() && !tables.is_empty()));
+        let _committing = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         // Before anybody can see them.
         self.written().extend(tables.iter().map(|table| (*table, applied.unwrap_or_default())));
         self.commits.fetch_add(1, Ordering::AcqRel);
@@ -117,6 +120,23 @@ mod tests {
         let within = continuity.stretch();
         continuity.commit(false, None, &none, || Ok::<_, ()>(())).unwrap();
         assert_eq!(continuity.stretch(), within);
+    }
+
+    #[test]
+    fn of_two_that_commit_at_once_the_count_tells_one_behind_the_other() {
+        let (continuity, none) = (Continuity::default(), BTreeSet::new());
+        let seen = std::thread::scope(|scope| {
+            let commit = || {
+                (0..500).all(|_| {
+                    continuity
+                        .commit(false, None, &none, || Ok::<_, ()>(continuity.state().is_none()))
+                        .unwrap()
+                })
+            };
+            let other = scope.spawn(commit);
+            commit() & other.join().unwrap()
+        });
+        assert!(seen, "a state was told while something was committed");
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn may_read(visible: &Visible, named: &Named, role: Option<&Role>, as_of: bool) 
     visible
         .resolve(named)
         .iter()
-        .all(|table| role.tables.allow(table) && (!as_of || role.may_read_as_of(table)))
+        .all(|table| role.may_read(table, visible.holds(table)) && (!as_of || role.may_read_as_of(table)))
 }
 
 fn spelled(named: &Named) -> String {

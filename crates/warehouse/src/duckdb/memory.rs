@@ -45,12 +45,12 @@ impl InMemory {
                 failed(format!("filling an engine in memory: {short}"))(error)
             })
         };
-        // What a reader looks up of the project's views; there are none.
-        let views = format!(
+        // What a reader looks up of replicated tables; there are none.
+        let tables_of_none = format!(
             "CREATE SCHEMA {HIDDEN_SCHEMA}; \
-             CREATE TABLE {HIDDEN_SCHEMA}.views (schema_name VARCHAR, view_name VARCHAR)"
+             CREATE TABLE {HIDDEN_SCHEMA}.tables (oid UINTEGER, stem VARCHAR, retired BOOLEAN, state VARCHAR)"
         );
-        run(&views)?;
+        run(&tables_of_none)?;
         before.iter().try_for_each(|statement| run(statement).map(drop))?;
         for (name, rows) in tables {
             let columns: Vec<String> =

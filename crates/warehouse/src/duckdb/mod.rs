@@ -32,6 +32,7 @@ mod maintain;
 mod memory;
 mod models;
 mod open;
+mod own;
 mod reader;
 mod reads;
 mod replace;
@@ -63,9 +64,11 @@ pub use maintain::DuckMaintainer;
 pub use memory::InMemory;
 pub use models::{BrokenModel, DuckHandle, ModelView};
 pub use open::DuckDbOptions;
+pub use own::{OwnRelation, Replicated};
 pub use reader::DuckReader;
 pub use restrict::check_restriction;
 pub use room::free_bytes;
+pub use sql::HIDDEN_SCHEMA;
 
 use self::{
     close::Estimates,

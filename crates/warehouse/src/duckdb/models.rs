@@ -9,13 +9,14 @@ use arrow_array::{
     cast::AsArray,
     types::{UInt32Type, UInt64Type},
 };
-use millstream_core::{warehouse::TableState, TableId, TableName};
+use millstream_core::{build::RelationKind, warehouse::TableState, TableId, TableName};
 
 use super::{
     continuity::Continuity,
     engine::{Connection, Database},
     failed,
     maintain::DuckMaintainer,
+    own::{self, OwnRelation, Replicated},
     reader::DuckReader,
     sessions::Sessions,
     sql::{relation, string, HIDDEN_SCHEMA},
@@ -45,9 +46,9 @@ pub struct BrokenModel {
 /// Gives out readers and keeps models, from any thread, for as long as the file is open.
 #[derive(Clone)]
 pub struct DuckHandle {
-    database: Database,
-    sessions: Arc<Sessions>,
-    continuity: Arc<Continuity>,
+    pub(super) database: Database,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) continuity: Arc<Continuity>,
 }
 
 impl DuckDb {
@@ -95,11 +96,24 @@ impl DuckHandle {
         Ok(counts)
     }
 
-    /// The kept models that no longer work, with why.
+    /// The views and tables of the project's own, by name.
+    pub fn own_relations(&self) -> Result<Vec<OwnRelation>, WarehouseError> {
+        let connection = self.database.connect().map_err(failed("connecting"))?;
+        own::own(&connection)
+    }
+
+    /// The views in front of replicated tables.
+    pub fn replicated(&self) -> Result<Vec<Replicated>, WarehouseError> {
+        let connection = self.database.connect().map_err(failed("connecting"))?;
+        own::readable(&connection)
+    }
+
+    /// The views of the project's own that no longer work, with why.
     pub fn broken_models(&self) -> Result<Vec<BrokenModel>, WarehouseError> {
         let connection = self.database.connect().map_err(failed("connecting"))?;
         let mut broken = Vec::new();
-        for name in kept(&connection)? {
+        let views = own::own(&connection)?.into_iter().filter(|own| own.kind == RelationKind::View);
+        for name in views.map(|view| view.name) {
             if let Err(error) = connection.prepare(&format!("SELECT * FROM {}", relation(&name))) {
                 broken.push(BrokenModel { name, error: WarehouseError::Query { detail: error.message } });
             }

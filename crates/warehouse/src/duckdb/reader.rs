@@ -6,6 +6,7 @@ use std::{
 };
 
 use millstream_core::{
+    build::RelationKind,
     log::Result,
     warehouse::{
         AsOf, Comparison, Progress, QuarantinedChange, QueryResult, TableCounts, TableLayout, WarehouseReader,
@@ -18,7 +19,9 @@ use arrow_array::RecordBatch;
 use super::{
     bounded::TOO_LONG,
     engine::{Connection, EngineError, Prepared},
-    failed, guard, models, reads, replace,
+    failed, guard,
+    own::{self, OwnRelation},
+    reads, replace,
     restrict::{CANT_RESTRICT, ROLE},
     search_path::Searching,
     sessions::{Lease, Session, Sessions},
@@ -178,26 +181,59 @@ impl DuckReader {
             return self.read_at(query, true, take);
         }
         self.with_names(query.sql, query.trust, query.role, |reader, keep| {
-            if let (Some(role), Some(_)) = (query.role, query.as_of) {
-                reader.check_history(query.sql, role)?;
+            if query.as_of.is_some() {
+                reader.check_past(query.sql, query.role)?;
             }
             reader.read_at(query, keep && query.as_of.is_none(), take)
         })
     }
 
-    /// Whether a role may read all that the statement reads as it was, beneath models too.
-    fn check_history(&mut self, sql: &str, role: &Role) -> Outcome<()> {
-        let reads = reads::reads(self.connection(), sql)?;
-        let models = models::kept(self.connection())?;
-        let is_model = |table: &TableName| {
-            models.iter().any(|model| model.to_string().eq_ignore_ascii_case(&table.to_string()))
-        };
-        let may_read = |table: &TableName| is_model(table) || role.may_read_as_of(table);
-        // Where it can't be told what it reads, it can't be told whether that may be read.
-        match reads.known && reads.tables.iter().all(may_read) {
-            true => Ok(()),
-            false => Err(WarehouseError::HistoryForbidden),
+    /// Whether a role that sees less than others was given every table of the project's own that the statement reads, beneath models too: what the role does not
+    /// see of replicated tables is not left out of them.
+    fn check_held(&mut self, sql: &str, role: &Role) -> Outcome<()> {
+        if !own::any_table(self.connection())? {
+            return Ok(());
         }
+        let reads = reads::reads(self.connection(), sql)?;
+        let own = own::own(self.connection())?;
+        let holds = |table: &TableName| {
+            own.iter().any(|own| own.kind == RelationKind::Table && own::folded(&own.name) == *table)
+        };
+        match reads.known && reads.tables.iter().all(|table| !holds(table) || role.may_read(table, true)) {
+            true => Ok(()),
+            false => Err(WarehouseError::Forbidden {
+                what: "it reads a model kept as a table, which your role would have to be given by its name"
+                    .into(),
+            }),
+        }
+    }
+
+    /// Whether all that the statement reads, beneath models too, can be read as it was, and by whom.
+    fn check_past(&mut self, sql: &str, role: Option<&Role>) -> Outcome<()> {
+        let any_table = own::any_table(self.connection())?;
+        if role.is_none() && !any_table {
+            return Ok(());
+        }
+        let reads = reads::reads(self.connection(), sql)?;
+        let own = own::own(self.connection())?;
+        let found = |table: &TableName| own.iter().find(|own| own::folded(&own.name) == *table);
+        if let Some(role) = role {
+            let may_read = |table: &TableName| found(table).is_some() || role.may_read_as_of(table);
+            // Where it can't be told what it reads, it can't be told whether that may be read.
+            if !reads.known || !reads.tables.iter().all(may_read) {
+                return Err(WarehouseError::HistoryForbidden);
+            }
+        }
+        let is_table = |own: &&OwnRelation| own.kind == RelationKind::Table;
+        if let Some(table) = reads.tables.iter().filter_map(found).find(is_table) {
+            let what = format!("{}, a model kept as a table,", table.name);
+            return Err(WarehouseError::Materialized { what });
+        }
+        if any_table && !reads.known {
+            let what = "a statement of which can't be told what it reads".to_owned();
+            return Err(WarehouseError::Materialized { what });
+        }
+        Ok(())
     }
 
     /// Does something with a statement while its names mean what they should; it is told whether they mean the same for every reader.
@@ -210,6 +246,9 @@ impl DuckReader {
     ) -> Outcome<T> {
         if trust == Trust::Guest {
             guard::check(self.connection(), sql, role)?;
+        }
+        if let Some(role) = role.filter(|role| role.restricted) {
+            self.check_held(sql, role)?;
         }
         let searching = Searching::begin(self.connection(), sql)?;
         let result = does(self, searching.anywhere);

@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow_array::cast::AsArray;
-use millstream_core::TableName;
+use millstream_core::{build::RelationKind, TableName};
 
-use super::{
-    ast::Names, engine::Connection, failed, guard::explained, search_path::Visible, sql::HIDDEN_SCHEMA,
-};
+use super::{ast::Names, engine::Connection, guard::explained, own, search_path::Visible};
 use crate::WarehouseError;
 
 /// Functions whose result is another one at another time.
@@ -71,24 +68,8 @@ pub(super) fn reads(connection: &Connection, sql: &str) -> Result<Reads, Warehou
     Ok(Reads { tables: found.into_iter().collect(), steady, known })
 }
 
-/// The SELECT of each view of the project.
+/// The SELECT of each view of the project, by its folded name.
 pub(super) fn selects(connection: &Connection) -> Result<BTreeMap<TableName, String>, WarehouseError> {
-    let batches = connection
-        .query(&format!(
-            "SELECT lower(v.schema_name), lower(v.view_name), v.sql FROM duckdb_views() AS v JOIN {HIDDEN_SCHEMA}.views AS m \
-             ON v.schema_name = m.schema_name AND v.view_name = m.view_name WHERE v.database_name = current_database()"
-        ))
-        .map_err(failed("reading the models"))?;
-    let mut selects = BTreeMap::new();
-    for batch in &batches {
-        let text = |column: usize| batch.column(column).as_string::<i32>();
-        for row in 0..batch.num_rows() {
-            // `CREATE VIEW name AS SELECT …;`, without a list of columns, as they are made here.
-            if let Some((_, select)) = text(2).value(row).split_once(" AS ") {
-                let select = select.trim_end().trim_end_matches(';').to_owned();
-                selects.insert(TableName::new(text(0).value(row), text(1).value(row)), select);
-            }
-        }
-    }
-    Ok(selects)
+    let views = own::own(connection)?.into_iter().filter(|own| own.kind == RelationKind::View);
+    Ok(views.map(|view| (own::folded(&view.name), view.select)).collect())
 }

@@ -1,4 +1,4 @@
-//! Where a reader's unqualified names are looked for: in every schema that holds views of ours, unless two of them have one of that name.
+//! Where a reader's unqualified names are looked for: in every schema that holds tables or views, unless two of them have one of that name.
 //!
 //! DuckDB itself takes the first schema of a search path that has the name. That would be a guess, so the names of the query are looked at
 //! before: what could be two tables is an error that names both.
@@ -31,22 +31,31 @@ pub(super) struct Visible {
     catalog: String,
     /// The schemas in which each name is.
     names: BTreeMap<String, BTreeSet<String>>,
+    /// Tables of the project's own: those that hold rows, and not in the hidden schema.
+    tables: BTreeSet<TableName>,
 }
 
 impl Visible {
     pub(super) fn read(connection: &Connection) -> Result<Self, WarehouseError> {
         let batches = connection
             .query(&format!(
-                "SELECT schema_name, view_name, database_name FROM duckdb_views() WHERE NOT internal \
-                 AND database_name = current_database() AND schema_name <> {}",
+                "SELECT schema_name, view_name, database_name, holds FROM (\
+                 SELECT schema_name, view_name, database_name, internal, false AS holds FROM duckdb_views() \
+                 UNION ALL SELECT schema_name, table_name, database_name, internal, true FROM duckdb_tables()) \
+                 WHERE NOT internal AND database_name = current_database() AND schema_name <> {}",
                 string(HIDDEN_SCHEMA)
             ))
             .map_err(failed("looking for the schemas of its tables"))?;
         let mut visible = Visible::default();
         for batch in &batches {
             let (schemas, views) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+            let holds = batch.column(3).as_boolean();
             for row in 0..batch.num_rows() {
                 visible.add(schemas.value(row), views.value(row));
+                if holds.value(row) {
+                    let (schema, table) = (schemas.value(row), views.value(row));
+                    visible.tables.insert(TableName::new(schema.to_lowercase(), table.to_lowercase()));
+                }
             }
             if batch.num_rows() > 0 {
                 visible.catalog = batch.column(2).as_string::<i32>().value(0).to_owned();
@@ -81,6 +90,11 @@ impl Visible {
                 (name, candidates)
             })
         })
+    }
+
+    /// Whether a relation that was [resolved](Self::resolve) holds rows of its own.
+    pub(super) fn holds(&self, relation: &TableName) -> bool {
+        self.tables.contains(relation)
     }
 
     /// Whether something visible can be meant.

@@ -6,7 +6,7 @@ use millstream_core::{
 };
 
 /// The hidden schema.
-pub(crate) const HIDDEN_SCHEMA: &str = "_millstream";
+pub const HIDDEN_SCHEMA: &str = "_millstream";
 
 /// Quotes an identifier.
 pub(crate) fn identifier(name: &str) -> String {

@@ -210,6 +210,12 @@ pub(crate) fn definitions(
     all
 }
 
+/// The names of everything that stands in front of a table.
+pub(crate) fn names(state: &TableState, stem: &str) -> [TableName; 3] {
+    let ViewNames { history, as_of } = ViewNames::of(&state.layout.target, stem);
+    [state.layout.target.clone(), history, as_of]
+}
+
 /// A body as roles see it, where some see less.
 fn veiled(veil: Option<&Veil>, layout: &TableLayout, body: String, columns: &[Shown<'_>]) -> String {
     match veil {

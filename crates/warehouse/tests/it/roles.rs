@@ -1,6 +1,12 @@
 //! What roles see of a DuckDB warehouse, and what can't be got out of it in their name.
 
+use std::sync::{
+    atomic::{AtomicU64, Ordering},
+    Arc,
+};
+
 use millstream_core::{
+    build::BuildWarehouse,
     warehouse::{Alteration, AsOf, RowGroup, TableState, Warehouse, WarehouseReader},
     ColumnType, Grants, Lsn, Mask, Query, Restriction, Restrictions, Role, TableName, Trust,
 };
@@ -261,6 +267,46 @@ fn reading_as_of_a_time_takes_the_right_to_the_history_beneath_models_too() {
         let early = ask_as_of(reader.as_mut(), "SELECT count(*) FROM shop.items", Some(&role), before);
         assert!(early.unwrap_err().starts_with("MS5303"), "{}", role.name);
     }
+}
+
+#[test]
+fn a_model_kept_as_a_table_is_for_roles_that_see_less_only_by_its_name_and_never_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let (warehouse, _) = warehouse(directory.path());
+    let changes = Arc::new(AtomicU64::new(0));
+    let counted = changes.clone();
+    let changed = move || drop(counted.fetch_add(1, Ordering::Relaxed));
+    let mut builder = warehouse.handle().builder(Arc::new(changed)).connect().unwrap();
+    builder.run("CREATE TABLE shop.held AS SELECT name FROM shop.items").unwrap();
+    builder.run("CREATE VIEW shop.above AS SELECT * FROM shop.held").unwrap();
+    assert_eq!(changes.load(Ordering::Relaxed), 2);
+    let mut reader = warehouse.reader().unwrap();
+    let by_name = |name: &str| Role { tables: Grants::new(["shop.*", "shop.held"]), ..role(name) };
+    for sql in ["SELECT count(*) FROM shop.held", "SELECT count(*) FROM shop.above"] {
+        let free = Role { restricted: false, ..role("reader") };
+        assert_eq!(ask(reader.as_mut(), sql, Some(&free)).unwrap(), ["4"], "{sql}");
+        assert_eq!(ask(reader.as_mut(), sql, Some(&by_name("blind"))).unwrap(), ["4"], "{sql}");
+        for trust in [Trust::Guest, Trust::Owner] {
+            let query = Query { trust, role: Some(&role("clerk")), ..Query::new(sql) };
+            assert!(reader.ask(&query).is_err(), "{sql}");
+        }
+        let then = Some(AsOf::Lsn(Lsn(13)));
+        for role in [None, Some(&free)] {
+            let refused = ask_as_of(reader.as_mut(), sql, role, then).unwrap_err();
+            assert!(refused.starts_with("MS5311"), "{sql}: {refused}");
+        }
+    }
+    assert_eq!(ask(reader.as_mut(), "SELECT count(*) FROM main.names", Some(&role("clerk"))).unwrap(), ["2"]);
+    // What the same statement gave is nothing to go by once the table holds something else.
+    let sql = "SELECT count(*) FROM shop.held WHERE name > 'x'";
+    let free = Role { restricted: false, ..role("reader") };
+    assert_eq!(ask(reader.as_mut(), sql, Some(&free)).unwrap(), ["0"]);
+    builder.run("BEGIN; INSERT INTO shop.held VALUES ('z'); COMMIT; SELECT 1").unwrap();
+    assert_eq!(ask(reader.as_mut(), sql, Some(&free)).unwrap(), ["1"]);
+    builder.begin().unwrap();
+    builder.run("INSERT INTO shop.held VALUES ('y')").unwrap();
+    builder.commit().unwrap();
+    assert_eq!(ask(reader.as_mut(), sql, Some(&free)).unwrap(), ["2"]);
 }
 
 #[test]

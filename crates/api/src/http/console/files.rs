@@ -16,7 +16,7 @@ use crate::{
     dashboard::{Chart, ChartOf},
     endpoint::{Endpoint, Kind, Param},
     problem::Problem,
-    relation::Relation,
+    relation::{Relation, RelationKind},
 };
 
 /// The document of `millstream status --json`.
@@ -42,17 +42,17 @@ pub(super) async fn tables(site: &Site, parts: &Parts, caller: &Caller) -> Resul
         .collect();
     let has_history = |relation: &Relation| {
         let name = format!("{}_history", relation.name);
-        let is = |(of, kind): &(Relation, &str)| {
-            *kind == "history" && of.schema == relation.schema && of.name == name
+        let is = |(of, kind): &(Relation, RelationKind)| {
+            *kind == RelationKind::History && of.schema == relation.schema && of.name == name
         };
         relations.iter().any(is)
     };
     let listed = relations.iter().filter_map(|(relation, kind)| match *kind {
-        "table" => states
+        RelationKind::Table => states
             .get(&(relation.schema.as_str(), relation.name.as_str()))
             .map(|state| table(relation, state, has_history(relation))),
-        "model" => Some(model(relation)),
-        _ => None,
+        RelationKind::View | RelationKind::Held => Some(model(relation, *kind == RelationKind::Held)),
+        RelationKind::History => None,
     });
     Ok(document(parts, &listed.collect()))
 }
@@ -91,12 +91,13 @@ fn change(of: &SchemaChange) -> Value {
     json!({"at": as_of::print(of.at.time), "lsn": of.at.position.commit_lsn.to_string(), "steps": of.steps})
 }
 
-fn model(relation: &Relation) -> Value {
+fn model(relation: &Relation, holds: bool) -> Value {
     let columns = relation.columns.iter().map(|(name, of)| json!({"name": name, "type": of, "key": false}));
     json!({
         "name": format!("{}.{}", relation.schema, relation.name),
         "warehouse": {"schema": relation.schema, "name": relation.name},
         "kind": "view",
+        "holds": holds,
         "columns": columns.collect::<Value>(),
         "history": false,
         "history_since": null,

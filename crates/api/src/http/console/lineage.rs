@@ -15,7 +15,7 @@ use super::{
     parameters,
     survey::{self, Reads},
 };
-use crate::{dashboard::ChartOf, problem::Problem};
+use crate::{dashboard::ChartOf, problem::Problem, relation::RelationKind};
 
 /// The nodes and edges.
 pub(super) async fn answer(site: &Site, parts: &Parts) -> Result<Response, Problem> {
@@ -37,7 +37,9 @@ pub(super) async fn answer(site: &Site, parts: &Parts) -> Result<Response, Probl
             ["", "_history"].map(|suffix| folded(&target.schema, &format!("{}{suffix}", target.name)));
         names.into_iter().for_each(|name| drop(graph.named.insert(name, to.clone())));
     }
-    for (relation, _) in relations.iter().filter(|(_, kind)| *kind == "model") {
+    for (relation, _) in
+        relations.iter().filter(|(_, kind)| matches!(kind, RelationKind::View | RelationKind::Held))
+    {
         let id = graph.node("model", &format!("{}.{}", relation.schema, relation.name), None);
         graph.named.insert(folded(&relation.schema, &relation.name), id);
     }

@@ -19,7 +19,7 @@ use crate::{
     as_of,
     dashboard::ChartOf,
     problem::Problem,
-    relation::{Grid, Relation},
+    relation::{Grid, Relation, RelationKind},
 };
 
 /// Rows of one page of a table, and what it has where nothing is said.
@@ -55,7 +55,9 @@ pub(super) async fn rows(
         offset: number(&given, "offset", 0, (0, respond::OFFSET_MAX))?,
     };
     let point = one(&given, "as_of")?.map(as_of::parse).transpose()?;
-    let relation = find(site, caller, schema, name, &["table", "model"]).await?;
+    let relation =
+        find(site, caller, schema, name, &[RelationKind::Table, RelationKind::View, RelationKind::Held])
+            .await?;
     let ask = |(sql, parameters): (String, Vec<_>), limit: usize| Asked {
         sql: Arc::from(sql),
         parameters,
@@ -98,7 +100,7 @@ async fn find(
     caller: &Caller,
     schema: &str,
     name: &str,
-    kinds: &[&str],
+    kinds: &[RelationKind],
 ) -> Result<Relation, Problem> {
     let relations = visible(site, caller).await?;
     let is = |relation: &Relation| {
@@ -121,7 +123,7 @@ pub(super) async fn row(
     name: &str,
 ) -> Result<Response, Problem> {
     const DOING: &str = "reading a row's history";
-    let table = find(site, caller, schema, name, &["table"]).await?;
+    let table = find(site, caller, schema, name, &[RelationKind::Table]).await?;
     let host = site.host().clone();
     let states = site
         .answers
@@ -137,7 +139,9 @@ pub(super) async fn row(
         let problem = Problem::not_found(format!("no history is kept of {schema}.{name}"));
         return Err(problem.hint("`history: true` at the table in millstream.yml keeps it from then on."));
     }
-    let history = find(site, caller, &table.schema, &format!("{}_history", table.name), &["history"]).await?;
+    let history =
+        find(site, caller, &table.schema, &format!("{}_history", table.name), &[RelationKind::History])
+            .await?;
     let columns = own_columns(&history, &state);
     let versions_max = VERSIONS_MAX.min(rows_max(site, caller));
     let (sql, parameters) = history.versions(&columns, &key, &state.layout.history_names, versions_max)?;

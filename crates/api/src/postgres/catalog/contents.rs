@@ -93,18 +93,22 @@ pub(super) fn relations(
     for model in &source.models {
         relations.extend(attributes(reader, &model.name).map(|attributes| Relation {
             name: model.name.clone(),
-            kind: "v",
-            definition: Some(model.select.trim().trim_end_matches(';').to_owned()),
+            kind: if model.holds { "r" } else { "v" },
+            definition: (!model.holds).then(|| model.select.trim().trim_end_matches(';').to_owned()),
             comment: None,
             attributes,
             key: Vec::new(),
         }));
     }
     if let Some(role) = role {
-        relations.retain(|relation| role.tables.allow(&relation.name));
+        let model = |name: &TableName| source.models.iter().find(|model| model.name == *name);
+        relations.retain(|relation| {
+            role.may_read(&relation.name, model(&relation.name).is_some_and(|model| model.holds))
+        });
         // A model's text names tables that the role need not know of.
-        let models =
-            relations.iter_mut().filter(|relation| source.models.iter().any(|m| m.name == relation.name));
+        let models = relations
+            .iter_mut()
+            .filter(|relation| relation.definition.is_some() && model(&relation.name).is_some());
         models.for_each(|model| model.definition = Some("-- a model of the project".to_owned()));
     }
     relations.sort_by(|a, b| (&a.name.schema, &a.name.name).cmp(&(&b.name.schema, &b.name.name)));

@@ -297,7 +297,7 @@ impl Fixture {
         let model = ModelView { name: name.clone(), select: select.into() };
         let broken = handle.keep_models(&[model]).unwrap();
         assert!(broken.is_empty(), "{broken:?}");
-        let models = vec![Model { name, select: select.into() }];
+        let models = vec![Model { name, select: select.into(), holds: false }];
         let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)));
         change(&mut config);
         let host = Arc::new(FixtureHost { handle, models });

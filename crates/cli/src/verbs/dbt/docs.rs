@@ -15,7 +15,7 @@ use millstream_models::{
 };
 use tokio::sync::Notify;
 
-use super::{open, seconds, select, write_manifest, Call};
+use super::{seconds, select, write_manifest, Call};
 use crate::{
     args::{GenerateFlags, ServeFlags},
     error::ProgramError,
@@ -54,8 +54,8 @@ pub(super) fn generate(call: &Call<'_>, flags: &GenerateFlags) -> Outcome {
     } else {
         console.say("Building catalog");
         let ids = select(&manifest, call.flags, catalog::is_described, call.output)?;
-        let warehouse = open(project)?;
-        catalog::catalog(&manifest, &warehouse, &ids)?
+        let warehouse = call.warehouse(project)?;
+        catalog::catalog(&manifest, &*warehouse, &ids)?
     };
     let target = project.target_dir();
     artifacts::write(&target, "catalog.json", &artifacts::catalog(&manifest, described, seconds()))?;

@@ -9,7 +9,7 @@ use millstream_models::{
     project::files,
 };
 
-use super::{open, seconds, select, write_manifest, Call};
+use super::{seconds, select, write_manifest, Call};
 use crate::{args::FreshnessFlags, failure::Outcome};
 
 pub(super) fn run(call: &Call<'_>, flags: &FreshnessFlags) -> Outcome {
@@ -22,10 +22,10 @@ pub(super) fn run(call: &Call<'_>, flags: &FreshnessFlags) -> Outcome {
     if ids.is_empty() {
         console.nothing();
     } else {
-        let warehouse = open(&manifest.world.project)?;
+        let warehouse = call.warehouse(&manifest.world.project)?;
         console.concurrency(&manifest);
         let shared = Arc::new(Shared::new(manifest.clone(), ids.clone())?);
-        (checked, hooks) = freshness::check(&shared, &warehouse, &ids, &console)?;
+        (checked, hooks) = freshness::check(&shared, &*warehouse, &ids, &console)?;
     }
     let ended = seconds();
     write_manifest(&manifest, &Default::default())?;

@@ -3,6 +3,7 @@
 mod console;
 mod deps;
 mod docs;
+mod first;
 mod freshness;
 mod listing;
 mod operation;
@@ -10,6 +11,7 @@ mod retry;
 mod show;
 
 use std::{
+    cell::OnceCell,
     collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
@@ -30,7 +32,7 @@ use millstream_models::{
         Manifest,
     },
     place::Text,
-    project::{self, Adapter, Options, Project},
+    project::{self, Adapter, Home, Options, Project},
     select::{yaml::Selectors, Graph, Ids, Indirect, Selector, Spec},
     yaml, ModelsError, Problem, ProblemKind,
 };
@@ -38,16 +40,21 @@ use millstream_warehouse::DuckBuild;
 use serde_json::{Map, Value};
 
 use self::console::Console;
+pub(super) use self::first::FirstBuild;
 use crate::{
     args::{DbtFlags, DbtVerb, DocsVerb, Global, LsFlags, SourceVerb, VARIABLES_TO_COME},
+    config::Project as MillstreamProject,
+    engine::{self, home, Workshop},
     failure::{Doing, Failure, Outcome},
     output::Output,
 };
 
 /// Runs a verb.
-pub(super) fn run(global: &Global, output: &Output, verb: DbtVerb) -> Outcome {
+pub(super) fn run(global: &Global, output: &Output, mut verb: DbtVerb) -> Outcome {
     refuse_variables()?;
-    let call = |which, flags| Call { global, output, which, flags };
+    let belongs_to = belongs_to(global, verb.flags_mut())?;
+    let opened = OnceCell::new();
+    let call = |which, flags| Call { global, output, which, flags, belongs_to: &belongs_to, opened: &opened };
     match &verb {
         DbtVerb::Parse(flags) => call("parse", flags).parse(),
         DbtVerb::Ls(ls) => call("list", &ls.common).list(ls),
@@ -84,6 +91,10 @@ struct Call<'c> {
     /// dbt's name of the verb.
     which: &'c str,
     flags: &'c DbtFlags,
+    /// The project around it, in whose warehouse it is built.
+    belongs_to: &'c Option<MillstreamProject>,
+    /// That warehouse, once it is open.
+    opened: &'c OnceCell<Arc<Workshop>>,
 }
 
 impl Call<'_> {
@@ -99,12 +110,36 @@ impl Call<'_> {
 
     /// Reads the project.
     fn project(&self) -> Result<Arc<Manifest>, Failure> {
-        let options = options(self.global, self.flags, self.which)?;
+        let options = Options { home: self.home()?, ..options(self.global, self.flags, self.which)? };
         let manifest = Arc::new(parse::parse(Project::read(options).map_err(Failure::from)?)?);
         for warning in &manifest.warnings {
             self.output.warn(warning);
         }
         Ok(manifest)
+    }
+
+    /// Where the project is built, if not where a profile says. What only reads files asks a running instance, and opens nothing.
+    fn home(&self) -> Result<Option<Home>, Failure> {
+        let Some(project) = self.belongs_to else { return Ok(None) };
+        let only_reads = matches!(self.which, "parse" | "list" | "serve" | "deps" | "clean");
+        let workshop = match only_reads {
+            true => Workshop::running(project),
+            false => Some(Workshop::open(project)?),
+        };
+        let tables = workshop.as_ref().map(Workshop::tables).transpose()?;
+        if let Some(workshop) = workshop {
+            // Opened once in the life of a call.
+            let _ = self.opened.set(Arc::new(workshop));
+        }
+        Ok(Some(home(project, tables)))
+    }
+
+    /// The warehouse that is built in. [`Call::project`] comes first.
+    fn warehouse(&self, project: &Project) -> Result<Arc<dyn BuildWarehouse>, Failure> {
+        match self.opened.get() {
+            Some(workshop) => Ok(workshop.clone()),
+            None => open(project),
+        }
     }
 
     fn parse(&self) -> Outcome {
@@ -204,6 +239,7 @@ fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Fa
         env: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
+        home: None,
         which: which.to_owned(),
         invocation_id: invocation_id.join("-"),
         started_us,
@@ -269,6 +305,19 @@ fn write_manifest(
     Ok(())
 }
 
+/// Leaves manifest and results, with `more` of what was called for.
+fn finish(
+    call: &Call<'_>,
+    manifest: &Manifest,
+    more: Map<String, Value>,
+    outcomes: &[NodeOutcome],
+    began: f64,
+) -> Result<(), Failure> {
+    let compiled = |outcome: &NodeOutcome| Some((outcome.unique_id.clone(), outcome.compiled.clone()?));
+    write_manifest(manifest, &outcomes.iter().filter_map(compiled).collect())?;
+    write_results(manifest, call, more, outcomes, began)
+}
+
 /// Writes the results, with what was called for and `more` of it, so that it can be done again.
 fn write_results(
     manifest: &Manifest,
@@ -285,7 +334,16 @@ fn write_results(
     Ok(())
 }
 
-fn open(project: &Project) -> Result<DuckBuild, Failure> {
+/// The project that it belongs to, unless a flag or variable asks for a profile.
+fn belongs_to(global: &Global, flags: &DbtFlags) -> Result<Option<MillstreamProject>, Failure> {
+    if flags.profile.is_some() || flags.target.is_some() || flags.profiles_dir.is_some() {
+        return Ok(None);
+    }
+    engine::belongs_to(flags.project_dir.as_ref().or(global.project.as_ref()))
+}
+
+/// Opens the warehouse of the profile.
+fn open(project: &Project) -> Result<Arc<dyn BuildWarehouse>, Failure> {
     let target = &project.target;
     if target.kind == Adapter::Postgres {
         let problem = Problem::new(
@@ -299,8 +357,9 @@ fn open(project: &Project) -> Result<DuckBuild, Failure> {
         // A path that is relative is so to where dbt runs: the project's directory.
         path => project.options.project_dir.join(path),
     };
-    DuckBuild::open(Path::new(&path), &target.settings, &target.extensions)
-        .doing("opening the profile's warehouse")
+    let warehouse = DuckBuild::open(Path::new(&path), &target.settings, &target.extensions)
+        .doing("opening the profile's warehouse")?;
+    Ok(Arc::new(warehouse))
 }
 
 fn work(call: &Call<'_>, manifest: &Arc<Manifest>, only: Option<&[String]>, began: f64) -> Outcome {
@@ -339,8 +398,8 @@ fn work(call: &Call<'_>, manifest: &Arc<Manifest>, only: Option<&[String]>, bega
         console.nothing();
         Vec::new()
     } else {
-        let warehouse = open(&manifest.world.project)?;
-        let warehouse: &dyn BuildWarehouse = &warehouse;
+        let warehouse = call.warehouse(&manifest.world.project)?;
+        let warehouse = &*warehouse;
         console.concurrency(manifest);
         let run = Run {
             shared: shared.clone(),
@@ -360,13 +419,8 @@ fn work(call: &Call<'_>, manifest: &Arc<Manifest>, only: Option<&[String]>, bega
         let exposures = select(manifest, flags, is_exposure, output)?;
         outcomes.extend(exposures.iter().map(|id| NodeOutcome::no_op(id)));
     }
+    finish(call, manifest, Map::new(), &outcomes, began)?;
     let ended = seconds();
-    let compiled: HashMap<_, _> = outcomes
-        .iter()
-        .filter_map(|outcome| Some((outcome.unique_id.clone(), outcome.compiled.clone()?)))
-        .collect();
-    write_manifest(manifest, &compiled)?;
-    write_results(manifest, call, Map::new(), &outcomes, began)?;
     if call.only_compiles() {
         console.compiled(manifest, &outcomes, &flags.select);
     } else if !outcomes.is_empty() {

@@ -13,7 +13,7 @@ use millstream_models::{
 };
 use serde_json::{Map, Value};
 
-use super::{mapping, open, seconds, write_results, Call};
+use super::{mapping, seconds, write_results, Call};
 use crate::{args::OperationFlags, failure::Outcome};
 
 pub(super) fn run(call: &Call<'_>, flags: &OperationFlags) -> Outcome {
@@ -23,8 +23,8 @@ pub(super) fn run(call: &Call<'_>, flags: &OperationFlags) -> Outcome {
     let console = call.console();
     let shared = Arc::new(Shared::new(manifest.clone(), Ids::new())?);
     let entry = operation::find(&shared, &flags.name)?;
-    let warehouse = open(&manifest.world.project)?;
-    let outcome = operation::run(&shared, &warehouse, &entry, &arguments, &console)?;
+    let warehouse = call.warehouse(&manifest.world.project)?;
+    let outcome = operation::run(&shared, &*warehouse, &entry, &arguments, &console)?;
     let mut more = Map::new();
     more.insert("macro".into(), flags.name.as_str().into());
     more.insert("args".into(), Value::Object(arguments));

@@ -150,7 +150,15 @@ mod tests {
         ]);
         let output = crate::output::Output::detect(Default::default(), Default::default(), true, true);
         let global = Arguments::try_parse_from(["millstream", "version"]).unwrap().global;
-        let call = Call { global: &global, output: &output, which: "build", flags: &said };
+        let opened = std::cell::OnceCell::new();
+        let call = Call {
+            global: &global,
+            output: &output,
+            which: "build",
+            flags: &said,
+            belongs_to: &None,
+            opened: &opened,
+        };
         let again = flags(&arguments(&call), &build(&[]));
         assert_eq!(again.vars.as_deref(), Some("{\"a\":[1,\"x\"]}"));
         assert_eq!((again.threads, again.full_refresh, again.empty), (Some(3), true, false));

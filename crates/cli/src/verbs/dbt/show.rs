@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millstream_core::build::{Answer, BuildWarehouse, Cell};
+use millstream_core::build::{Answer, Cell};
 use millstream_models::{
     engine::{live::Shared, show},
     parse::node::{Node, Resource},
@@ -12,7 +12,7 @@ use millstream_models::{
 use serde_json::{json, Map, Value};
 use unicode_width::UnicodeWidthStr;
 
-use super::{open, select, wanted, Call};
+use super::{select, wanted, Call};
 use crate::{
     args::{ShowFlags, ShowOutput},
     failure::Outcome,
@@ -47,8 +47,8 @@ pub(super) fn run(call: &Call<'_>, flags: &ShowFlags) -> Outcome {
         )?,
     };
     let nodes: Vec<&Node> = inline.iter().chain(ids.iter().filter_map(|id| manifest.nodes.get(id))).collect();
-    let warehouse = open(&manifest.world.project)?;
-    let warehouse: &dyn BuildWarehouse = &warehouse;
+    let warehouse = call.warehouse(&manifest.world.project)?;
+    let warehouse = &*warehouse;
     let shared = Arc::new(Shared::new(manifest.clone(), ids.clone())?);
     let limit = u64::try_from(flags.limit).ok();
     let answers = show::show(&shared, warehouse, &nodes, limit, &call.console())?;
@@ -75,10 +75,10 @@ pub(super) fn run(call: &Call<'_>, flags: &ShowFlags) -> Outcome {
 pub(super) fn compile(call: &Call<'_>, sql: &str) -> Outcome {
     let manifest = call.project()?;
     let node = manifest.inline(sql)?;
-    let warehouse = open(&manifest.world.project)?;
+    let warehouse = call.warehouse(&manifest.world.project)?;
     let shared = Arc::new(Shared::new(manifest.clone(), Ids::new())?);
     let console = call.console();
-    let compiled = show::compiled(&shared, &warehouse, &node, &console)?;
+    let compiled = show::compiled(&shared, &*warehouse, &node, &console)?;
     console.say(&format!("Compiled inline node is:\n{compiled}"));
     Ok(0)
 }

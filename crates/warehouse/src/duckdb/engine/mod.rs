@@ -218,10 +218,19 @@ impl Connection {
 
     /// Runs statements, each once the one before it has ended, and returns how many rows the last one changed.
     pub(crate) fn run(&self, sql: &str) -> EngineResult<u64> {
+        self.each(sql, |statement| statement.run())
+    }
+
+    /// Does something with each statement, one behind another, and returns what it said of the last one. Each is prepared once the one before it has ended.
+    pub(crate) fn each(
+        &self,
+        sql: &str,
+        mut run: impl FnMut(&Prepared) -> EngineResult<u64>,
+    ) -> EngineResult<u64> {
         let statements = self.extract(sql)?;
         let mut changed = 0;
         for index in 0..statements.count {
-            changed = self.prepare_extracted(&statements, index)?.run()?;
+            changed = run(&self.prepare_extracted(&statements, index)?)?;
         }
         Ok(changed)
     }

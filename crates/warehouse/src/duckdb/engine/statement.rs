@@ -26,6 +26,36 @@ impl StatementKind {
                 | ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_EXPLAIN
         )
     }
+
+    /// Whether it begins or ends a transaction.
+    pub(crate) fn is_transaction(self) -> bool {
+        self.0 == ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_TRANSACTION
+    }
+
+    /// Whether it changes what is in the catalogue, not what is in tables.
+    pub(crate) fn defines(self) -> bool {
+        matches!(
+            self.0,
+            ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_CREATE
+                | ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_CREATE_FUNC
+                | ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_ALTER
+                | ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_DROP
+        )
+    }
+
+    /// Whether it changes something and can do that in a transaction with others.
+    pub(crate) fn changes(self) -> bool {
+        self.defines()
+            || matches!(
+                self.0,
+                ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_INSERT
+                    | ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_UPDATE
+                    | ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_DELETE
+                    | ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_MERGE_INTO
+                    | ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_COPY
+                    | ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_EXECUTE
+            )
+    }
 }
 
 /// The statements of a text.

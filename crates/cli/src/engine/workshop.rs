@@ -1,0 +1,161 @@
+//! The warehouse as models are built in it: through the running instance, or in its file where none runs.
+
+use std::{path::PathBuf, sync::Arc};
+
+use millstream_core::build::{BuildConnection, BuildWarehouse};
+use millstream_models::project::{profile, Adapter, Home, LiveTable, Target};
+use millstream_warehouse::{DuckHandle, HIDDEN_SCHEMA};
+use serde_json::{json, Map, Value};
+
+use super::desk::Desk;
+use crate::{
+    config::Project,
+    error::ProgramError,
+    failure::{Doing, Failure},
+    instance::{reach, Event, Lock, Reached, RemoteWorkshop, Request},
+};
+
+/// The target's name, for templates and for what a person reads.
+const TARGET: &str = "live";
+
+/// A warehouse that is open for those who build.
+pub(crate) enum Workshop {
+    /// A running instance has it.
+    Running(RemoteWorkshop),
+    /// Nobody else has it, and nobody can while the lock is held.
+    Own {
+        /// Closed ahead of the lock.
+        warehouse: DuckHandle,
+        /// Held.
+        _lock: Lock,
+    },
+}
+
+impl Workshop {
+    /// Opens the warehouse of a project.
+    ///
+    /// # Errors
+    /// There is none yet, or it can't be opened.
+    pub(crate) fn open(project: &Project) -> Result<Self, Failure> {
+        let data = project.data_dir();
+        match reach(&data)? {
+            Reached::Running(_) => Ok(Workshop::Running(RemoteWorkshop { data })),
+            Reached::Free(lock) => {
+                let desk = Desk::of_files(project.clone());
+                let warehouse = desk.open_warehouse()?.handle();
+                // Views that were kept before this was a dbt project.
+                warehouse.keep_models(&[]).doing("looking for views that are no models any more")?;
+                Ok(Workshop::Own { warehouse, _lock: lock })
+            }
+        }
+    }
+
+    /// The warehouse of a project if an instance runs that can be asked.
+    pub(crate) fn running(project: &Project) -> Option<Self> {
+        let data = project.data_dir();
+        crate::instance::is_running(&data).then(|| Workshop::Running(RemoteWorkshop { data }))
+    }
+
+    /// What can be read there without being declared.
+    pub(crate) fn tables(&self) -> Result<Vec<LiveTable>, Failure> {
+        match self {
+            Workshop::Own { warehouse, .. } => tables(warehouse),
+            Workshop::Running(RemoteWorkshop { data }) => {
+                let Reached::Running(running) = reach(data)? else {
+                    return Err(ProgramError::InstanceLost { detail: "it has ended".into() }.into());
+                };
+                let (_, told) = running.ask(&Request::Home, &mut |_: Event| Ok(()))?;
+                let told: Vec<[String; 5]> = told
+                    .and_then(|told| serde_json::from_str(told.get()).ok())
+                    .ok_or_else(|| ProgramError::InstanceLost { detail: "it told no tables".into() })?;
+                Ok(told.into_iter().map(of_document).collect())
+            }
+        }
+    }
+}
+
+impl BuildWarehouse for Workshop {
+    fn connect(&self) -> millstream_core::log::Result<Box<dyn BuildConnection>> {
+        match self {
+            Workshop::Running(remote) => remote.connect(),
+            Workshop::Own { warehouse, .. } => warehouse.builder(Arc::new(|| ())).connect(),
+        }
+    }
+}
+
+fn tables(handle: &DuckHandle) -> Result<Vec<LiveTable>, Failure> {
+    let tables = handle.replicated()?.into_iter().map(|table| {
+        let follows = match table.history {
+            true => format!("Every version of every row of {}", table.source),
+            false => format!("{} at the source, as it is now", table.source),
+        };
+        let history = table.history.then(|| table.view.name.clone());
+        LiveTable {
+            source: (table.source.schema, history.unwrap_or(table.source.name)),
+            schema: table.view.schema,
+            name: table.view.name,
+            description: follows,
+        }
+    });
+    Ok(tables.collect())
+}
+
+/// The answer to [`Request::Home`].
+pub(super) fn document(handle: &DuckHandle) -> Result<Value, Failure> {
+    let tables = tables(handle)?.into_iter();
+    Ok(tables.map(|t| json!([t.source.0, t.source.1, t.schema, t.name, t.description])).collect())
+}
+
+fn of_document([source, table, schema, name, description]: [String; 5]) -> LiveTable {
+    LiveTable { source: (source, table), schema, name, description }
+}
+
+/// Where the dbt project of a project is at home; `tables`: what can be read there, if that is known.
+pub(crate) fn home(project: &Project, tables: Option<Vec<LiveTable>>) -> Home {
+    let path = project.warehouse.duckdb.to_string_lossy().into_owned();
+    let schema = project.models.schema.clone().or_else(|| project.warehouse.schema.clone());
+    let schema = schema.unwrap_or_else(|| "main".into());
+    let database = profile::database_of(&path);
+    let threads = project.models.threads;
+    let fields: Map<String, Value> = [
+        ("type", json!("duckdb")),
+        ("path", json!(path)),
+        ("database", json!(database)),
+        ("schema", json!(schema)),
+        ("threads", json!(threads)),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into_iter()
+    .collect();
+    Home {
+        target: Target {
+            profile: project.name.clone(),
+            name: TARGET.into(),
+            kind: Adapter::DuckDb,
+            database,
+            schema,
+            threads,
+            fields,
+            path,
+            settings: Vec::new(),
+            extensions: Vec::new(),
+        },
+        tables,
+        hidden_schema: HIDDEN_SCHEMA.into(),
+        schema: project.warehouse.schema.clone(),
+    }
+}
+
+/// The project that a dbt project belongs to, if it does: the nearest `millstream.yml` above says that its models are there. `given`: a directory that somebody named.
+pub(crate) fn belongs_to(given: Option<&PathBuf>) -> Result<Option<Project>, Failure> {
+    let Ok(dir) = given.map_or_else(std::env::current_dir, std::path::absolute) else { return Ok(None) };
+    let Some(root) = dir.ancestors().find(|dir| dir.join(crate::config::FILE_NAME).is_file()) else {
+        return Ok(None);
+    };
+    let project = Project::load(Some(root)).doing("reading the configuration of the project around it")?;
+    let models = project.models.path.canonicalize().unwrap_or_else(|_| project.models.path.clone());
+    let dir = dir.canonicalize().unwrap_or(dir);
+    // Somewhere within the project, and not in a dbt project of its own.
+    let is_there = dir == models || (given.is_none() && !dir.join("dbt_project.yml").is_file());
+    Ok(Some(project).filter(|project| is_there && project.models.is_dbt()))
+}

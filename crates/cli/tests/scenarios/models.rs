@@ -1,0 +1,231 @@
+//! A dbt project in the process that holds the live data: built after the snapshot, through the instance, beside it, and read by everybody.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use millstream_testkit::{wait_until, PgCluster, Process};
+use serde_json::json;
+
+use crate::http::get;
+use crate::project::{stop, Project};
+use crate::serving::SEEN_WAIT_MAX;
+
+const FILES: &[(&str, &str)] = &[
+    ("dbt_project.yml", "name: shop\nversion: '1.0'\nprofile: nowhere\nmodels: {shop: {marts: {+materialized: table, +schema: marts}}}\n"),
+    ("models/staging/stg_orders.sql", "select id, status, total from {{ source('shop', 'orders') }}"),
+    ("models/marts/totals.sql", "select status, count(*) as n, sum(total) as total from {{ ref('stg_orders') }} group by status"),
+    (
+        "models/marts/versions.sql",
+        "{{ config(materialized='incremental', unique_key=['id', 'lsn']) }}\n\
+         select id, status, _lsn as lsn from {{ source('shop', 'orders_history') }} {% if is_incremental() %} where _lsn > (select max(lsn) from {{ this }}) {% endif %}",
+    ),
+    ("models/marts/named.sql", "select s.*, n.name from {{ ref('totals') }} s join {{ ref('names') }} n using (status)"),
+    ("seeds/names.csv", "status,name\nOPEN,open\nDONE,done\n"),
+    (
+        "models/models.yml",
+        "models:\n  - name: totals\n    columns:\n      - name: status\n        data_tests: [unique, not_null, {accepted_values: {arguments: {values: [OPEN, DONE]}}}]\n",
+    ),
+    ("api/totals.sql", "SELECT status, n FROM main_marts.totals ORDER BY status"),
+];
+
+fn write(directory: &Path, files: &[(&str, &str)]) {
+    for (path, text) in files {
+        let path = directory.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+struct Built {
+    cluster: PgCluster,
+    project: Project,
+}
+
+impl Built {
+    fn new() -> Self {
+        let cluster = PgCluster::start_default().unwrap();
+        cluster
+            .execute(
+                "CREATE SCHEMA shop; CREATE TABLE shop.orders (id int PRIMARY KEY, status text NOT NULL, total numeric(10,2)); \
+                 INSERT INTO shop.orders SELECT g, CASE g % 2 WHEN 0 THEN 'OPEN' ELSE 'DONE' END, g FROM generate_series(1, 20) AS g",
+            )
+            .unwrap();
+        let project = Project::with_source(&cluster.url(), "tables: [\"shop.*\"]");
+        let path = project.directory().join("millstream.yml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{text}serve: {{http: \"127.0.0.1:0\", postgres: \"127.0.0.1:0\"}}\n"))
+            .unwrap();
+        write(project.directory(), FILES);
+        Built { cluster, project }
+    }
+
+    /// Starts it, waits until everything is built, and returns where it serves.
+    fn up(&self) -> (Process, String) {
+        let mut process = self.project.up("");
+        self.project.await_streaming(&mut process);
+        let line = process.wait_for_line("http://", SEEN_WAIT_MAX).unwrap();
+        let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+        (process, address)
+    }
+}
+
+const TOTALS: &str = "SELECT status, n, total FROM main_marts.totals ORDER BY status";
+
+#[test]
+fn a_project_is_built_behind_the_snapshot_and_again_through_the_instance() {
+    let built = Built::new();
+    let (project, cluster) = (&built.project, &built.cluster);
+    let (process, address) = built.up();
+    assert!(process.stderr().contains("models: 5 built, 3 tests passed"), "{}", process.tail());
+    project.expect(
+        TOTALS,
+        r#"[{"status":"DONE","n":10,"total":100.00},{"status":"OPEN","n":10,"total":110.00}]"#,
+    );
+    assert_eq!(
+        get(&address, "/totals").json(),
+        json!([{"status": "DONE", "n": 10}, {"status": "OPEN", "n": 10}])
+    );
+    let tables = get(&address, "/tables").json();
+    let kinds: Vec<_> = tables.as_array().unwrap().iter().filter(|table| table["kind"] == "model").collect();
+    assert_eq!(kinds.len(), 5, "{tables:#}");
+    let (before, etag) =
+        (get(&address, "/totals"), |reply: &crate::http::Reply| reply.header("etag").unwrap().to_owned());
+
+    // A view follows by itself, a table when it is built.
+    cluster.execute("UPDATE shop.orders SET status = 'OPEN' WHERE id = 1; INSERT INTO shop.orders VALUES (21, 'LOST', 1)").unwrap();
+    project.catch_up();
+    project.expect("SELECT count(*) AS n FROM main.stg_orders WHERE status = 'OPEN'", r#"[{"n":11}]"#);
+    project.expect("SELECT n FROM main_marts.totals WHERE status = 'OPEN'", r#"[{"n":10}]"#);
+    let run = project.run(&["build", "--select", "totals", "versions"]);
+    let said = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert_eq!(run.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("accepted_values_totals_status__OPEN__DONE") && said.contains("PASS=4 WARN=0 ERROR=1"),
+        "{said}"
+    );
+    project.expect(
+        "SELECT status, n FROM main_marts.totals ORDER BY n",
+        r#"[{"status":"LOST","n":1},{"status":"DONE","n":9},{"status":"OPEN","n":11}]"#,
+    );
+    project.expect("SELECT count(*) AS n FROM main_marts.versions", r#"[{"n":22}]"#);
+    let after = wait_until("the endpoint to read it", SEEN_WAIT_MAX, || {
+        let reply = get(&address, "/totals");
+        (reply.json().as_array().unwrap().len() == 3).then_some(reply)
+    })
+    .unwrap();
+    assert_ne!(etag(&before), etag(&after));
+    // What was built is no history.
+    let then = project.run(&["sql", TOTALS, "--as-of", "2100-01-01T00:00:00Z"]);
+    assert!(String::from_utf8_lossy(&then.stderr).contains("MS5311"), "{then:?}");
+    let as_of = get(&address, "/totals?as_of=2100-01-01T00:00:00Z");
+    assert_eq!((as_of.status, as_of.json()["code"].as_str()), (404, Some("MS5311")), "{as_of:?}");
+    // The lineage knows how one is made of the other; a query may name what nothing else does.
+    let shown = project.succeed(&[
+        "show",
+        "--inline",
+        "select max(id) as m from {{ source('shop', 'orders') }}",
+        "--output",
+        "json",
+    ]);
+    assert!(shown.contains("21"), "{shown}");
+    stop(process);
+
+    // The same verb without an instance, and a start that has nothing to build.
+    project.succeed(&["run", "--select", "named"]);
+    let (process, _) = built.up();
+    assert!(!process.stderr().contains("models:"), "{}", process.tail());
+    stop(process);
+}
+
+#[test]
+fn what_is_missing_is_built_at_the_next_start_and_what_fails_keeps_nothing_from_serving() {
+    let built = Built::new();
+    write(
+        built.project.directory(),
+        &[
+            ("models/marts/wrong.sql", "select no_such_column from {{ ref('stg_orders') }}"),
+            ("models/marts/behind.sql", "select * from {{ ref('wrong') }}"),
+        ],
+    );
+    let (process, address) = built.up();
+    assert!(process.stderr().contains("wrong (models/marts/wrong.sql) failed"), "{}", process.tail());
+    assert!(process.stderr().contains("no_such_column"), "{}", process.tail());
+    assert_eq!(get(&address, "/ready").status, 200);
+    assert_eq!(get(&address, "/totals").status, 200);
+    stop(process);
+    write(built.project.directory(), &[("models/marts/wrong.sql", "select id from {{ ref('stg_orders') }}")]);
+    let (process, _) = built.up();
+    assert!(process.stderr().contains("models: 2 built, 0 tests passed in"), "{}", process.tail());
+    built.project.expect("SELECT count(*) AS n FROM main_marts.behind", r#"[{"n":20}]"#);
+    stop(process);
+}
+
+#[test]
+fn a_build_without_end_ends_with_the_instance_and_with_whoever_asked_for_it() {
+    let built = Built::new();
+    let endless = "{{ config(materialized='table') }} select sum(a.range * b.range) as n from range(100000000) a, range(100000000) b";
+    write(built.project.directory(), &[("models/endless.sql", endless)]);
+    let process = built.project.up("");
+    let loaded = |url: &str| get(url, "/tables").status == 200;
+    let line = process.wait_for_line("http://", SEEN_WAIT_MAX).unwrap();
+    let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    wait_until("the tables to be there", SEEN_WAIT_MAX, || loaded(&address).then_some(())).unwrap();
+    assert_eq!(get(&address, "/ready").status, 503, "what is built first is not there yet");
+    stop(process);
+    assert!(!built.project.data().join("millstream.sock").exists());
+
+    write(built.project.directory(), &[("models/endless.sql", "{{ config(enabled=false) }} select 1")]);
+    let (process, address) = built.up();
+    write(built.project.directory(), &[("models/endless.sql", endless)]);
+    let mut asking = Process::spawn(built.project.command(&["run", "--select", "endless"])).unwrap();
+    asking.wait_for_line("START", SEEN_WAIT_MAX).unwrap();
+    asking.kill().unwrap();
+    let spent = || {
+        let metrics = get(&address, "/metrics").body;
+        let line = metrics.lines().find(|line| line.starts_with("process_cpu_seconds_total")).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    wait_until("nobody to compute any more", SEEN_WAIT_MAX, || {
+        let before = spent();
+        std::thread::sleep(Duration::from_secs(1));
+        (spent() - before < 0.5).then_some(())
+    })
+    .unwrap();
+    write(
+        built.project.directory(),
+        &[("models/endless.sql", "{{ config(materialized='table') }} select 1 as n")],
+    );
+    built.project.succeed(&["run", "--select", "endless"]);
+    built.project.expect("SELECT n FROM main.endless", r#"[{"n":1}]"#);
+    stop(process);
+}
+
+#[test]
+fn nothing_is_built_in_the_place_of_what_is_replicated() {
+    let built = Built::new();
+    let (process, _) = built.up();
+    for (config, said) in [
+        ("alias='orders', schema_='shop'", "in the place of what follows a table of the source"),
+        ("alias='Orders_History', schema_='shop'", "in the place of what follows a table of the source"),
+        ("schema_='_millstream'", "in a schema that only the warehouse itself writes to"),
+    ] {
+        write(
+            built.project.directory(),
+            &[
+                ("macros/names.sql", "{% macro generate_schema_name(custom, node) %}{{ node.config.get('schema_', target.schema) }}{% endmacro %}"),
+                ("models/taken.sql", &format!("{{{{ config({config}) }}}} select 1 as id")),
+            ],
+        );
+        let run = built.project.run(&["build"]);
+        let told = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!(run.status.code(), Some(2), "{told}");
+        assert!(told.contains("MS9105") && told.contains(said), "{told}");
+    }
+    write(built.project.directory(), &[("models/taken.sql", "select * from {{ source('shop', 'ordres') }}")]);
+    let run = built.project.run(&["build"]);
+    let told = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(told.contains("MS9104") && told.contains("did you mean `shop.orders`?"), "{told}");
+    stop(process);
+    built.project.expect("SELECT count(*) AS n FROM shop.orders", r#"[{"n":20}]"#);
+}
