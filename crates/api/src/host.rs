@@ -8,6 +8,8 @@ use millstream_core::{
     Lsn, Maintainer, TableName,
 };
 
+use millstream_store::Store;
+
 use crate::{access::Access, answer::Interrupt, dashboard::Dashboard, endpoint::Endpoint};
 
 /// How far the warehouse has come.
@@ -133,6 +135,12 @@ pub trait Host: Send + Sync + 'static {
 
     /// The project's views and tables.
     fn models(&self) -> Result<Vec<Model>>;
+
+    /// Whether the models are a dbt project.
+    fn has_dbt_project(&self) -> bool;
+
+    /// What the program itself remembers, of models among it.
+    fn store(&self) -> Result<Arc<Store>>;
 
     /// The document of `millstream status --json`.
     fn status(&self) -> Result<serde_json::Value>;

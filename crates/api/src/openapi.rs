@@ -316,7 +316,7 @@ mod tests {
             key: Vec::new(),
         };
         let endpoints = [endpoint];
-        let relations = [(relation, "table")];
+        let relations = [(relation, RelationKind::Table)];
         let document = document("shop", endpoints.iter(), &relations, false, true);
         let get = &document["paths"]["/orders/top"]["get"];
         assert_eq!(get["operationId"], "get_orders_top");

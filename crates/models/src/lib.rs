@@ -17,6 +17,7 @@ pub mod jinja;
 pub mod parse;
 pub mod place;
 pub mod project;
+pub mod report;
 pub mod select;
 pub mod yaml;
 

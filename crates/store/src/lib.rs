@@ -1,4 +1,4 @@
-//! What the program itself remembers beside the data: the API keys, and the secret that masks are made with. One SQLite file, written by the
+//! What the program itself remembers beside the data: the API keys, the secret that masks are made with, and what became of models. One SQLite file, written by the
 //! process that owns the project.
 //!
 //! # What the file may give away
@@ -9,6 +9,7 @@
 
 mod error;
 mod keys;
+mod models;
 mod scram;
 
 use std::{
@@ -24,10 +25,11 @@ use rusqlite::Connection;
 
 pub use error::StoreError;
 pub use keys::{CreatedKey, Key, NewKey};
+pub use models::{ModelNode, ModelOutcome, ModelRun, OUTCOMES_KEPT};
 pub use scram::{Verifier, ITERATIONS as SCRAM_ITERATIONS};
 
 /// Version of the file's tables. A file with a later one is refused.
-const FORMAT_VERSION: i64 = 1;
+const FORMAT_VERSION: i64 = 2;
 
 /// Only the account that runs the program.
 const MODE: u32 = 0o600;
@@ -77,6 +79,13 @@ impl Store {
             0 => {
                 let transaction = connection.transaction().map_err(failed)?;
                 transaction.execute_batch(TABLES).map_err(failed)?;
+                transaction.execute_batch(models::TABLES).map_err(failed)?;
+                transaction.pragma_update(None, "user_version", FORMAT_VERSION).map_err(failed)?;
+                transaction.commit().map_err(failed)?;
+            }
+            1 => {
+                let transaction = connection.transaction().map_err(failed)?;
+                transaction.execute_batch(models::TABLES).map_err(failed)?;
                 transaction.pragma_update(None, "user_version", FORMAT_VERSION).map_err(failed)?;
                 transaction.commit().map_err(failed)?;
             }
@@ -131,8 +140,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store.sqlite");
         drop(Store::open(&path).unwrap());
-        Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
-        assert!(matches!(Store::open(&path), Err(StoreError::Format { found: 2, .. })));
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+        assert!(matches!(Store::open(&path), Err(StoreError::Format { found: 3, .. })));
         fs::write(&path, b"no database at all, but text").unwrap();
         assert!(matches!(Store::open(&path), Err(StoreError::Open { .. })));
     }

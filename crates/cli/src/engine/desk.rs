@@ -296,6 +296,11 @@ impl Handler for Desk {
                 query::sql(&mut reader, &sql, as_of.as_deref(), emit, cancellation)
             }
             Request::Home => done(0, &workshop::document(self.warehouse()?)?),
+            Request::Record { run } => {
+                self.store()?.record_models(&run)?;
+                self.models_changed();
+                Ok(Event::Done { exit: 0, value: None })
+            }
             // The connection is what answers it.
             Request::Build => Err(ProgramError::UnknownRequest { detail: "nothing to build".into() }.into()),
             Request::WaitCaughtUp => {

@@ -1,6 +1,7 @@
 //! What the servers are given of the project: readers, tables, progress, the endpoints of its files.
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{atomic::Ordering, Arc, PoisonError, RwLock},
     time::SystemTime,
@@ -18,6 +19,7 @@ use millstream_core::{
     warehouse::{TableState, WarehouseReader},
     Lsn, Maintainer,
 };
+use millstream_store::Store;
 use millstream_traces::Counts;
 use millstream_warehouse::{InMemory, OwnRelation};
 
@@ -131,6 +133,19 @@ fn keep<T>(
     }
 }
 
+impl Front {
+    /// What the project's relations were compiled to when they were last built, by `schema.name` in lower case.
+    fn compiled(&self) -> std::result::Result<HashMap<String, String>, Failure> {
+        let nodes = self.desk.store()?.model_nodes()?.into_iter();
+        let made = nodes.filter_map(|node| {
+            let document: serde_json::Value = serde_json::from_str(&node.document).ok()?;
+            let part = |key: &str| document["relation"][key].as_str();
+            Some((format!("{}.{}", part("schema")?, part("name")?).to_lowercase(), node.compiled?))
+        });
+        Ok(made.collect())
+    }
+}
+
 impl Host for Front {
     fn project(&self) -> &str {
         &self.desk.project.name
@@ -180,13 +195,25 @@ impl Host for Front {
 
     fn models(&self) -> Result<Vec<Model>> {
         let warehouse = self.desk.warehouse.get().ok_or(ProgramError::StillStarting)?;
-        let own = warehouse.own_relations()?.into_iter();
-        let model = |own: OwnRelation| Model {
-            name: own.name,
-            select: own.select,
-            holds: own.kind == RelationKind::Table,
+        let own = warehouse.own_relations()?;
+        let compiled = match own.iter().any(|own| own.kind == RelationKind::Table) {
+            true => self.compiled().map_err(Reported)?,
+            false => HashMap::new(),
         };
-        Ok(own.map(model).collect())
+        let model = |own: OwnRelation| {
+            let holds = own.kind == RelationKind::Table;
+            let made_by = compiled.get(&own.name.to_string().to_lowercase()).filter(|_| holds);
+            Model { name: own.name, select: made_by.cloned().unwrap_or(own.select), holds }
+        };
+        Ok(own.into_iter().map(model).collect())
+    }
+
+    fn has_dbt_project(&self) -> bool {
+        self.desk.project.models.is_dbt()
+    }
+
+    fn store(&self) -> Result<Arc<Store>> {
+        Ok(self.desk.store().map_err(Reported)?)
     }
 
     fn status(&self) -> Result<serde_json::Value> {

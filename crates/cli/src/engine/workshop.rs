@@ -4,10 +4,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use millstream_core::build::{BuildConnection, BuildWarehouse};
 use millstream_models::project::{profile, Adapter, Home, LiveTable, Target};
+use millstream_store::ModelRun;
 use millstream_warehouse::{DuckHandle, HIDDEN_SCHEMA};
 use serde_json::{json, Map, Value};
 
-use super::desk::Desk;
+use super::{access, desk::Desk};
 use crate::{
     config::Project,
     error::ProgramError,
@@ -69,6 +70,36 @@ impl Workshop {
                     .and_then(|told| serde_json::from_str(told.get()).ok())
                     .ok_or_else(|| ProgramError::InstanceLost { detail: "it told no tables".into() })?;
                 Ok(told.into_iter().map(of_document).collect())
+            }
+        }
+    }
+}
+
+/// Nodes that one request tells of, so that it stays within what a request may be.
+const NODES_A_REQUEST_MAX: usize = 500;
+
+impl Workshop {
+    /// Writes down what became of models, for the people who look at them.
+    pub(crate) fn record(&self, project: &Project, mut run: ModelRun) -> Result<(), Failure> {
+        let RemoteWorkshop { data } = match self {
+            Workshop::Own { .. } => return Ok(access::store(project)?.record_models(&run)?),
+            Workshop::Running(remote) => remote,
+        };
+        let (mut nodes, mut outcomes) = (std::mem::take(&mut run.nodes), std::mem::take(&mut run.outcomes));
+        loop {
+            let take = |length: usize| length.min(NODES_A_REQUEST_MAX);
+            let part = ModelRun {
+                nodes: nodes.drain(..take(nodes.len())).collect(),
+                outcomes: outcomes.drain(..take(outcomes.len())).collect(),
+                all: run.all.take(),
+                ..run.clone()
+            };
+            let Reached::Running(running) = reach(data)? else {
+                return Err(ProgramError::InstanceLost { detail: "it has ended".into() }.into());
+            };
+            running.ask(&Request::Record { run: part }, &mut |_: Event| Ok(()))?;
+            if nodes.is_empty() && outcomes.is_empty() {
+                return Ok(());
             }
         }
     }

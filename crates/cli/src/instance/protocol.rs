@@ -1,13 +1,14 @@
 //! What verbs ask and what they are answered. The same requests are answered in process where no instance runs.
 
 use millstream_core::{Lsn, Timestamp};
+use millstream_store::ModelRun;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{failure::Failure, output::Column};
 
 /// What a verb asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case")]
 pub enum Request {
     /// The state of everything.
@@ -87,6 +88,11 @@ pub enum Request {
     Home,
     /// Build models: from here on the connection carries the statements of one connection to the warehouse.
     Build,
+    /// Write down what became of models.
+    Record {
+        /// A run, or a part of one.
+        run: ModelRun,
+    },
     /// Wait until everything committed at the source by now is in the warehouse.
     WaitCaughtUp,
 }

@@ -239,6 +239,8 @@ fn no_role_reads_what_it_may_not_by_any_way() {
         "/api/dashboards",
         "/api/queries",
         "/api/lineage",
+        "/api/models",
+        "/api/models/model.shop.x",
         "/ui",
     ] {
         paths.push(path.to_owned());
@@ -312,6 +314,7 @@ fn no_role_reads_what_it_may_not_by_any_way() {
         ("/api/dashboards", [200, 403, 403, 403]),
         ("/api/changes", [200, 403, 403, 403]),
         ("/api/lineage", [200, 403, 403, 403]),
+        ("/api/models", [200, 403, 403, 403]),
     ] {
         let found = ["admin", "clerk", "auditor", "caller"].map(|role| status(role, path));
         assert_eq!(found, expected, "{path}");

@@ -129,6 +129,61 @@ fn a_project_is_built_behind_the_snapshot_and_again_through_the_instance() {
         "json",
     ]);
     assert!(shown.contains("21"), "{shown}");
+    // What became of it is told to who looks.
+    let all = get(&address, "/api/models").json();
+    let node =
+        |id: &str| all["nodes"].as_array().unwrap().iter().find(|node| node["id"] == id).unwrap().clone();
+    let totals = node("model.shop.totals");
+    assert_eq!((&all["project"], &totals["materialized"]), (&json!("scenario"), &json!("table")));
+    assert_eq!(totals["parents"], json!(["model.shop.stg_orders"]));
+    assert_eq!(totals["relation"], json!({"schema": "main_marts", "name": "totals"}));
+    assert_eq!(
+        totals["tests"],
+        json!({"total": 3, "pass": 2, "fail": 1, "warn": 0, "error": 0, "skipped": 0})
+    );
+    assert_eq!((&totals["last"]["status"], &totals["raw"]), (&json!("success"), &json!(null)));
+    assert_eq!(node("source.shop.shop.orders")["relation"], json!({"schema": "shop", "name": "orders"}));
+    let runs: Vec<_> =
+        all["runs"].as_array().unwrap().iter().map(|run| (&run["verb"], &run["counts"])).collect();
+    assert_eq!(
+        runs,
+        [
+            (&json!("build"), &json!({"fail": 1, "pass": 2, "success": 2})),
+            (&json!("build"), &json!({"pass": 3, "success": 5})),
+        ]
+    );
+    let one = get(&address, "/api/models/model.shop.totals").json();
+    assert!(one["raw"].as_str().unwrap().contains("{{ ref('stg_orders') }}"), "{one:#}");
+    assert!(one["compiled"].as_str().unwrap().contains("\"main\".\"stg_orders\""), "{one:#}");
+    assert_eq!(
+        one["columns"][0],
+        json!({"name": "status", "type": "VARCHAR", "description": "", "tests": ["accepted_values", "not_null", "unique"]})
+    );
+    assert_eq!(
+        (one["columns"].as_array().unwrap().len(), &one["children"]),
+        (3, &json!(["model.shop.named"]))
+    );
+    let check = |kind: &str| {
+        one["checks"].as_array().unwrap().iter().find(|check| check["kind"] == kind).unwrap().clone()
+    };
+    let statuses: Vec<_> = check("accepted_values")["history"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|ended| ended["status"].clone())
+        .collect();
+    assert_eq!((statuses, one["history"].as_array().unwrap().len()), (vec![json!("fail"), json!("pass")], 2));
+    assert_eq!(get(&address, "/api/models/model.shop.nothing").status, 404);
+    // The picture of what is made of what knows of tables, too.
+    let edges = get(&address, "/api/lineage").json()["edges"].clone();
+    for edge in [
+        ["table:shop.orders", "model:main.stg_orders"],
+        ["model:main.stg_orders", "model:main_marts.totals"],
+        ["model:main_marts.totals", "endpoint:/totals"],
+    ] {
+        assert!(edges.as_array().unwrap().contains(&json!(edge)), "{edge:?} in {edges:#}");
+    }
+
     stop(process);
 
     // The same verb without an instance, and a start that has nothing to build.

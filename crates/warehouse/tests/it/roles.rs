@@ -275,7 +275,9 @@ fn a_model_kept_as_a_table_is_for_roles_that_see_less_only_by_its_name_and_never
     let (warehouse, _) = warehouse(directory.path());
     let changes = Arc::new(AtomicU64::new(0));
     let counted = changes.clone();
-    let changed = move || drop(counted.fetch_add(1, Ordering::Relaxed));
+    let changed = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
     let mut builder = warehouse.handle().builder(Arc::new(changed)).connect().unwrap();
     builder.run("CREATE TABLE shop.held AS SELECT name FROM shop.items").unwrap();
     builder.run("CREATE VIEW shop.above AS SELECT * FROM shop.held").unwrap();

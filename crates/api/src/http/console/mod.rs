@@ -4,6 +4,7 @@
 mod cells;
 mod files;
 mod lineage;
+mod models;
 mod rows;
 mod streams;
 mod survey;
@@ -88,6 +89,8 @@ pub(super) async fn answer(
         ["dashboards", name, chart] => ("/api/dashboards/chart", rows::chart(site, parts, name, chart).await),
         ["queries"] => ("/api/queries", files::queries(site, parts).await),
         ["lineage"] => ("/api/lineage", lineage::answer(site, parts).await),
+        ["models"] => ("/api/models", models::list(site, parts).await),
+        ["models", id] => ("/api/models/node", models::one(site, parts, id).await),
         ["resync"] => ("/api/resync", work::resync(site, parts, body).await),
         _ => {
             let problem = Problem::not_found(format!("nothing answers at {}", parts.uri.path()));

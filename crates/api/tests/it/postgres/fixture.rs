@@ -208,6 +208,14 @@ impl Host for FixtureHost {
         None
     }
 
+    fn has_dbt_project(&self) -> bool {
+        false
+    }
+
+    fn store(&self) -> Result<Arc<millstream_store::Store>> {
+        unreachable!("no client of the protocol asks for it")
+    }
+
     fn status(&self) -> Result<serde_json::Value> {
         Ok(serde_json::Value::Null)
     }

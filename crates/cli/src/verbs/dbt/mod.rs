@@ -12,7 +12,7 @@ mod show;
 
 use std::{
     cell::OnceCell,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -33,11 +33,13 @@ use millstream_models::{
     },
     place::Text,
     project::{self, Adapter, Home, Options, Project},
+    report,
     select::{yaml::Selectors, Graph, Ids, Indirect, Selector, Spec},
     yaml, ModelsError, Problem, ProblemKind,
 };
+use millstream_store::{ModelNode, ModelOutcome, ModelRun};
 use millstream_warehouse::DuckBuild;
-use serde_json::{Map, Value};
+use serde_json::{json, Map, Value};
 
 use self::console::Console;
 pub(super) use self::first::FirstBuild;
@@ -315,7 +317,55 @@ fn finish(
 ) -> Result<(), Failure> {
     let compiled = |outcome: &NodeOutcome| Some((outcome.unique_id.clone(), outcome.compiled.clone()?));
     write_manifest(manifest, &outcomes.iter().filter_map(compiled).collect())?;
-    write_results(manifest, call, more, outcomes, began)
+    write_results(manifest, call, more, outcomes, began)?;
+    if let (Some(project), Some(workshop)) = (call.belongs_to, call.opened.get()) {
+        // What was built is there, whoever is told of it.
+        if let Err(failure) = workshop.record(project, model_run(call, manifest, outcomes, began)) {
+            call.output.failure(&failure);
+        }
+    }
+    Ok(())
+}
+
+/// The same for the people who look at the project in a browser.
+fn model_run(call: &Call<'_>, manifest: &Manifest, outcomes: &[NodeOutcome], began: f64) -> ModelRun {
+    let micros = |seconds: f64| (seconds * 1e6) as i64;
+    let compiled: HashMap<&str, &str> = outcomes
+        .iter()
+        .filter_map(|outcome| Some((outcome.unique_id.as_str(), outcome.compiled.as_ref()?.sql.as_str())))
+        .collect();
+    let nodes: Vec<ModelNode> = report::documents(manifest)
+        .map(|(id, document)| ModelNode {
+            id: id.to_owned(),
+            document: document.to_string(),
+            compiled: compiled.get(id).map(|sql| (*sql).to_owned()),
+        })
+        .collect();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let ran = outcomes.iter().filter(|_| !call.only_compiles());
+    let invocation = manifest.world.project.options.invocation_id.clone();
+    let outcomes = ran.map(|outcome| {
+        *counts.entry(outcome.status.name()).or_default() += 1;
+        ModelOutcome {
+            id: outcome.unique_id.clone(),
+            invocation: invocation.clone(),
+            status: outcome.status.name().to_owned(),
+            message: outcome.message.clone(),
+            failures: outcome.failures,
+            began_micros: micros(outcome.times[0]),
+            elapsed_micros: micros(outcome.times[2] - outcome.times[0]),
+        }
+    });
+    ModelRun {
+        outcomes: outcomes.collect(),
+        verb: call.which.to_owned(),
+        began_micros: micros(began),
+        elapsed_micros: micros(seconds() - began),
+        counts: json!(counts).to_string(),
+        all: Some(nodes.iter().map(|node| node.id.clone()).collect()),
+        nodes,
+        invocation,
+    }
 }
 
 /// Writes the results, with what was called for and `more` of it, so that it can be done again.
