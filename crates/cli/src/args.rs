@@ -14,8 +14,8 @@ use millstream_models::{ModelsError, Problem, ProblemKind};
 
 pub use dbt::{
     CompileFlags, DbtFlags, DbtVerb, DepsFlags, DocsVerb, FreshnessFlags, GenerateFlags, IgnoredFlags,
-    LsFlags, LsOutput, OperationFlags, ServeFlags, ShowFlags, ShowOutput, SourceVerb, StateFlags,
-    VARIABLES_TO_COME,
+    LineageFlags, LsFlags, LsOutput, OperationFlags, ServeFlags, ShowFlags, ShowOutput, SourceVerb,
+    StateFlags, VARIABLES_TO_COME,
 };
 
 use crate::{

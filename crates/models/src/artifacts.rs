@@ -1,10 +1,11 @@
-//! The files that other tools read: `manifest.json` (v12), `run_results.json` (v6), `sources.json` (v3) and `catalog.json` (v1).
+//! The files that other tools read: `manifest.json` (v12), `run_results.json` (v6), `sources.json` (v3) and `catalog.json` (v1); and `lineage.json`, which is our own.
 
 use std::{collections::HashMap, path::Path};
 
 use serde_json::{json, Map, Value as Json};
 
 use crate::{
+    columns::project::{self, Columns},
     context::modules::Moment,
     engine::{
         catalog::Catalog,
@@ -226,6 +227,18 @@ pub fn catalog(manifest: &Manifest, catalog: Catalog, now: f64) -> Json {
         "sources": catalog.sources,
         "errors": null,
     })
+}
+
+/// Where the columns of nodes come from: `lineage.json` (v1), a form of our own, described in docs/reference/dbt.md.
+pub fn lineage(manifest: &Manifest, columns: &Columns, now: f64) -> Json {
+    let mut head = metadata(manifest, "lineage/v1", now);
+    if let Json::Object(map) = &mut head {
+        map.shift_remove("dbt_schema_version");
+        map.insert("millstream_lineage_version".into(), 1.into());
+    }
+    let nodes: Map<String, Json> =
+        columns.0.iter().map(|(id, lineage)| (id.clone(), project::node_json(lineage))).collect();
+    json!({"metadata": head, "nodes": nodes})
 }
 
 /// How old the tables of sources are: `sources.json` (v3).

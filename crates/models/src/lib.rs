@@ -8,6 +8,7 @@
 //! port of `core`.
 
 pub mod artifacts;
+pub mod columns;
 pub mod context;
 mod csv;
 pub mod engine;

@@ -44,6 +44,8 @@ pub enum DbtVerb {
         #[command(subcommand)]
         verb: DocsVerb,
     },
+    /// Tell where the columns of a dbt project come from and what is made of them
+    Lineage(LineageFlags),
     /// Remove what a dbt project's clean-targets name: what was written
     Clean(DbtFlags),
 }
@@ -69,6 +71,23 @@ pub enum DocsVerb {
     Generate(GenerateFlags),
     /// Show that page on this machine
     Serve(ServeFlags),
+}
+
+/// Flags of `lineage`.
+#[derive(Debug, Clone, Args)]
+pub struct LineageFlags {
+    /// Those of all verbs.
+    #[command(flatten)]
+    pub common: DbtFlags,
+    /// A column, as NODE.COLUMN or SOURCE.TABLE.COLUMN; or a node: each of its columns
+    #[arg(value_name = "COLUMN")]
+    pub of: String,
+    /// Only where it comes from
+    #[arg(long)]
+    pub upstream: bool,
+    /// Only what is made of it
+    #[arg(long, conflicts_with = "upstream")]
+    pub downstream: bool,
 }
 
 /// Flags of `docs generate`.
@@ -279,6 +298,7 @@ impl DbtVerb {
             DbtVerb::RunOperation(flags) => &mut flags.common,
             DbtVerb::Source { verb: SourceVerb::Freshness(flags) } => &mut flags.common,
             DbtVerb::Deps(flags) => &mut flags.common,
+            DbtVerb::Lineage(flags) => &mut flags.common,
             DbtVerb::Docs { verb: DocsVerb::Generate(flags) } => &mut flags.common,
             DbtVerb::Docs { verb: DocsVerb::Serve(flags) } => &mut flags.common,
         }

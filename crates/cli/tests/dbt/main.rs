@@ -8,6 +8,7 @@
 mod deps;
 mod docs;
 mod freshness;
+mod lineage;
 mod made;
 mod state;
 

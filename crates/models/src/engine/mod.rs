@@ -16,7 +16,7 @@ pub mod operation;
 mod planned;
 pub mod retry;
 pub mod run;
-mod seed;
+pub(crate) mod seed;
 pub mod show;
 mod snapshot;
 mod unit;

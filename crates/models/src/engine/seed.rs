@@ -142,7 +142,7 @@ pub(super) fn load(shared: &Arc<Shared>, node: &Node, connection: &SharedConnect
     let path = package.root.join(&node.original_path);
     let text =
         fs::read_to_string(&path).map_err(|source| ModelsError::Unreadable { path: path.clone(), source })?;
-    let delimiter = node.config_str("delimiter").and_then(|text| text.chars().next()).unwrap_or(',');
+    let delimiter = delimiter(node);
     let (columns, rows) = columns(&text, delimiter).map_err(wrong)?;
     let relation = node.relation();
     let types = node.config.get("column_types").and_then(Json::as_object);
@@ -186,6 +186,11 @@ pub(super) fn load(shared: &Arc<Shared>, node: &Node, connection: &SharedConnect
         ran: Some(format!("{create};\n{copy};")),
         ..Built::compiled()
     })
+}
+
+/// What stands between the fields of a seed.
+pub(crate) fn delimiter(node: &Node) -> char {
+    node.config_str("delimiter").and_then(|text| text.chars().next()).unwrap_or(',')
 }
 
 #[cfg(test)]

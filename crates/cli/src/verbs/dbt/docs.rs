@@ -8,7 +8,7 @@ use std::{
 
 use millstream_api::http::serve_files;
 use millstream_models::{
-    artifacts,
+    artifacts, columns,
     engine::catalog::{self, Catalog},
     project::files,
     ModelsError, Problem, ProblemKind,
@@ -23,13 +23,14 @@ use crate::{
     signals::Signals,
 };
 
-/// The page. It loads `manifest.json` and `catalog.json` beside it, or has them within it.
+/// The page. It loads `manifest.json`, `catalog.json` and `lineage.json` beside it, or has them within it.
 const PAGE: &str = include_str!("docs/page.html");
 
 /// Where the page has what it shows, where it is one file.
-const INLINE: [(&str, &str); 2] = [
+const INLINE: [(&str, &str); 3] = [
     ("manifest.json", r#"<script type="application/json" id="manifest"></script>"#),
     ("catalog.json", r#"<script type="application/json" id="catalog"></script>"#),
+    ("lineage.json", r#"<script type="application/json" id="lineage"></script>"#),
 ];
 
 pub(super) fn generate(call: &Call<'_>, flags: &GenerateFlags) -> Outcome {
@@ -37,10 +38,12 @@ pub(super) fn generate(call: &Call<'_>, flags: &GenerateFlags) -> Outcome {
     let manifest = call.project()?;
     let project = &manifest.world.project;
     let console = call.console();
+    let mut compiled = HashMap::new();
     if flags.no_compile {
-        write_manifest(&manifest, &HashMap::new())?;
+        write_manifest(&manifest, &compiled)?;
     } else {
-        let code = super::work(call, &manifest, None, began)?;
+        let (code, outcomes) = super::outcomes(call, &manifest, None, began)?;
+        compiled = super::compiled(&outcomes);
         if code != 0 {
             console.failed(
                 "Nothing can be documented",
@@ -58,6 +61,8 @@ pub(super) fn generate(call: &Call<'_>, flags: &GenerateFlags) -> Outcome {
         catalog::catalog(&manifest, &*warehouse, &ids)?
     };
     let target = project.target_dir();
+    let columns = columns::project::columns(&manifest, &compiled, &described);
+    artifacts::write(&target, "lineage.json", &artifacts::lineage(&manifest, &columns, seconds()))?;
     artifacts::write(&target, "catalog.json", &artifacts::catalog(&manifest, described, seconds()))?;
     files::write(&target.join("index.html"), PAGE)?;
     for assets in &project.root().paths.assets {
@@ -164,6 +169,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("manifest.json"), r#"{"a": "</script>"}"#).unwrap();
         std::fs::write(dir.path().join("catalog.json"), "{}").unwrap();
+        std::fs::write(dir.path().join("lineage.json"), "{}").unwrap();
         let page = in_one(dir.path()).unwrap_or_else(|_| panic!("no page"));
         assert!(page.contains(r#"id="manifest">{"a": "<\/script>"}</script>"#));
     }

@@ -5,6 +5,7 @@ mod deps;
 mod docs;
 mod first;
 mod freshness;
+mod lineage;
 mod listing;
 mod operation;
 mod retry;
@@ -22,6 +23,7 @@ use millstream_core::{build::BuildWarehouse, Exit};
 use millstream_models::{
     artifacts,
     engine::{
+        compile::Compiled,
         live::Shared,
         run::{Outcome as NodeOutcome, Run, Status, Work},
     },
@@ -82,6 +84,7 @@ pub(super) fn run(global: &Global, output: &Output, mut verb: DbtVerb) -> Outcom
             docs::generate(&call("generate", &flags.common), flags)
         }
         DbtVerb::Docs { verb: DocsVerb::Serve(flags) } => docs::serve(&call("serve", &flags.common), flags),
+        DbtVerb::Lineage(flags) => lineage::run(&call("lineage", &flags.common), flags),
         DbtVerb::Clean(flags) => call("clean", flags).clean(),
     }
 }
@@ -102,7 +105,7 @@ struct Call<'c> {
 impl Call<'_> {
     /// Whether nothing is built.
     fn only_compiles(&self) -> bool {
-        matches!(self.which, "compile" | "generate")
+        matches!(self.which, "compile" | "generate" | "lineage")
     }
 
     fn console(&self) -> Console<'_> {
@@ -298,10 +301,7 @@ fn select(
     Ok(ids.into_iter().filter(|id| manifest.get(id).is_some_and(&is_about)).collect())
 }
 
-fn write_manifest(
-    manifest: &Manifest,
-    compiled: &HashMap<String, millstream_models::engine::compile::Compiled>,
-) -> Result<(), Failure> {
+fn write_manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>) -> Result<(), Failure> {
     let json = artifacts::manifest(manifest, compiled, seconds());
     artifacts::write(&manifest.world.project.target_dir(), "manifest.json", &json)?;
     Ok(())
@@ -315,8 +315,7 @@ fn finish(
     outcomes: &[NodeOutcome],
     began: f64,
 ) -> Result<(), Failure> {
-    let compiled = |outcome: &NodeOutcome| Some((outcome.unique_id.clone(), outcome.compiled.clone()?));
-    write_manifest(manifest, &outcomes.iter().filter_map(compiled).collect())?;
+    write_manifest(manifest, &compiled(outcomes))?;
     write_results(manifest, call, more, outcomes, began)?;
     if let (Some(project), Some(workshop)) = (call.belongs_to, call.opened.get()) {
         // What was built is there, whoever is told of it.
@@ -413,6 +412,16 @@ fn open(project: &Project) -> Result<Arc<dyn BuildWarehouse>, Failure> {
 }
 
 fn work(call: &Call<'_>, manifest: &Arc<Manifest>, only: Option<&[String]>, began: f64) -> Outcome {
+    outcomes(call, manifest, only, began).map(|(exit, _)| exit)
+}
+
+/// Compiles or builds; the exit status, and what became of each node.
+fn outcomes(
+    call: &Call<'_>,
+    manifest: &Arc<Manifest>,
+    only: Option<&[String]>,
+    began: f64,
+) -> Result<(u8, Vec<NodeOutcome>), Failure> {
     let Call { which, flags, output, .. } = *call;
     let console = &call.console();
     let is_about = |node: &Node| {
@@ -476,12 +485,21 @@ fn work(call: &Call<'_>, manifest: &Arc<Manifest>, only: Option<&[String]>, bega
     } else if !outcomes.is_empty() {
         console.finished(manifest, &outcomes, ended - began);
     }
-    Ok(match (outcomes.iter().any(is_wrong), which) {
+    let exit = match (outcomes.iter().any(is_wrong), which) {
         (false, _) => 0,
         // What can't be compiled is wrong in the project, as with dbt; here the other nodes are compiled all the same.
         (true, "compile" | "generate") => Exit::Usage as u8,
         (true, _) => Exit::Wrong as u8,
-    })
+    };
+    Ok((exit, outcomes))
+}
+
+/// The SQL of the nodes that have some.
+fn compiled(outcomes: &[NodeOutcome]) -> HashMap<String, Compiled> {
+    outcomes
+        .iter()
+        .filter_map(|outcome| Some((outcome.unique_id.clone(), outcome.compiled.clone()?)))
+        .collect()
 }
 
 fn is_wrong(outcome: &NodeOutcome) -> bool {
