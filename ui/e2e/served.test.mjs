@@ -155,7 +155,7 @@ pageTest('changes', '/changes?table=operations.orders', async (page) => {
 });
 
 pageTest('lineage', '/lineage', async (page) => {
-  await page.getByText(/4 sources, 4 tables, 4 models, 4 endpoints, 2 dashboards/).waitFor();
+  await page.getByText(/4 sources, 4 tables, 7 models, 4 endpoints, 2 dashboards/).waitFor();
   await seen(page, '.map-node');
 });
 

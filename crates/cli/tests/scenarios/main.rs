@@ -17,6 +17,7 @@ mod collector;
 mod columns;
 mod console;
 mod control;
+mod engagement;
 mod faults;
 mod finance;
 mod http;
