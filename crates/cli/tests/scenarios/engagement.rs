@@ -7,7 +7,7 @@ use millstream_testkit::{Json, PgCluster};
 use crate::project::{example, stop, Project};
 
 /// Enough for every form of every dirt, and a tenth of them corrections.
-const LINES: u32 = 3_000;
+const LINES: u32 = 1_200;
 
 const TRUTH: &str = "SELECT coalesce(json_agg(t ORDER BY engagement_id), '[]') FROM ( \
      SELECT DISTINCT ON (project_id, engagement_id) project_id, engagement_id, customer_id, customer_name, engagement_date, revenue, service, sub_service, \
@@ -46,7 +46,7 @@ fn what_is_typed_in_every_way_is_cleaned_to_what_is_true() {
         &format!(r#"[{{"n":12,"engagements":{}}}]"#, LINES - LINES / 10),
     );
     // Later lines arrive while it runs, corrections of earlier ones among them.
-    load(LINES + 1, LINES + 500);
+    load(LINES + 1, LINES + 300);
     project.catch_up();
     let built = project.succeed(&["build"]);
     assert!(built.contains("Completed successfully"), "{built}");
