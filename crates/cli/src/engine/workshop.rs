@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use millstream_core::build::{BuildConnection, BuildWarehouse};
-use millstream_models::project::{profile, Adapter, Home, LiveTable, Target};
+use millstream_models::project::{profile, Adapter, HistoryColumns, Home, LiveTable, Target};
 use millstream_store::ModelRun;
 use millstream_warehouse::{DuckHandle, HIDDEN_SCHEMA};
 use serde_json::{json, Map, Value};
@@ -66,10 +66,8 @@ impl Workshop {
                     return Err(ProgramError::InstanceLost { detail: "it has ended".into() }.into());
                 };
                 let (_, told) = running.ask(&Request::Home, &mut |_: Event| Ok(()))?;
-                let told: Vec<[String; 5]> = told
-                    .and_then(|told| serde_json::from_str(told.get()).ok())
-                    .ok_or_else(|| ProgramError::InstanceLost { detail: "it told no tables".into() })?;
-                Ok(told.into_iter().map(of_document).collect())
+                let told = told.and_then(|told| serde_json::from_str(told.get()).ok());
+                told.ok_or_else(|| ProgramError::InstanceLost { detail: "it told no tables".into() }.into())
             }
         }
     }
@@ -116,16 +114,20 @@ impl BuildWarehouse for Workshop {
 
 fn tables(handle: &DuckHandle) -> Result<Vec<LiveTable>, Failure> {
     let tables = handle.replicated()?.into_iter().map(|table| {
-        let follows = match table.history {
-            true => format!("Every version of every row of {}", table.source),
-            false => format!("{} at the source, as it is now", table.source),
+        let (name, description) = match &table.history {
+            Some(_) => (table.view.name.clone(), format!("Every version of every row of {}", table.source)),
+            None => (table.source.name.clone(), format!("{} at the source, as it is now", table.source)),
         };
-        let history = table.history.then(|| table.view.name.clone());
         LiveTable {
-            source: (table.source.schema, history.unwrap_or(table.source.name)),
+            source: (table.source.schema, name),
             schema: table.view.schema,
             name: table.view.name,
-            description: follows,
+            description,
+            history: table.history.map(|names| HistoryColumns {
+                valid_from: names.valid_from,
+                valid_to: names.valid_to,
+                operation_type: names.operation_type,
+            }),
         }
     });
     Ok(tables.collect())
@@ -133,12 +135,7 @@ fn tables(handle: &DuckHandle) -> Result<Vec<LiveTable>, Failure> {
 
 /// The answer to [`Request::Home`].
 pub(super) fn document(handle: &DuckHandle) -> Result<Value, Failure> {
-    let tables = tables(handle)?.into_iter();
-    Ok(tables.map(|t| json!([t.source.0, t.source.1, t.schema, t.name, t.description])).collect())
-}
-
-fn of_document([source, table, schema, name, description]: [String; 5]) -> LiveTable {
-    LiveTable { source: (source, table), schema, name, description }
+    Ok(json!(tables(handle)?))
 }
 
 /// Where the dbt project of a project is at home; `tables`: what can be read there, if that is known.

@@ -284,3 +284,113 @@ fn nothing_is_built_in_the_place_of_what_is_replicated() {
     stop(process);
     built.project.expect("SELECT count(*) AS n FROM shop.orders", r#"[{"n":20}]"#);
 }
+
+/// Versions as a snapshot has them: what a person would write down who saw every commit.
+fn versions(project: &Project, table: &str, deleted: &str) -> Vec<String> {
+    let sql = format!(
+        "SELECT concat_ws(' ', id, status, CASE WHEN dbt_valid_to IS NULL OR dbt_valid_to > '2099-01-01' THEN 'open' ELSE 'ended' END {deleted}) AS v \
+         FROM main.{table} ORDER BY id, dbt_valid_from, dbt_valid_to NULLS LAST, status"
+    );
+    let rows: serde_json::Value = serde_json::from_str(&project.sql(&sql)).unwrap();
+    rows.as_array().unwrap().iter().map(|row| row["v"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_snapshot_from_history_has_every_version_that_could_be_seen_whenever_it_is_taken() {
+    let built = Built::new();
+    let (project, cluster) = (&built.project, &built.cluster);
+    let snapshot = |name: &str, more: &str| {
+        format!(
+            "  - name: {name}\n    relation: source('shop', 'orders')\n    config: {{unique_key: id, snapshot_from_history: true{more}}}\n"
+        )
+    };
+    let declared = [
+        snapshot("kept", ""),
+        snapshot("ended", ", hard_deletes: invalidate, dbt_valid_to_current: \"timestamp '2100-01-01'\""),
+        snapshot("told", ", hard_deletes: new_record"),
+    ];
+    write(project.directory(), &[("snapshots/orders.yml", &format!("snapshots:\n{}", declared.concat()))]);
+    cluster.execute("DELETE FROM shop.orders WHERE id > 3").unwrap();
+    let (process, _) = built.up();
+    assert_eq!(versions(project, "kept", ""), ["1 DONE open", "2 OPEN open", "3 DONE open"]);
+    let changes = [
+        // Nobody sees the first of these two.
+        "BEGIN; UPDATE shop.orders SET status = 'HALF' WHERE id = 1; UPDATE shop.orders SET status = 'WHOLE' WHERE id = 1; COMMIT",
+        "UPDATE shop.orders SET status = 'NEXT' WHERE id = 1",
+        "DELETE FROM shop.orders WHERE id = 2",
+        // Gone and back at once, then gone for a while.
+        "BEGIN; DELETE FROM shop.orders WHERE id = 3; INSERT INTO shop.orders VALUES (3, 'BACK', 1); COMMIT",
+        "DELETE FROM shop.orders WHERE id = 3",
+        "INSERT INTO shop.orders VALUES (3, 'AGAIN', 1)",
+        "UPDATE shop.orders SET id = 9 WHERE id = 1",
+    ];
+    let at_once = [
+        "1 DONE ended",
+        "1 WHOLE ended",
+        "1 NEXT ended",
+        "2 OPEN ended",
+        "3 DONE ended",
+        "3 BACK ended",
+        "3 AGAIN open",
+        "9 NEXT open",
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        cluster.execute(change).unwrap();
+        project.catch_up();
+        // One is brought up to date with each change, and the others at the end: it makes no difference.
+        let which = if number + 1 < changes.len() { "told" } else { "kept ended told" };
+        project.succeed(&[&["snapshot", "--select"], &which.split(' ').collect::<Vec<_>>()[..]].concat());
+    }
+    assert_eq!(versions(project, "ended", ""), at_once);
+    let kept = [
+        "1 DONE ended",
+        "1 WHOLE ended",
+        "1 NEXT open",
+        "2 OPEN open",
+        "3 DONE ended",
+        "3 BACK ended",
+        "3 AGAIN open",
+        "9 NEXT open",
+    ];
+    assert_eq!(versions(project, "kept", ""), kept, "what is gone stays as it was");
+    let told = [
+        "1 DONE ended False",
+        "1 WHOLE ended False",
+        "1 NEXT ended False",
+        "1 NEXT open True",
+        "2 OPEN ended False",
+        "2 OPEN open True",
+        "3 DONE ended False",
+        "3 BACK ended False",
+        "3 BACK ended True",
+        "3 AGAIN open False",
+        "9 NEXT open False",
+    ];
+    assert_eq!(versions(project, "told", ", dbt_is_deleted"), told);
+    // Each begins where the one before ends, to the microsecond of the commit.
+    let gaps = "SELECT count(*) AS n FROM (SELECT dbt_valid_to, lead(dbt_valid_from) OVER (PARTITION BY id ORDER BY dbt_valid_from) AS next FROM main.told) \
+                WHERE next IS NOT NULL AND dbt_valid_to <> next";
+    project.expect(gaps, r#"[{"n":0}]"#);
+    project.expect(
+        "SELECT count(DISTINCT dbt_scd_id) = count(*) AS one_each, count(*) FILTER (WHERE dbt_valid_from <> dbt_updated_at) AS n FROM main.told",
+        r#"[{"one_each":true,"n":0}]"#,
+    );
+    project.succeed(&["snapshot", "--empty", "--select", "kept"]);
+    // Taken again, nothing is another.
+    let all = "SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) AS sum FROM main.told AS t";
+    let before = project.sql(all);
+    project.succeed(&["snapshot"]);
+    assert_eq!(project.sql(all), before);
+
+    for (sql, said) in [
+        ("select id from {{ source('shop', 'orders') }}", "of one replicated table as it is"),
+        ("select * from {{ ref('stg_orders') }}", "of one replicated table as it is"),
+    ] {
+        let block = format!("{{% snapshot other %}}{{{{ config(unique_key='id', snapshot_from_history=true) }}}} {sql} {{% endsnapshot %}}");
+        write(project.directory(), &[("snapshots/other.sql", &block)]);
+        let run = project.run(&["snapshot", "--select", "other"]);
+        let told = String::from_utf8_lossy(&run.stdout).into_owned();
+        assert!(run.status.code() == Some(1) && told.contains(said), "{told}");
+    }
+    stop(process);
+}

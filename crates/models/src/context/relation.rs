@@ -33,6 +33,14 @@ impl Relation {
         }
     }
 
+    /// As it stands in FROM: with `--empty` none of its rows.
+    pub fn in_from(&self) -> String {
+        match self.limit {
+            Some(0) => format!("(select * from {} where false limit 0)", self.render()),
+            _ => self.render(),
+        }
+    }
+
     /// What an ephemeral model is referred to by.
     pub fn cte(name: &str) -> Self {
         Relation {
@@ -186,10 +194,7 @@ impl Object for Relation {
     }
 
     fn text(&self) -> String {
-        match self.limit {
-            Some(0) => format!("(select * from {} where false limit 0)", self.render()),
-            _ => self.render(),
-        }
+        self.in_from()
     }
 
     fn equals(&self, other: &Value) -> bool {

@@ -11,7 +11,7 @@ use super::{
     compile::{scene, Compiled, SharedConnection},
     custom, ddl, finish,
     foreign::{MadeWay, Ties},
-    incremental,
+    history, incremental,
     live::Shared,
     planned::word,
     run::{warehouse_failed, Status},
@@ -83,7 +83,10 @@ pub fn build(
             let hooks = Hooks::of(shared, node, connection);
             let is_new = shared.kind(&node.schema, &node.alias).is_none();
             let work = || {
-                let built = snapshot::run(shared, node, sql, connection)?;
+                let built = match history::is_from_history(node) {
+                    true => history::run(shared, node, sql, connection)?,
+                    false => snapshot::run(shared, node, sql, connection)?,
+                };
                 finish(shared, node, is_new, true, connection)?;
                 Ok(built)
             };

@@ -9,6 +9,7 @@ mod ddl;
 mod finish;
 mod foreign;
 pub mod freshness;
+mod history;
 mod incremental;
 pub mod live;
 mod merge;

@@ -301,7 +301,7 @@ impl Plan<'_> {
 }
 
 /// dbt's id of a version: the MD5 of the texts of these expressions, with `|` between them.
-fn id_of<'p>(parts: impl Iterator<Item = &'p str>) -> String {
+pub(super) fn id_of<'p>(parts: impl Iterator<Item = &'p str>) -> String {
     let texts: Vec<String> = parts.map(|part| format!("coalesce(cast({part} as varchar), '')")).collect();
     format!("md5({})", texts.join(" || '|' || "))
 }

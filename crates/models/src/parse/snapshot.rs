@@ -9,6 +9,9 @@ use crate::error::{Problem, ProblemKind};
 pub const COLUMNS: [&str; 5] =
     ["dbt_valid_to", "dbt_valid_from", "dbt_scd_id", "dbt_updated_at", "dbt_is_deleted"];
 
+/// Stands for a strategy where a snapshot is made from a history that is kept anyway.
+const FROM_HISTORY: &str = "history";
+
 /// What a snapshot's configuration says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -89,7 +92,10 @@ impl Settings {
                 Err(wrong(format!("`{key}` of a snapshot is a text or a list of texts, not {other}")))
             }
         };
-        let (Some(strategy), false) = (text("strategy")?, list("unique_key")?.is_empty()) else {
+        // Every version is known, so nothing has to say how one is told.
+        let from_history = said("snapshot_from_history") == Some(&Json::Bool(true));
+        let strategy = text("strategy")?.or_else(|| from_history.then(|| FROM_HISTORY.to_owned()));
+        let (Some(strategy), false) = (strategy, list("unique_key")?.is_empty()) else {
             return Err(wrong("a snapshot needs a `strategy` and a `unique_key`".into())
                 .hint("strategy: timestamp, with updated_at; or strategy: check, with check_cols"));
         };
@@ -97,6 +103,7 @@ impl Settings {
             return Err(wrong("a snapshot is materialized as `snapshot` and nothing else".into()));
         }
         let strategy = match strategy.as_str() {
+            _ if from_history => Strategy::Check { columns: Vec::new(), updated_at: None },
             "timestamp" if said("check_cols").is_some() => {
                 return Err(wrong("the strategy `timestamp` has no use for `check_cols`".into()));
             }

@@ -1,6 +1,8 @@
 //! A project that belongs to a warehouse which is kept live by somebody else: it is built there, whatever profiles say, and what is kept there are sources
 //! that it need not declare.
 
+use serde::{Deserialize, Serialize};
+
 use super::Target;
 
 /// Where a project is at home.
@@ -17,7 +19,7 @@ pub struct Home {
 }
 
 /// A table that is kept live, or its history.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveTable {
     /// What `source()` calls them: the schema of the table that it follows, and that table's name, or what its history is called.
     pub source: (String, String),
@@ -27,6 +29,19 @@ pub struct LiveTable {
     pub name: String,
     /// What it is, for people.
     pub description: String,
+    /// What its own columns are called, if it is a history.
+    pub history: Option<HistoryColumns>,
+}
+
+/// What a history calls its own columns. Positions are `_lsn`, `_seq`, `_lsn_to` and `_seq_to` in every one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryColumns {
+    /// When a version opened.
+    pub valid_from: String,
+    /// When it closed.
+    pub valid_to: String,
+    /// What opened it.
+    pub operation_type: String,
 }
 
 impl Home {
@@ -37,6 +52,7 @@ impl Home {
             schema: self.schema.clone().unwrap_or_else(|| source.0.clone()),
             name: source.1.clone(),
             description: String::new(),
+            history: None,
         }
     }
 }

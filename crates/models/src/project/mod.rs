@@ -14,7 +14,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use serde_json::{Map, Value as Json};
 
-pub use home::{Home, LiveTable};
+pub use home::{HistoryColumns, Home, LiveTable};
 pub use options::Options;
 pub use package::Package;
 pub use profile::{Adapter, Target};

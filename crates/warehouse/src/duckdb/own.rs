@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use arrow_array::cast::AsArray;
-use millstream_core::{build::RelationKind, TableName};
+use millstream_core::{build::RelationKind, warehouse::HistoryNames, TableName};
 
 use super::{
     engine::Connection,
@@ -31,8 +31,8 @@ pub struct Replicated {
     pub source: TableName,
     /// The view.
     pub view: TableName,
-    /// Whether the view is the table's history.
-    pub history: bool,
+    /// What the view calls its own columns, if it is the table's history.
+    pub history: Option<HistoryNames>,
 }
 
 /// All of them.
@@ -43,10 +43,10 @@ pub(super) fn readable(connection: &Connection) -> Result<Vec<Replicated>, Wareh
         let [current, history, _] = views::names(&table.state, &table.stem);
         let mut add = |view, history| found.push(Replicated { source: layout.source.clone(), view, history });
         if !table.retired {
-            add(current, false);
+            add(current, None);
         }
         if layout.history {
-            add(history, true);
+            add(history, Some(layout.history_names.clone()));
         }
     }
     Ok(found)
