@@ -394,3 +394,63 @@ fn a_snapshot_from_history_has_every_version_that_could_be_seen_whenever_it_is_t
     }
     stop(process);
 }
+
+/// The files of a page of the docs: blocks of code whose first line names one.
+fn files_of(page: &str) -> Vec<(String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
+    let text = fs::read_to_string(path).unwrap();
+    let mut files = Vec::new();
+    for block in text.split("```").skip(1).step_by(2) {
+        let (_, code) = block.split_once('\n').unwrap();
+        let named = code.lines().next().unwrap_or_default();
+        let name = named.strip_prefix("-- ").or_else(|| named.strip_prefix("# ")).unwrap();
+        files.push((name.to_owned(), code.to_owned()));
+    }
+    files
+}
+
+#[test]
+fn the_star_schema_of_the_docs_knows_what_was_true_at_the_time() {
+    let cluster = PgCluster::start_default().unwrap();
+    cluster
+        .execute(
+            "CREATE SCHEMA shop; CREATE TABLE shop.customers (customer_id int PRIMARY KEY, customer_name text, city text); \
+             CREATE TABLE shop.orders (order_id int PRIMARY KEY, customer_id int, ordered_at timestamptz, amount numeric(10,2)); \
+             INSERT INTO shop.customers VALUES (1, 'Ada', 'Oslo'), (2, 'Ben', 'Rome'); \
+             INSERT INTO shop.orders VALUES (1, 1, '2026-01-05 10:00+00', 10), (2, 2, '2026-01-06 10:00+00', 20)",
+        )
+        .unwrap();
+    let project = Project::with_source(&cluster.url(), "tables: [\"shop.*\"]");
+    let files = files_of("how-to/star-schema.md");
+    assert_eq!(files.len(), 6);
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    write(project.directory(), &files);
+    let mut process = project.up("");
+    project.await_streaming(&mut process);
+    assert!(process.stderr().contains("models: 3 built, 7 tests passed"), "{}", process.tail());
+    // A move, another one that its own transaction takes back, an order before, between and behind, and somebody who goes.
+    for change in [
+        "UPDATE shop.customers SET city = 'Kyiv' WHERE customer_id = 1",
+        "INSERT INTO shop.orders VALUES (3, 1, now(), 30)",
+        "BEGIN; UPDATE shop.customers SET city = 'Nowhere' WHERE customer_id = 1; UPDATE shop.customers SET city = 'Lima' WHERE customer_id = 1; COMMIT",
+        "INSERT INTO shop.orders VALUES (4, 1, now(), 40)",
+        "DELETE FROM shop.customers WHERE customer_id = 2",
+    ] {
+        cluster.execute(change).unwrap();
+        project.catch_up();
+        let built = project.succeed(&["build"]);
+        assert!(built.contains("PASS=10 WARN=0 ERROR=0"), "{built}");
+    }
+    let sold = "SELECT f.order_id, d.day::text AS day, c.city FROM main_star.fact_sales AS f JOIN main_star.dim_customers AS c USING (customer_key) \
+                JOIN main_star.dim_dates AS d USING (date_key) WHERE f.order_id <> 2 ORDER BY f.order_id";
+    let found: serde_json::Value = serde_json::from_str(&project.sql(sold)).unwrap();
+    let cities: Vec<&str> =
+        found.as_array().unwrap().iter().map(|row| row["city"].as_str().unwrap()).collect();
+    assert_eq!((cities, &found[0]["day"]), (vec!["Oslo", "Kyiv", "Lima"], &json!("2026-01-05")));
+    project.expect(
+        "SELECT customer_id, city, is_current, valid_to > '2099-01-01' AS open FROM main_star.dim_customers ORDER BY customer_id, valid_from",
+        r#"[{"customer_id":1,"city":"Oslo","is_current":false,"open":false},{"customer_id":1,"city":"Kyiv","is_current":false,"open":false},
+            {"customer_id":1,"city":"Lima","is_current":true,"open":true},{"customer_id":2,"city":"Rome","is_current":false,"open":false}]"#,
+    );
+    stop(process);
+}
