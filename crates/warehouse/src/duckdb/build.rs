@@ -55,6 +55,7 @@ impl Readers {
         if defines {
             self.sessions.forget_statements();
         }
+        self.sessions.note_built();
         (self.changed)();
         outcome
     }

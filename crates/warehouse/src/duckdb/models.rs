@@ -3,7 +3,7 @@
 //! A model is one SELECT. Which views are models is written down, so that those whose model is gone are removed and nothing else is
 //! ever replaced.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::{
     cast::AsArray,
@@ -49,6 +49,25 @@ pub struct DuckHandle {
     pub(super) database: Database,
     pub(super) sessions: Arc<Sessions>,
     pub(super) continuity: Arc<Continuity>,
+    broken: Arc<Mutex<Option<(Seen, Vec<(TableName, String)>)>>>,
+}
+
+/// What views that work depend on.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    built: (u64, u64),
+    layouts: String,
+}
+
+/// What the replicated tables look like, as a hash.
+fn layouts(connection: &Connection) -> Result<String, WarehouseError> {
+    let batches = connection
+        .query(&format!(
+            "SELECT coalesce(md5(string_agg(concat(oid, retired, state -> '$.layout'), ',' ORDER BY oid)), '') FROM {HIDDEN_SCHEMA}.tables"
+        ))
+        .map_err(failed("reading its tables"))?;
+    let batch = batches.iter().find(|batch| batch.num_rows() > 0);
+    Ok(batch.map(|batch| batch.column(0).as_string::<i32>().value(0).to_owned()).unwrap_or_default())
 }
 
 impl DuckDb {
@@ -58,6 +77,7 @@ impl DuckDb {
             database: self.database.clone(),
             sessions: self.sessions.clone(),
             continuity: self.continuity.clone(),
+            broken: Arc::default(),
         }
     }
 }
@@ -108,17 +128,32 @@ impl DuckHandle {
         own::readable(&connection)
     }
 
-    /// The views of the project's own that no longer work, with why.
+    /// The views of the project's own that no longer work, with why. Each has to be planned for that, so it is found out again only once something was built or a table
+    /// has other columns.
     pub fn broken_models(&self) -> Result<Vec<BrokenModel>, WarehouseError> {
         let connection = self.database.connect().map_err(failed("connecting"))?;
-        let mut broken = Vec::new();
+        let seen = Seen { built: self.sessions.built(), layouts: layouts(&connection)? };
+        let broken = |found: &[(TableName, String)]| {
+            let model = |(name, detail): &(TableName, String)| BrokenModel {
+                name: name.clone(),
+                error: WarehouseError::Query { detail: detail.clone() },
+            };
+            found.iter().map(model).collect()
+        };
+        let known = || self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, found)) = known().as_ref().filter(|(of, _)| *of == seen) {
+            return Ok(broken(found));
+        }
+        let mut found = Vec::new();
         let views = own::own(&connection)?.into_iter().filter(|own| own.kind == RelationKind::View);
         for name in views.map(|view| view.name) {
             if let Err(error) = connection.prepare(&format!("SELECT * FROM {}", relation(&name))) {
-                broken.push(BrokenModel { name, error: WarehouseError::Query { detail: error.message } });
+                found.push((name, error.message));
             }
         }
-        Ok(broken)
+        let told = broken(&found);
+        *known() = Some((seen, found));
+        Ok(told)
     }
 
     /// Makes the kept models exactly `models`, each after those that it reads. One that fails leaves its previous view in place and is

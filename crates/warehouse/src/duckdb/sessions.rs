@@ -42,6 +42,8 @@ pub(super) struct Sessions {
     idle: Mutex<Vec<Session>>,
     /// How often views were changed.
     generation: AtomicU64,
+    /// How often something of the project's own was built.
+    built: AtomicU64,
     /// Of what changes; `None`: nothing does.
     continuity: Option<Arc<Continuity>>,
     /// Held by whoever has changed the optimizer's settings.
@@ -54,6 +56,7 @@ impl Sessions {
             database,
             idle: Mutex::default(),
             generation: AtomicU64::new(0),
+            built: AtomicU64::new(0),
             continuity,
             settings: Mutex::default(),
         })
@@ -92,6 +95,16 @@ impl Sessions {
     /// How often views were changed.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// How often something of the project's own was built or its views changed.
+    pub(super) fn built(&self) -> (u64, u64) {
+        (self.built.load(Ordering::Acquire), self.generation())
+    }
+
+    /// Something of the project's own was built.
+    pub(super) fn note_built(&self) {
+        self.built.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Views were changed: what was prepared before is not used by a reader from here on.

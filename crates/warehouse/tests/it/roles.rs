@@ -312,6 +312,31 @@ fn a_model_kept_as_a_table_is_for_roles_that_see_less_only_by_its_name_and_never
 }
 
 #[test]
+fn a_view_is_told_to_be_broken_until_what_it_reads_is_there_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut warehouse, state) = warehouse(directory.path());
+    let handle = warehouse.handle();
+    let mut builder = handle.builder(Arc::new(|| ())).connect().unwrap();
+    builder.run("CREATE TABLE main.held (x INTEGER); CREATE VIEW main.above AS SELECT x FROM main.held").unwrap();
+    let broken = || {
+        let broken = handle.broken_models().unwrap();
+        broken.into_iter().map(|broken| broken.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(broken(), [""; 0]);
+    builder.run("DROP TABLE main.held").unwrap();
+    assert_eq!((broken(), broken()), (vec!["main.above".to_owned()], vec!["main.above".to_owned()]));
+    builder.run("CREATE TABLE main.held AS SELECT 1 AS x").unwrap();
+    assert_eq!(broken(), [""; 0]);
+    // A column of a replicated table goes, which nobody built.
+    let mut without = state;
+    without.layout.columns[1].live = false;
+    let mut transaction = warehouse.begin().unwrap();
+    transaction.alter_table(&without, &[]).unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(broken(), ["main.names"]);
+}
+
+#[test]
 fn a_restriction_that_does_not_go_with_its_table_is_told_before() {
     let layout = items().layout;
     let check = |rows: Option<&str>, masks: &[(&str, Mask)]| {
