@@ -493,3 +493,24 @@ fn a_test_of_what_is_not_there_is_left_out_and_told() {
         assert!(warnings.contains(word), "no {word:?} in:\n{warnings}");
     }
 }
+
+#[test]
+fn what_a_project_says_and_nobody_hears_is_told_with_what_was_meant() {
+    let project = "name: p\nprofile: p\nmodels:\n  +materialized: view\n  p:\n    stagging: {+materialized: table}\n    staging: {+tags: [a], deep: {}}\nseeds:\n  other: {+enabled: true}\n";
+    let properties = "models:\n  - name: a\n    discription: a model\n    owner: me\n    columns:\n      - name: id\n        data-tests: [not_null]\n        data_tests: [unique]\n";
+    let manifest = parsed(&[
+        ("dbt_project.yml", project),
+        ("models/staging/a.sql", "select 1 as id"),
+        ("models/staging/models.yml", properties),
+    ])
+    .unwrap();
+    let told = manifest.warnings.join("\n");
+    assert_eq!(manifest.warnings.len(), 3, "{told}");
+    for word in [
+        "models/staging/models.yml:3:5: `discription` means nothing here; did you mean `description`?",
+        "models/staging/models.yml:7:9: `data-tests` means nothing here; did you mean `data_tests`?",
+        "configures what isn't there: models.p.stagging (did you mean `staging`?), seeds.other",
+    ] {
+        assert!(told.contains(word), "no {word:?} in:\n{told}");
+    }
+}

@@ -14,6 +14,7 @@ pub mod macros;
 pub mod materialization;
 pub mod names;
 pub mod node;
+mod odd;
 pub mod properties;
 pub(crate) mod reading;
 pub mod snapshot;
@@ -138,6 +139,7 @@ pub fn parse(project: Project) -> Result<Manifest> {
     link::link(&mut manifest)?;
     manifest.keep_referred();
     manifest.check_home()?;
+    manifest.tell_unused_paths();
     unit::add(&mut manifest, unit_tests)?;
     Ok(manifest)
 }

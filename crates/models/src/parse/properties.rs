@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{json, Map, Value as Json};
 
 use super::{
-    contract, freshness,
+    contract, freshness, odd,
     version::{self, Version},
 };
 use crate::{
@@ -165,6 +165,9 @@ pub fn read(root: &Yaml, package: &str, original_path: &str, renderer: &Renderer
         }
         for item in node.items() {
             let rendered = renderer.node(item, &mut Vec::new(), &is_rendered)?;
+            if matches!(section, "models" | "seeds" | "snapshots" | "sources") {
+                odd::keys(item, &mut found.warnings);
+            }
             match section {
                 "unit_tests" => {
                     let (_, place) = name_of(&rendered)?;

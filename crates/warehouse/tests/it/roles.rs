@@ -317,7 +317,9 @@ fn a_view_is_told_to_be_broken_until_what_it_reads_is_there_again() {
     let (mut warehouse, state) = warehouse(directory.path());
     let handle = warehouse.handle();
     let mut builder = handle.builder(Arc::new(|| ())).connect().unwrap();
-    builder.run("CREATE TABLE main.held (x INTEGER); CREATE VIEW main.above AS SELECT x FROM main.held").unwrap();
+    builder
+        .run("CREATE TABLE main.held (x INTEGER); CREATE VIEW main.above AS SELECT x FROM main.held")
+        .unwrap();
     let broken = || {
         let broken = handle.broken_models().unwrap();
         broken.into_iter().map(|broken| broken.name.to_string()).collect::<Vec<_>>()
