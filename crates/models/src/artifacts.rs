@@ -8,6 +8,7 @@ use crate::{
     columns::project::{self, Columns},
     context::modules::Moment,
     engine::{
+        batches::Batches,
         catalog::Catalog,
         compile::{compiled_json, Compiled},
         freshness::{self, Checked},
@@ -275,7 +276,7 @@ pub fn result(manifest: &Manifest, outcome: &Outcome) -> Json {
         "compiled": sql.map(|_| true),
         "compiled_code": sql,
         "relation_name": node.filter(|_| !is_seed).and_then(Node::relation_name),
-        "batch_results": null,
+        "batch_results": outcome.batches.as_ref().map(Batches::json),
     })
 }
 

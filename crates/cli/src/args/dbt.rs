@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use millstream_models::engine::batches;
+
 use clap::{builder::BoolishValueParser, ArgAction, Args, Subcommand, ValueEnum};
 
 /// What is done with a dbt project.
@@ -180,6 +182,12 @@ pub struct DbtFlags {
     /// Read no rows: models are built empty
     #[arg(long, env = "DBT_EMPTY", value_parser = BoolishValueParser::new())]
     pub empty: bool,
+    /// From when on batches of microbatch models are built
+    #[arg(long, value_name = "TIME", env = "DBT_EVENT_TIME_START", requires = "event_time_end", value_parser = time)]
+    pub event_time_start: Option<i64>,
+    /// Up to when
+    #[arg(long, value_name = "TIME", env = "DBT_EVENT_TIME_END", requires = "event_time_start", value_parser = time)]
+    pub event_time_end: Option<i64>,
     /// Keep the rows that tests find
     #[arg(long, env = "DBT_STORE_FAILURES", value_parser = BoolishValueParser::new())]
     pub store_failures: bool,
@@ -305,6 +313,12 @@ impl DbtVerb {
     }
 }
 
+/// Reads a date, or a date and a time, to microseconds since 1970, UTC.
+fn time(text: &str) -> Result<i64, String> {
+    batches::moment(text)
+        .ok_or_else(|| "it is a date, as 2026-01-31, or a date and a time, as 2026-01-31T12:00:00".into())
+}
+
 /// Flags about an earlier run, with which this one is compared or to which it defers.
 #[derive(Debug, Clone, Default, Args)]
 pub struct StateFlags {
@@ -415,8 +429,6 @@ const VERBS_TO_COME: &[&str] = &["clone", "debug", "init"];
 const FLAGS_TO_COME: &[&str] = &[
     "add-package",
     "browser",
-    "event-time-end",
-    "event-time-start",
     "export-saved-queries",
     "include-saved-query",
     "inject-ephemeral-ctes",
@@ -440,8 +452,6 @@ const FLAGS_ON: &[&str] = &["quiet"];
 pub const VARIABLES_TO_COME: &[&str] = &[
     "DBT_ARTIFACT_STATE_PATH",
     "DBT_DEFER_TO_STATE",
-    "DBT_EVENT_TIME_END",
-    "DBT_EVENT_TIME_START",
     "DBT_FAVOR_STATE_MODE",
     "DBT_SAMPLE",
     "DBT_WARN_ERROR",

@@ -10,6 +10,7 @@ mod docs;
 mod freshness;
 mod lineage;
 mod made;
+mod microbatch;
 mod state;
 
 use std::{

@@ -215,6 +215,17 @@ impl Moment {
         Some(seconds * 1_000_000 + fraction)
     }
 
+    /// Year, month and day.
+    pub fn date_parts(self) -> [i64; 3] {
+        let [year, month, day, ..] = self.parts();
+        [year, month, day]
+    }
+
+    /// When a day begins, in microseconds since 1970, UTC.
+    pub fn of_date(year: i64, month: i64, day: i64) -> i64 {
+        days_from_civil(year, month, day) * DAY_US
+    }
+
     fn date(self) -> Self {
         Moment { us: self.us.div_euclid(DAY_US) * DAY_US, zone: false, date_only: true }
     }

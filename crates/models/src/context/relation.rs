@@ -17,6 +17,8 @@ pub struct Relation {
     pub kind: Option<String>,
     /// Reads no row: `--empty`.
     pub limit: Option<u64>,
+    /// Reads the rows of a span of time: a condition on them.
+    pub condition: Option<String>,
 }
 
 const PARTS: [&str; 3] = ["database", "schema", "identifier"];
@@ -30,14 +32,19 @@ impl Relation {
             quote: [true; 3],
             kind: None,
             limit: None,
+            condition: None,
         }
     }
 
-    /// As it stands in FROM: with `--empty` none of its rows.
+    /// As it stands in FROM: with `--empty` none of its rows, for a batch those of its time.
     pub fn in_from(&self) -> String {
-        match self.limit {
+        let rendered = match self.limit {
             Some(0) => format!("(select * from {} where false limit 0)", self.render()),
             _ => self.render(),
+        };
+        match &self.condition {
+            Some(condition) => format!("(select * from {rendered} where {condition})"),
+            None => rendered,
         }
     }
 
@@ -49,6 +56,7 @@ impl Relation {
             quote: [false; 3],
             kind: Some("cte".into()),
             limit: None,
+            condition: None,
         }
     }
 

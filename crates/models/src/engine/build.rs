@@ -201,8 +201,7 @@ fn model(
     let there = shared.kind(&node.schema, &node.alias);
     let sql = compiled.sql.trim_end().trim_end_matches(';');
     let kind = if node.materialized() == "view" { RelationKind::View } else { RelationKind::Table };
-    let full_refresh = shared.full_refresh(node);
-    let is_new = !node.is_incremental() || there != Some(RelationKind::Table) || full_refresh;
+    let is_new = !node.is_incremental() || shared.is_built_anew(node);
     let makes_table = is_new && kind == RelationKind::Table;
     let ties = if makes_table { Ties::of(shared, node, connection)? } else { Ties::default() };
     let _tied = ties.any().then(|| shared.tied.lock().unwrap_or_else(PoisonError::into_inner));

@@ -53,15 +53,19 @@ pub fn scene(
         begins: node.resource == Resource::Operation && node.template.is_none(),
         own: Map::new(),
         main: RefCell::default(),
+        batch: node.batch.clone(),
         unit: None,
         depends_on: node.depends_on.clone(),
         connection: connection.cloned(),
         ephemeral: RefCell::default(),
     };
-    let model = match node.resource {
+    let mut model = match node.resource {
         Resource::Source => artifacts::source(node),
         _ => node.to_json(),
     };
+    if let (Some(batch), Json::Object(model)) = (&node.batch, &mut model) {
+        model.insert("batch".into(), batch.json());
+    }
     scene_of(shared, node, model, live)
 }
 

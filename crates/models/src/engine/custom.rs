@@ -75,6 +75,7 @@ fn called(
         begins: true,
         own,
         main: RefCell::default(),
+        batch: None,
         unit: None,
         depends_on: node.depends_on.clone(),
         connection: Some(connection.clone()),

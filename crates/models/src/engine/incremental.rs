@@ -191,6 +191,7 @@ impl Upsert<'_> {
         let keys = self.key.map(texts).unwrap_or_default();
         Ok(match self.strategy {
             "append" => self.insert(),
+            "microbatch" => self.replace_batch(),
             "merge" => format!("{}{};", ddl::header(self.node), merge::statement(self, &keys)?),
             _ if keys.is_empty() => self.insert(),
             _ => format!("{};\n{}", self.delete(&keys), self.insert()),
@@ -202,6 +203,18 @@ impl Upsert<'_> {
         let columns: Vec<String> = self.columns.iter().map(|name| quoted(name)).collect();
         let columns = columns.join(", ");
         format!("insert into {target} ({columns}) (select {columns} from {staged});")
+    }
+
+    /// All rows of a span of time are replaced.
+    fn replace_batch(&self) -> String {
+        let Upsert { target, staged, .. } = self;
+        let columns = self.columns.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
+        let column = self.node.config_str("event_time").unwrap_or_default();
+        let within = self.node.batch.as_ref().map(|batch| batch.condition(column)).unwrap_or_default();
+        let also: String = self.predicates.iter().map(|predicate| format!("\nand ({predicate})")).collect();
+        format!(
+            "delete from {target}\nwhere {within}{also};\ninsert into {target} ({columns})\nselect {columns}\nfrom {staged}\nwhere {within};"
+        )
     }
 
     fn equal(left: &str, right: &str, keys: &[String]) -> Vec<String> {

@@ -10,10 +10,10 @@ use std::{
 use millstream_core::build::{BuildConnection, BuiltRelation, RelationKind};
 use serde_json::{json, Map, Value as Json};
 
-use super::{compile::SharedConnection, ddl, foreign, planned};
+use super::{batches::Batch, compile::SharedConnection, ddl, foreign, planned};
 use crate::{
     context::{
-        relation::{Column, Relation},
+        relation::{quoted, Column, Relation},
         scene::Live,
         table::Table,
     },
@@ -152,6 +152,12 @@ impl Shared {
         }
     }
 
+    /// Whether an incremental model gets a new table.
+    pub fn is_built_anew(&self, node: &Node) -> bool {
+        let is_there = self.kind(&node.schema, &node.alias) == Some(RelationKind::Table);
+        !is_there || (self.full_refresh(node) && !node.batch.as_ref().is_some_and(|batch| batch.adds))
+    }
+
     fn graph(&self) -> Arc<Json> {
         let mut graph = lock(&self.graph);
         graph
@@ -216,6 +222,8 @@ pub struct NodeLive {
     pub own: Map<String, Json>,
     /// The statement that a materialization in macros calls its main one.
     pub main: RefCell<Option<String>>,
+    /// The batch that the node is built for.
+    pub batch: Option<Batch>,
     /// For a unit test: what stands in the place of relations, and what has other values.
     pub unit: Option<Arc<UnitTest>>,
     /// What the node may refer to: nothing else was there when it was parsed.
@@ -248,6 +256,17 @@ impl NodeLive {
         Ok(Relation::cte(&stand_in_name(node)))
     }
 
+    /// Which rows of a relation a batch reads: those of its time, where it is known when they happened.
+    fn condition(&self, of: &Node) -> Option<String> {
+        let batch = self.batch.as_ref()?;
+        let name = of.config_str("event_time").filter(|name| !name.is_empty())?;
+        let column = of.columns.get(name);
+        let says = |of: Option<&Json>, key: &str| of.and_then(|of| of.get(key)).and_then(Json::as_bool);
+        let quotes = says(column, "quote").or_else(|| says(of.extra.get("quoting"), "column"));
+        let column = if quotes == Some(true) { quoted(name) } else { name.to_owned() };
+        Some(batch.condition(&column))
+    }
+
     fn is_known(&self, relation: &Relation) -> bool {
         relation.database().eq_ignore_ascii_case(&self.shared.manifest.world.project.target.database)
     }
@@ -273,9 +292,9 @@ impl Live for NodeLive {
         }
         if node.is_ephemeral() {
             self.ephemeral.borrow_mut().push(node.unique_id.clone());
-            return Ok(Relation::cte(&node.name));
+            return Ok(Relation { condition: self.condition(node), ..Relation::cte(&node.name) });
         }
-        let mut relation = self.shared.relation_of(node);
+        let mut relation = Relation { condition: self.condition(node), ..self.shared.relation_of(node) };
         if manifest.world.project.options.empty {
             relation.limit = Some(0);
         }
@@ -292,7 +311,7 @@ impl Live for NodeLive {
         }
         match found {
             Some(node) => {
-                let mut relation = node.relation();
+                let mut relation = Relation { condition: self.condition(node), ..node.relation() };
                 if manifest.world.project.options.empty {
                     relation.limit = Some(0);
                 }
@@ -400,6 +419,13 @@ impl Live for NodeLive {
     }
 
     fn overridden(&self, kind: &str, name: &str) -> Option<Json> {
+        if self.batch.as_ref().is_some_and(|batch| batch.adds) && kind == "macros" {
+            match name {
+                "is_incremental" => return Some(true.into()),
+                "should_full_refresh" => return Some(false.into()),
+                _ => {}
+            }
+        }
         self.unit.as_ref()?.overrides.get(kind)?.get(name).cloned()
     }
 

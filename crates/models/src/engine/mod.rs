@@ -1,5 +1,7 @@
 //! Runs a project: compiles nodes and builds them in the order of the graph, in several threads.
 
+mod batched;
+pub mod batches;
 pub mod build;
 pub mod catalog;
 pub mod compile;

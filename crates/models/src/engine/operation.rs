@@ -89,6 +89,7 @@ fn call(
         times: [begun, begun, names::now()],
         thread: 1,
         compiled: None,
+        batches: None,
     })
 }
 

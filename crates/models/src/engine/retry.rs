@@ -1,10 +1,12 @@
 //! What the previous run left to be done: its `run_results.json`, written by this program or by dbt.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use serde_json::{Map, Value as Json};
 
+use super::batches::Batches;
 use crate::{
+    context::modules::Moment,
     error::{Problem, ProblemKind, Result},
     project::files,
 };
@@ -24,6 +26,10 @@ pub struct Previous {
     pub arguments: Map<String, Json>,
     /// The unique ids of what failed or was skipped. Hooks are not among them: they belong to every run.
     pub failed: Vec<String>,
+    /// What became of the batches of models of which some were built: only the others are to be.
+    pub batches: HashMap<String, Batches>,
+    /// When it began: microseconds since 1970, UTC.
+    pub started_us: Option<i64>,
 }
 
 impl Previous {
@@ -59,7 +65,13 @@ impl Previous {
             .filter(|id| !id.starts_with("operation."))
             .map(str::to_owned)
             .collect();
-        Ok(Previous { which, arguments: arguments.clone(), failed })
+        let batches = results.iter().filter_map(|result| {
+            let batches = Batches::parse(&result["batch_results"])?;
+            let is_some = !batches.successful.is_empty() && !batches.failed.is_empty();
+            is_some.then(|| Some((result["unique_id"].as_str()?.to_owned(), batches)))?
+        });
+        let started_us = json["metadata"]["invocation_started_at"].as_str().and_then(Moment::parse);
+        Ok(Previous { batches: batches.collect(), started_us, which, arguments: arguments.clone(), failed })
     }
 }
 

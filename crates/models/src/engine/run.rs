@@ -13,6 +13,7 @@ use millstream_core::build::BuildWarehouse;
 use serde_json::{json, Map, Value as Json};
 
 use super::{
+    batches::{self, Batches},
     build::{self, Built},
     compile::{self, Compiled, SharedConnection},
     freshness::Checked,
@@ -61,6 +62,8 @@ pub enum Status {
     Error,
     /// What it waits for failed.
     Skipped,
+    /// Some of its batches were built, and some could not be.
+    PartialSuccess,
     /// There is nothing to do for it: an exposure.
     NoOp,
 }
@@ -75,13 +78,14 @@ impl Status {
             Status::Fail => "fail",
             Status::Error => "error",
             Status::Skipped => "skipped",
+            Status::PartialSuccess => "partial success",
             Status::NoOp => "no-op",
         }
     }
 
     /// Whether what waits for the node is skipped.
     pub fn stops(self) -> bool {
-        matches!(self, Status::Fail | Status::Error | Status::Skipped)
+        matches!(self, Status::Fail | Status::Error | Status::Skipped | Status::PartialSuccess)
     }
 }
 
@@ -104,6 +108,8 @@ pub struct Outcome {
     pub thread: usize,
     /// Its SQL.
     pub compiled: Option<Compiled>,
+    /// What became of its batches, where it is built in some.
+    pub batches: Option<Batches>,
 }
 
 impl Outcome {
@@ -119,6 +125,7 @@ impl Outcome {
             times: [now; 3],
             thread: 1,
             compiled: None,
+            batches: None,
         }
     }
 }
@@ -131,6 +138,19 @@ pub trait Observer: Sync {
     fn finished(&self, index: usize, total: usize, node: &Node, outcome: &Outcome);
     /// A template printed something.
     fn said(&self, text: &str);
+    /// A batch of a model begins: its number, how many there are, what it is called.
+    fn batch_started(&self, _index: usize, _total: usize, _node: &Node, _label: &str) {}
+    /// A batch is done, after so many seconds; what went wrong with it.
+    fn batch_finished(
+        &self,
+        _index: usize,
+        _total: usize,
+        _node: &Node,
+        _label: &str,
+        _seconds: f64,
+        _wrong: Option<&str>,
+    ) {
+    }
     /// It is known how old a table of a source is.
     fn checked(&self, _index: usize, _total: usize, _node: &Node, _checked: &Checked) {}
 }
@@ -212,6 +232,7 @@ impl Run<'_> {
                 times: [now; 3],
                 thread: 1,
                 compiled: None,
+                batches: None,
             }));
         }
         if self.work == Work::Build {
@@ -269,6 +290,7 @@ impl Run<'_> {
                     times: [begun, begun, names::now()],
                     thread: 1,
                     compiled: None,
+                    batches: None,
                 }]);
             }
         }
@@ -299,7 +321,7 @@ impl Run<'_> {
         given.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    fn tell(&self) {
+    pub(super) fn tell(&self) {
         tell(self.observer);
     }
 
@@ -433,6 +455,7 @@ impl Run<'_> {
             times: [begun; 3],
             thread,
             compiled: None,
+            batches: None,
         };
         if skip {
             self.observer.finished(index, total, node, &outcome);
@@ -443,6 +466,11 @@ impl Run<'_> {
             Some(connection) => connection.clone(),
             None => connection.insert(self.connect()?).clone(),
         };
+        if self.work == Work::Build && batches::is_batched(node) {
+            outcome.times[1] = names::now();
+            self.batches(node, &connection, &mut outcome)?;
+            return Ok(self.done(index, total, node, outcome));
+        }
         match self.compiled(node, &connection) {
             Ok(compiled) => {
                 outcome.times[1] = names::now();
@@ -477,10 +505,14 @@ impl Run<'_> {
                 outcome.message = Some(error.describe());
             }
         }
+        Ok(self.done(index, total, node, outcome))
+    }
+
+    fn done(&self, index: usize, total: usize, node: &Node, mut outcome: Outcome) -> Outcome {
         outcome.times[2] = names::now();
         self.tell();
         self.observer.finished(index, total, node, &outcome);
-        Ok(outcome)
+        outcome
     }
 
     fn compiled(&self, node: &Node, connection: &SharedConnection) -> Result<Compiled> {
@@ -497,7 +529,7 @@ impl Run<'_> {
         Ok(compiled)
     }
 
-    fn write(&self, kind: &str, node: &Node, text: &str) -> Result<()> {
+    pub(super) fn write(&self, kind: &str, node: &Node, text: &str) -> Result<()> {
         let dir = self.shared.manifest.world.project.target_dir();
         files::write(&dir.join(output_path(kind, node)), text)
     }
@@ -537,6 +569,11 @@ pub fn output_path(kind: &str, node: &Node) -> String {
         // dbt takes it to lie in the directory of its file, once more.
         let dir = original.rsplit_once('/').map(|(dir, _)| format!("{dir}/")).unwrap_or_default();
         return format!("{kind}/{}/{original}/{dir}{}.sql", node.package, node.name);
+    }
+    if let Some(batch) = &node.batch {
+        // A file for each batch, in a directory that is called as the model's.
+        let path = original.strip_suffix(".sql").unwrap_or(original);
+        return format!("{kind}/{}/{path}/{}_{}.sql", node.package, file(path), batch.label);
     }
     if file(&node.path) == file(original) {
         format!("{kind}/{}/{original}", node.package)

@@ -48,6 +48,7 @@ pub(super) fn compile(
         begins: false,
         own: Map::new(),
         main: RefCell::default(),
+        batch: None,
         unit: Some(unit.clone()),
         depends_on: model.depends_on.clone(),
         connection: connection.cloned(),

@@ -41,6 +41,7 @@ use self::{
 };
 use crate::{
     context::{base::Base, scene::World},
+    engine::batches,
     error::{ModelsError, Problem, ProblemKind, Result},
     hash::sha256,
     place::{Place, Text},
@@ -437,6 +438,9 @@ impl Manifest {
         );
         (node.config, node.unrendered) = (config, unrendered);
         self.check_config(node)?;
+        if let Some(begin) = batches::begin(node) {
+            node.config.insert("begin".into(), begin.into());
+        }
         if let (Some(access), Some(place)) =
             (node.config.get("access").cloned(), node.extra.get_mut("access"))
         {
@@ -510,6 +514,10 @@ impl Manifest {
                 Materialization::Macro(_) => false,
             }
         };
+        let is_batched = batches::is_batched(node);
+        if is_batched && (by_macro || self.world.macros.overrides("get_incremental_microbatch_sql")) {
+            return unsupported("a microbatch model that is built by macros of the project's own".into());
+        }
         if by_macro {
             return Ok(());
         }
@@ -518,10 +526,11 @@ impl Manifest {
         }
         if node.is_incremental() {
             OnSchemaChange::of(node).map_err(|problem| problem.around(names::describe(node)))?;
-            if let Some(strategy @ ("insert_overwrite" | "microbatch")) =
-                node.config_str("incremental_strategy")
-            {
+            if let Some(strategy @ "insert_overwrite") = node.config_str("incremental_strategy") {
                 return unsupported(format!("the incremental strategy `{strategy}`"));
+            }
+            if is_batched {
+                batches::Settings::of(node).map_err(|problem| problem.around(names::describe(node)))?;
             }
         }
         Ok(())

@@ -9,10 +9,10 @@ use super::{
     unit::UnitTest,
     version::{self, Version},
 };
-use crate::jinja::Template;
+use crate::{engine::batches::Batch, jinja::Template};
 
 /// The incremental strategies that are done natively.
-const STRATEGIES: &[&str] = &["default", "append", "delete+insert", "merge"];
+const STRATEGIES: &[&str] = &["default", "append", "delete+insert", "merge", "microbatch"];
 
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -176,6 +176,8 @@ pub struct Node {
     pub template: Option<Arc<Template>>,
     /// When it was parsed, in seconds since 1970.
     pub created_at: f64,
+    /// The batch that it is built for at the moment.
+    pub batch: Option<Batch>,
 }
 
 impl Node {
@@ -212,6 +214,7 @@ impl Node {
             extra: Map::new(),
             template: None,
             created_at: names::now(),
+            batch: None,
         }
     }
 

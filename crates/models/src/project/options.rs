@@ -1,10 +1,14 @@
 //! What an invocation says: flags and environment, resolved by the caller. This room reads neither by itself.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+};
 
 use serde_json::{Map, Value as Json};
 
 use super::Home;
+use crate::engine::batches::{Batches, Span};
 
 /// How a project is to be read and run.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +43,12 @@ pub struct Options {
     pub favor_state: bool,
     /// Where the project is at home, if that is not where a profile says.
     pub home: Option<Home>,
+    /// `--event-time-start` and `--event-time-end`: which batches of microbatch models are built.
+    pub event_time: Option<Span>,
+    /// Up to when their batches go, where nothing is said: microseconds since 1970, UTC.
+    pub batches_until_us: i64,
+    /// What an earlier run that is done again has made of the batches of models, by unique id: only what failed is built.
+    pub batches: HashMap<String, Batches>,
     /// The environment.
     pub env: BTreeMap<String, String>,
     /// Which verb runs, as `flags.WHICH` has it.

@@ -3,6 +3,7 @@
 use millstream_models::{
     artifacts,
     engine::{
+        batches,
         freshness::Checked,
         run::{output_path, Observer, Outcome, Status},
     },
@@ -133,12 +134,14 @@ impl<'o> Console<'o> {
         let errors = count(&[Status::Error, Status::Fail]);
         let warnings = count(&[Status::Warn]);
         self.say("");
-        if errors == 0 && warnings == 0 {
+        let partial = count(&[Status::PartialSuccess]);
+        if errors == 0 && partial == 0 && warnings == 0 {
             self.say(&self.painted(Some(Style::Good), "Completed successfully"));
         } else {
             let style = if errors > 0 { Style::Error } else { Style::Warning };
+            let successes = if partial == 1 { "success" } else { "successes" };
             let text = format!(
-                "Completed with {}, 0 partial successes, and {}:",
+                "Completed with {}, {partial} partial {successes}, and {}:",
                 plural(errors, "error"),
                 plural(warnings, "warning")
             );
@@ -152,7 +155,8 @@ impl<'o> Console<'o> {
         self.say("");
         let passed = count(&[Status::Success, Status::Pass]);
         self.say(&format!(
-            "Done. PASS={passed} WARN={warnings} ERROR={errors} SKIP={} NO-OP={} TOTAL={}",
+            "Done. PASS={passed} WARN={warnings} ERROR={} SKIP={} NO-OP={} TOTAL={}",
+            errors + partial,
             count(&[Status::Skipped]),
             count(&[Status::NoOp]),
             outcomes.len()
@@ -165,6 +169,7 @@ impl<'o> Console<'o> {
             Status::Error => "Error",
             Status::Fail => "Failure",
             Status::Warn => "Warning",
+            Status::PartialSuccess => "Partial success",
             _ => return,
         };
         let level = if outcome.status == Status::Warn { "warn" } else { "error" };
@@ -192,10 +197,17 @@ impl<'o> Console<'o> {
     }
 
     fn row(&self, index: usize, total: usize, text: &str, style: Option<Style>, status: &str) {
+        self.dotted(&format!("{index} of {total} {text} "), style, status);
+    }
+
+    fn batch_row(&self, index: usize, total: usize, text: &str, style: Option<Style>, status: &str) {
+        self.dotted(&format!("Batch {index} of {total} {text} "), style, status);
+    }
+
+    fn dotted(&self, text: &str, style: Option<Style>, status: &str) {
         if !self.rows {
             return;
         }
-        let text = format!("{index} of {total} {text} ");
         self.say(&format!("{text:.<WIDTH$} [{}]", self.painted(style, status)));
     }
 
@@ -211,10 +223,15 @@ impl<'o> Console<'o> {
 fn style(status: Status) -> Option<Style> {
     match status {
         Status::Success | Status::Pass => Some(Style::Good),
-        Status::Warn | Status::Skipped => Some(Style::Warning),
+        Status::Warn | Status::Skipped | Status::PartialSuccess => Some(Style::Warning),
         Status::Fail | Status::Error => Some(Style::Error),
         Status::NoOp => None,
     }
+}
+
+/// A message without what follows of it.
+fn first_line(message: &str) -> &str {
+    message.lines().next().unwrap_or_default()
 }
 
 fn plural(count: usize, name: &str) -> String {
@@ -227,6 +244,9 @@ fn plural(count: usize, name: &str) -> String {
 
 fn described(node: &Node) -> String {
     match node.resource {
+        Resource::Model if batches::is_batched(node) => {
+            format!("sql microbatch model {}.{}", node.schema, node.alias)
+        }
         Resource::Model => format!("sql {} model {}.{}", node.materialized(), node.schema, node.alias),
         Resource::Seed => format!("seed file {}.{}", node.schema, node.alias),
         Resource::Snapshot => format!("snapshot {}.{}", node.schema, node.alias),
@@ -277,6 +297,9 @@ impl Observer for Console<'_> {
                 (format!("ERROR loading {what}"), format!("ERROR in {took:.2}s"))
             }
             (Status::Error, _) => (format!("ERROR {what}"), format!("ERROR in {took:.2}s")),
+            (Status::PartialSuccess, _) => {
+                (format!("PARTIALLY created {what}"), format!("{} in {took:.2}s", first_line(message)))
+            }
             (Status::NoOp, _) => (format!("NO-OP {what}"), "NO-OP".into()),
             (Status::Skipped, Resource::Test | Resource::UnitTest) => {
                 (format!("SKIP test {what}"), "SKIP".into())
@@ -284,6 +307,28 @@ impl Observer for Console<'_> {
             (Status::Skipped, _) => (format!("SKIP relation {}.{}", node.schema, node.alias), "SKIP".into()),
         };
         self.row(index, total, &text, style(outcome.status), &status);
+    }
+
+    fn batch_started(&self, index: usize, total: usize, node: &Node, label: &str) {
+        let text = format!("START batch {label} of {}.{}", node.schema, node.alias);
+        self.batch_row(index, total, &text, None, "RUN");
+    }
+
+    fn batch_finished(
+        &self,
+        index: usize,
+        total: usize,
+        node: &Node,
+        label: &str,
+        seconds: f64,
+        wrong: Option<&str>,
+    ) {
+        let (text, style, status) = match wrong {
+            None => ("OK created", Style::Good, "OK"),
+            Some(_) => ("ERROR creating", Style::Error, "ERROR"),
+        };
+        let text = format!("{text} batch {label} of {}.{}", node.schema, node.alias);
+        self.batch_row(index, total, &text, Some(style), &format!("{status} in {seconds:.2}s"));
     }
 
     fn said(&self, text: &str) {

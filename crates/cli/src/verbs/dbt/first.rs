@@ -71,6 +71,7 @@ fn build(project: Project, output: &Output) -> Result<(), Failure> {
         flags: &flags,
         belongs_to: &belongs_to,
         opened: &opened,
+        again: None,
     };
     let began = seconds();
     let manifest = call.project()?;

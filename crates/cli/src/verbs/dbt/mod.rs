@@ -25,6 +25,7 @@ use millstream_models::{
     engine::{
         compile::Compiled,
         live::Shared,
+        retry::Previous,
         run::{Outcome as NodeOutcome, Run, Status, Work},
     },
     hash,
@@ -58,7 +59,15 @@ pub(super) fn run(global: &Global, output: &Output, mut verb: DbtVerb) -> Outcom
     refuse_variables()?;
     let belongs_to = belongs_to(global, verb.flags_mut())?;
     let opened = OnceCell::new();
-    let call = |which, flags| Call { global, output, which, flags, belongs_to: &belongs_to, opened: &opened };
+    let call = |which, flags| Call {
+        global,
+        output,
+        which,
+        flags,
+        belongs_to: &belongs_to,
+        opened: &opened,
+        again: None,
+    };
     match &verb {
         DbtVerb::Parse(flags) => call("parse", flags).parse(),
         DbtVerb::Ls(ls) => call("list", &ls.common).list(ls),
@@ -100,6 +109,8 @@ struct Call<'c> {
     belongs_to: &'c Option<MillstreamProject>,
     /// That warehouse, once it is open.
     opened: &'c OnceCell<Arc<Workshop>>,
+    /// The run that is done again.
+    again: Option<&'c Previous>,
 }
 
 impl Call<'_> {
@@ -115,7 +126,11 @@ impl Call<'_> {
 
     /// Reads the project.
     fn project(&self) -> Result<Arc<Manifest>, Failure> {
-        let options = Options { home: self.home()?, ..options(self.global, self.flags, self.which)? };
+        let mut options = Options { home: self.home()?, ..options(self.global, self.flags, self.which)? };
+        if let Some(previous) = self.again {
+            options.batches.clone_from(&previous.batches);
+            options.batches_until_us = previous.started_us.unwrap_or(options.batches_until_us);
+        }
         let manifest = Arc::new(parse::parse(Project::read(options).map_err(Failure::from)?)?);
         for warning in &manifest.warnings {
             self.output.warn(warning);
@@ -225,6 +240,14 @@ fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Fa
     let part = |from: usize, to: usize| random[from..to].to_owned();
     let invocation_id =
         [part(0, 8), part(8, 12), format!("4{}", part(13, 16)), format!("8{}", part(17, 20)), part(20, 32)];
+    let event_time = match (flags.event_time_start, flags.event_time_end) {
+        (Some(start), Some(end)) if start >= end => {
+            let message = "--event-time-start is before --event-time-end";
+            return Err(ModelsError::from(Problem::new(ProblemKind::Configuration, message)).into());
+        }
+        (Some(start), Some(end)) => Some([start, end]),
+        _ => None,
+    };
     Ok(Options {
         project_dir,
         profiles_dir: flags.profiles_dir.clone(),
@@ -236,6 +259,9 @@ fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Fa
         target_path: flags.target_path.clone(),
         store_failures: flags.store_failures,
         empty: flags.empty,
+        event_time,
+        batches_until_us: started_us,
+        batches: HashMap::new(),
         state: flags.state.state.clone(),
         defer_state: flags.state.defer_state.clone(),
         defer: flags.state.defer,
@@ -503,5 +529,5 @@ fn compiled(outcomes: &[NodeOutcome]) -> HashMap<String, Compiled> {
 }
 
 fn is_wrong(outcome: &NodeOutcome) -> bool {
-    matches!(outcome.status, Status::Error | Status::Fail | Status::Skipped)
+    matches!(outcome.status, Status::Error | Status::Fail | Status::Skipped | Status::PartialSuccess)
 }

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use millstream_models::{engine::retry::Previous, project::Project, ModelsError, Problem, ProblemKind};
+use millstream_models::{
+    engine::{batches, retry::Previous},
+    project::Project,
+    ModelsError, Problem, ProblemKind,
+};
 use serde_json::{json, Map, Value};
 
 use super::{operation, options, Call};
@@ -30,6 +34,8 @@ pub(super) fn arguments(call: &Call<'_>) -> Map<String, Value> {
         "full_refresh": flags.full_refresh,
         "fail_fast": flags.fail_fast,
         "empty": flags.empty,
+        "event_time_start": flags.event_time_start.map(batches::text),
+        "event_time_end": flags.event_time_end.map(batches::text),
         "store_failures": flags.store_failures,
         "state": flags.state.state,
         "defer": flags.state.defer,
@@ -50,7 +56,7 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
     };
     let previous = Previous::read(&dir)?;
     let flags = flags(&previous.arguments, call.flags);
-    let again = Call { which: &previous.which, flags: &flags, ..*call };
+    let again = Call { which: &previous.which, flags: &flags, again: Some(&previous), ..*call };
     if previous.which == "run-operation" {
         return match (previous.failed.is_empty(), previous.arguments.get("macro").and_then(Value::as_str)) {
             (true, _) => nothing(call),
@@ -84,6 +90,7 @@ fn flags(previous: &Map<String, Value>, now: &DbtFlags) -> DbtFlags {
         let items = previous.get(key).and_then(Value::as_array).into_iter().flatten();
         items.filter_map(Value::as_str).map(str::to_owned).collect()
     };
+    let time = |key: &str| text(key).as_deref().and_then(batches::moment);
     let vars = previous.get("vars").filter(|vars| vars.is_object()).map(Value::to_string);
     let threads = previous.get("threads").and_then(Value::as_u64);
     DbtFlags {
@@ -97,6 +104,8 @@ fn flags(previous: &Map<String, Value>, now: &DbtFlags) -> DbtFlags {
         full_refresh: is("full_refresh"),
         fail_fast: is("fail_fast"),
         empty: is("empty"),
+        event_time_start: time("event_time_start"),
+        event_time_end: time("event_time_end"),
         store_failures: is("store_failures"),
         select: list("select"),
         exclude: list("exclude"),
@@ -158,6 +167,7 @@ mod tests {
             flags: &said,
             belongs_to: &None,
             opened: &opened,
+            again: None,
         };
         let again = flags(&arguments(&call), &build(&[]));
         assert_eq!(again.vars.as_deref(), Some("{\"a\":[1,\"x\"]}"));
