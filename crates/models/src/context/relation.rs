@@ -150,7 +150,8 @@ impl Object for Relation {
 
     fn call_method(&self, interpreter: &Interpreter, name: &str, mut args: Args) -> Eval<Value> {
         match name {
-            "render" => Ok(Value::from(self.text())),
+            // All rows, whatever is to be read otherwise.
+            "render" => Ok(Value::from(self.render())),
             "include" => self.with(args, |relation| &mut relation.include),
             "quote" => self.with(args, |relation| &mut relation.quote),
             "without_identifier" => Ok(Value::object(self.without_identifier())),
