@@ -333,8 +333,12 @@ fn what_is_not_done_is_refused_by_name_and_never_passed_over() {
         "MS9108",
         &["materialized_view"],
     );
-    let incremental = "{{ config(materialized='incremental', incremental_strategy='microbatch') }} select 1";
-    refused(&[("models/a.sql", incremental)], "MS9108", &["microbatch"]);
+    let incremental =
+        "{{ config(materialized='incremental', incremental_strategy='insert_overwrite') }} select 1";
+    refused(&[("models/a.sql", incremental)], "MS9108", &["insert_overwrite"]);
+    let batched = "{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='a', begin='2024-01-01', batch_size='day') }} select 1 as a";
+    let own = "{% macro duckdb__get_incremental_microbatch_sql(arguments) %}select 1{% endmacro %}";
+    refused(&[("models/a.sql", batched), ("macros/own.sql", own)], "MS9108", &["microbatch"]);
     let unknown = "{{ config(materialized='incremental', on_schema_change='sometimes') }} select 1 as a";
     let told = ["`on_schema_change` can't be `sometimes`", "append_new_columns", "in model a (models/a.sql)"];
     refused(&[("models/a.sql", unknown)], "MS9102", &told);

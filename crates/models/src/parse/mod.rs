@@ -45,7 +45,7 @@ use crate::{
     error::{ModelsError, Problem, ProblemKind, Result},
     hash::sha256,
     place::{Place, Text},
-    project::{files, render::Renderer, Package, Project},
+    project::{files, render::Renderer, Adapter, Package, Project},
     yaml,
 };
 
@@ -517,6 +517,10 @@ impl Manifest {
         let is_batched = batches::is_batched(node);
         if is_batched && (by_macro || self.world.macros.overrides("get_incremental_microbatch_sql")) {
             return unsupported("a microbatch model that is built by macros of the project's own".into());
+        }
+        // There it is another statement, by a key.
+        if is_batched && self.world.project.target.kind == Adapter::Postgres {
+            return unsupported("the incremental strategy `microbatch` in PostgreSQL".into());
         }
         if by_macro {
             return Ok(());
