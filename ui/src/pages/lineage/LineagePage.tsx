@@ -10,13 +10,14 @@ import { Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { Link, setQuery, usePlace } from '../../app/router';
 import { Page } from '../../app/Shell';
 import { plural } from '../../format/quantity';
-import { Drawing } from './Drawing';
-import { connected, graphOf, layoutOf, part } from './layout';
+import { Drawing } from '../../graph/Drawing';
+import { connected, layoutOf, part, waysOf } from '../../graph/layout';
 import './lineage.css';
 
 /** Beyond this a drawing of everything shows no names; what is connected to one node is drawn first. */
 const WHOLE_MAX = 150;
 const FOUND_MAX = 100;
+const KINDS: LineageKind[] = ['source', 'table', 'model', 'endpoint', 'dashboard'];
 
 function addressOf(node: LineageNode): string | null {
   switch (node.kind) {
@@ -63,7 +64,7 @@ export default function LineagePage() {
   const node = whole?.nodes.find(({ id }) => id === query.get('node'));
   const cut = node !== undefined && query.get('only') !== 'no';
 
-  const graph = useMemo(() => (whole ? graphOf(whole) : null), [whole]);
+  const ways = useMemo(() => (whole ? waysOf(whole) : null), [whole]);
   const near = useMemo(() => (whole && node ? connected(whole, node.id) : null), [whole, node]);
   const layout = useMemo(() => {
     if (!whole) return null;
@@ -132,12 +133,14 @@ export default function LineagePage() {
           ) : null}
           <Drawing
             key={cut ? node?.id : 'all'}
+            name="Lineage"
             layout={layout}
+            kinds={KINDS}
             chosen={node?.id ?? null}
             near={near}
             onChoose={choose}
           />
-          {node && graph ? (
+          {node && ways ? (
             <aside className="lineage-detail" aria-label={node.label}>
               <div className="row">
                 <h2 className="grow data">{node.label}</h2>
@@ -153,8 +156,8 @@ export default function LineagePage() {
                 <input type="checkbox" checked={cut} onChange={() => setQuery({ only: cut ? 'no' : null })} />
                 Only what is connected: {plural((near?.size ?? 1) - 1, 'node')}
               </label>
-              <Near title="Made of" nodes={of(graph.into.get(node.id))} />
-              <Near title="Goes into" nodes={of(graph.outOf.get(node.id))} />
+              <Near title="Made of" nodes={of(ways.into.get(node.id))} />
+              <Near title="Goes into" nodes={of(ways.outOf.get(node.id))} />
             </aside>
           ) : null}
         </div>

@@ -2,11 +2,25 @@
 
 import { type KeyboardEvent, type PointerEvent, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { type Layout, LETTERS_MAX, NODE_HEIGHT, type Placed } from './layout';
+import './graph.css';
+
+/** What is wrong with a node: its colour, and the words for who does not see it. */
+export interface Mark {
+  level: 'amber' | 'red';
+  says: string;
+}
 
 interface DrawingProps {
+  /** What is drawn, in a word. */
+  name: string;
   layout: Layout;
-  chosen: string | null;
-  near: Set<string> | null;
+  /** The legend. */
+  kinds: readonly string[];
+  marks?: ReadonlyMap<string, Mark>;
+  /** Left away where choosing a node leads elsewhere. */
+  chosen?: string | null;
+  /** All others step back. */
+  near: ReadonlySet<string> | null;
   onChoose: (id: string | null) => void;
 }
 
@@ -49,7 +63,49 @@ function edgePath(from: Placed, to: Placed): string {
   return `M${x1},${y1}C${x1 + bend},${y1} ${x2 - bend},${y2} ${x2},${y2}`;
 }
 
-export function Drawing({ layout, chosen, near, onChoose }: DrawingProps) {
+interface NodeProps {
+  node: Placed;
+  named: boolean;
+  away: boolean;
+  mark: Mark | undefined;
+  pressed: boolean | undefined;
+  onClick: () => void;
+  onEnter: () => void;
+}
+
+function Node({ node, named, away, mark, pressed, onClick, onEnter }: NodeProps) {
+  const words = [`${node.kind} ${node.label}`, mark?.says].filter(Boolean).join(', ');
+  const press = (event: KeyboardEvent) => {
+    if (event.key !== 'Enter' && event.key !== ' ') return;
+    event.preventDefault();
+    onEnter();
+  };
+  return (
+    <g
+      role="button"
+      tabIndex={named ? 0 : -1}
+      aria-label={words}
+      aria-pressed={pressed}
+      className={`map-node kind-${node.kind} ${named ? '' : 'small'} ${away ? 'away' : ''} ${mark?.level ?? ''}`}
+      transform={`translate(${node.x} ${node.y})`}
+      onClick={onClick}
+      onKeyDown={press}
+    >
+      <title>{words}</title>
+      <rect width={node.width} height={NODE_HEIGHT} rx={3} />
+      <rect className="map-band" width={5} height={NODE_HEIGHT} rx={2} />
+      {mark ? <rect className="map-mark" x={node.width - 5} width={5} height={NODE_HEIGHT} rx={2} /> : null}
+      {named ? (
+        // biome-ignore lint/a11y/noAriaHiddenOnFocusable: not focusable itself; its whole name is the node’s label
+        <text x={14} y={18} aria-hidden="true">
+          {node.label.length > LETTERS_MAX ? `${node.label.slice(0, LETTERS_MAX - 1)}…` : node.label}
+        </text>
+      ) : null}
+    </g>
+  );
+}
+
+export function Drawing({ name, layout, kinds, marks, chosen, near, onChoose }: DrawingProps) {
   const place = useRef<HTMLDivElement>(null);
   const [size, setSize] = useState({ width: 0, height: 0 });
   const [view, setView] = useState<View | null>(null);
@@ -148,7 +204,7 @@ export function Drawing({ layout, chosen, near, onChoose }: DrawingProps) {
         <svg
           width={size.width}
           height={size.height}
-          aria-label={`Lineage of ${layout.nodes.length} nodes`}
+          aria-label={`${name} of ${layout.nodes.length} nodes`}
           role="group"
         >
           <g transform={`translate(${shown.x} ${shown.y}) scale(${shown.scale})`}>
@@ -162,40 +218,25 @@ export function Drawing({ layout, chosen, near, onChoose }: DrawingProps) {
               ) : null,
             )}
             {layout.nodes.filter(inSight).map((node) => (
-              <g
+              <Node
                 key={node.id}
-                role="button"
-                tabIndex={named ? 0 : -1}
-                aria-label={`${node.kind} ${node.label}`}
-                aria-pressed={node.id === chosen}
-                className={`map-node kind-${node.kind} ${named ? '' : 'small'} ${away(node.id) ? 'away' : ''}`}
-                transform={`translate(${node.x} ${node.y})`}
+                node={node}
+                named={named}
+                away={away(node.id)}
+                mark={marks?.get(node.id)}
+                pressed={chosen === undefined ? undefined : node.id === chosen}
                 onClick={() => {
                   if (!dragged.current) onChoose(node.id === chosen ? null : node.id);
                 }}
-                onKeyDown={(event) => {
-                  if (event.key !== 'Enter' && event.key !== ' ') return;
-                  event.preventDefault();
-                  onChoose(node.id);
-                }}
-              >
-                <title>{`${node.kind} ${node.label}`}</title>
-                <rect width={node.width} height={NODE_HEIGHT} rx={3} />
-                <rect className="map-band" width={5} height={NODE_HEIGHT} rx={2} />
-                {named ? (
-                  // biome-ignore lint/a11y/noAriaHiddenOnFocusable: not focusable itself; its whole name is the node’s label
-                  <text x={14} y={18} aria-hidden="true">
-                    {node.label.length > LETTERS_MAX ? `${node.label.slice(0, LETTERS_MAX - 1)}…` : node.label}
-                  </text>
-                ) : null}
-              </g>
+                onEnter={() => onChoose(node.id)}
+              />
             ))}
           </g>
         </svg>
       </div>
       <div className="map-tools">
         <ul className="map-legend">
-          {(['source', 'table', 'model', 'endpoint', 'dashboard'] as const).map((kind) => (
+          {kinds.map((kind) => (
             <li key={kind}>
               <span className={`kind kind-${kind}`}>{kind}</span>
             </li>

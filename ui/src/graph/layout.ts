@@ -1,8 +1,19 @@
-// Where the nodes of a lineage stand: in columns by how far they are from the sources, ordered so that few edges cross.
+// Where the nodes of a graph stand: in columns by how far they are from the sources, ordered so that few edges cross.
 
-import type { Lineage, LineageNode } from '../../api/contract';
+export interface GraphNode {
+  id: string;
+  /** What it is, in a word: its colour and its legend go by it. */
+  kind: string;
+  label: string;
+}
 
-export interface Placed extends LineageNode {
+export interface Graph<N extends GraphNode = GraphNode> {
+  nodes: N[];
+  /** From what is read to what reads it. */
+  edges: [string, string][];
+}
+
+export interface Placed extends GraphNode {
   x: number;
   y: number;
   width: number;
@@ -31,12 +42,12 @@ export const LETTERS_MAX = 42;
 /** Each pass halves what is left to gain; past six nothing is seen to change. */
 const PASSES = 6;
 
-interface Graph {
+interface Ways {
   into: Map<string, string[]>;
   outOf: Map<string, string[]>;
 }
 
-export function graphOf({ nodes, edges }: Lineage): Graph {
+export function waysOf({ nodes, edges }: Graph): Ways {
   const known = new Set(nodes.map(({ id }) => id));
   const into = new Map<string, string[]>(nodes.map(({ id }) => [id, []]));
   const outOf = new Map<string, string[]>(nodes.map(({ id }) => [id, []]));
@@ -49,8 +60,8 @@ export function graphOf({ nodes, edges }: Lineage): Graph {
 }
 
 /** The longest way from a source to each node; in a circle, which no project should have, the way ends where it began. */
-export function columnsOf(lineage: Lineage): Map<string, number> {
-  const { into, outOf } = graphOf(lineage);
+export function columnsOf(graph: Graph): Map<string, number> {
+  const { into, outOf } = waysOf(graph);
   const columns = new Map<string, number>();
   const open = new Map([...into].map(([id, from]) => [id, from.length]));
   let ready = [...open].filter(([, count]) => count === 0).map(([id]) => id);
@@ -67,13 +78,13 @@ export function columnsOf(lineage: Lineage): Map<string, number> {
     }
     ready = next;
   }
-  for (const { id } of lineage.nodes) if (!columns.has(id)) columns.set(id, 0);
+  for (const { id } of graph.nodes) if (!columns.has(id)) columns.set(id, 0);
   return columns;
 }
 
 /** Everything that leads to a node and everything that it leads to, itself included. */
-export function connected(lineage: Lineage, id: string): Set<string> {
-  const { into, outOf } = graphOf(lineage);
+export function connected(graph: Graph, id: string): Set<string> {
+  const { into, outOf } = waysOf(graph);
   const found = new Set([id]);
   for (const way of [into, outOf]) {
     const open = [id];
@@ -88,10 +99,10 @@ export function connected(lineage: Lineage, id: string): Set<string> {
   return found;
 }
 
-export function part(lineage: Lineage, ids: Set<string>): Lineage {
+export function part<N extends GraphNode>(graph: Graph<N>, ids: ReadonlySet<string>): Graph<N> {
   return {
-    nodes: lineage.nodes.filter(({ id }) => ids.has(id)),
-    edges: lineage.edges.filter(([from, to]) => ids.has(from) && ids.has(to)),
+    nodes: graph.nodes.filter(({ id }) => ids.has(id)),
+    edges: graph.edges.filter(([from, to]) => ids.has(from) && ids.has(to)),
   };
 }
 
@@ -99,18 +110,18 @@ function average(numbers: number[]): number | null {
   return numbers.length === 0 ? null : numbers.reduce((sum, one) => sum + one, 0) / numbers.length;
 }
 
-export function layoutOf(lineage: Lineage): Layout {
-  const columns = columnsOf(lineage);
-  const { into, outOf } = graphOf(lineage);
-  const layers: LineageNode[][] = [];
-  for (const node of [...lineage.nodes].sort((a, b) => a.label.localeCompare(b.label))) {
+export function layoutOf(graph: Graph): Layout {
+  const columns = columnsOf(graph);
+  const { into, outOf } = waysOf(graph);
+  const layers: GraphNode[][] = [];
+  for (const node of [...graph.nodes].sort((a, b) => a.label.localeCompare(b.label))) {
     const column = columns.get(node.id) ?? 0;
     const layer = layers[column] ?? [];
     layers[column] = layer;
     layer.push(node);
   }
   const rank = new Map<string, number>();
-  const number = (layer: LineageNode[]) =>
+  const number = (layer: GraphNode[]) =>
     layer.forEach((node, at) => {
       rank.set(node.id, (at + 0.5) / layer.length);
     });
@@ -130,7 +141,7 @@ export function layoutOf(lineage: Lineage): Layout {
     }
   }
   // Hundreds of nodes in a layer would be a line of dust: the whole is kept about as high as it is wide.
-  const rowsMax = Math.max(ROWS_MIN, Math.ceil(Math.sqrt(lineage.nodes.length * 3)));
+  const rowsMax = Math.max(ROWS_MIN, Math.ceil(Math.sqrt(graph.nodes.length * 3)));
   const tallest = Math.max(1, ...layers.map((layer) => Math.min(rowsMax, layer?.length ?? 0)));
   const height = tallest * (NODE_HEIGHT + GAP_Y) - GAP_Y;
   const placed = new Map<string, Placed>();
@@ -151,7 +162,7 @@ export function layoutOf(lineage: Lineage): Layout {
     }
     x += GAP_X - GAP_PART;
   }
-  const edges = lineage.edges.flatMap(([from, to]) => {
+  const edges = graph.edges.flatMap(([from, to]) => {
     const ends = [placed.get(from), placed.get(to)];
     return ends[0] && ends[1] ? [{ from: ends[0], to: ends[1] }] : [];
   });

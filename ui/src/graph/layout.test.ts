@@ -1,11 +1,10 @@
-// Columns, connections and places of a lineage.
+// Columns, connections and places of a graph.
 
 import { describe, expect, it } from 'vitest';
-import type { Lineage } from '../../api/contract';
-import { columnsOf, connected, layoutOf, part } from './layout';
+import { columnsOf, connected, type Graph, layoutOf, part } from './layout';
 
-const node = (id: string) => ({ id, label: id, kind: 'model' as const });
-const lineage: Lineage = {
+const node = (id: string) => ({ id, label: id, kind: 'model' });
+const graph: Graph = {
   nodes: ['s', 'a', 'b', 'c', 'alone'].map(node),
   edges: [
     ['s', 'a'],
@@ -16,13 +15,13 @@ const lineage: Lineage = {
   ],
 };
 
-describe('a lineage', () => {
+describe('a graph', () => {
   it('stands in columns by the longest way from a source', () => {
-    expect(Object.fromEntries(columnsOf(lineage))).toEqual({ s: 0, a: 1, b: 2, c: 3, alone: 0 });
+    expect(Object.fromEntries(columnsOf(graph))).toEqual({ s: 0, a: 1, b: 2, c: 3, alone: 0 });
   });
 
   it('ends where it goes in a circle', () => {
-    const circle: Lineage = {
+    const circle: Graph = {
       nodes: ['a', 'b'].map(node),
       edges: [
         ['a', 'b'],
@@ -33,9 +32,9 @@ describe('a lineage', () => {
   });
 
   it('is cut to what is connected', () => {
-    const ids = connected(lineage, 'a');
+    const ids = connected(graph, 'a');
     expect([...ids].sort()).toEqual(['a', 'b', 'c', 's']);
-    expect(part(lineage, new Set(['s', 'a'])).edges).toEqual([['s', 'a']]);
+    expect(part(graph, new Set(['s', 'a'])).edges).toEqual([['s', 'a']]);
   });
 
   it('of a thousand nodes is laid out before anybody waits, and none covers another', () => {
