@@ -4,6 +4,8 @@ const SQL = encodeURIComponent(
   'SELECT status, count(*) AS orders\nFROM analytics.orders\nGROUP BY status\nORDER BY 2 DESC',
 );
 
+const MODEL = '/models/model.finance.open_pending_items_by_product';
+
 export const PAGES = [
   { name: 'overview', path: '/' },
   { name: 'overview-error', path: '/', scene: 'error' },
@@ -47,6 +49,26 @@ export const PAGES = [
   { name: 'endpoints', path: '/endpoints?path=/orders' },
   { name: 'dashboards', path: '/dashboards' },
   { name: 'dashboard', path: '/dashboards/orders' },
+  { name: 'models', path: '/models' },
+  { name: 'models-failed', path: '/models?status=trouble', scene: 'failed' },
+  { name: 'models-unbuilt', path: '/models', scene: 'unbuilt' },
+  { name: 'models-none', path: '/models', scene: 'empty' },
+  { name: 'models-large', path: '/models?sort=seconds.desc', models: 1000 },
+  { name: 'models-large-found', path: '/models?find=model_077', models: 1000 },
+  { name: 'model', path: MODEL },
+  { name: 'model-failed', path: MODEL, scene: 'failed' },
+  { name: 'model-skipped', path: '/models/model.finance.stock_report', scene: 'failed' },
+  { name: 'model-code', path: `${MODEL}?tab=code` },
+  { name: 'model-compiled', path: `${MODEL}?tab=code&code=compiled` },
+  { name: 'model-columns', path: `${MODEL}?tab=columns` },
+  {
+    name: 'model-tests',
+    path: '/models/model.finance.stg_orders?tab=tests&check=test.finance.accepted_values_stg_orders_status',
+    scene: 'failed',
+  },
+  { name: 'model-runs', path: `${MODEL}?tab=runs`, scene: 'failed' },
+  { name: 'model-source', path: '/models/source.finance.operations.orders' },
+  { name: 'model-gone', path: '/models/model.finance.gone' },
   { name: 'lineage', path: '/lineage' },
   { name: 'lineage-node', path: '/lineage?node=model:analytics.open_pending_items_by_product' },
   { name: 'lineage-large', path: '/lineage', lineage: 1000 },

@@ -30,9 +30,9 @@ async function at(path, act, { server = mock, ...shape } = {}) {
   }
 }
 
-for (const { name, path, scene, lineage, prepare } of PAGES) {
+for (const { name, path, scene, lineage, models, prepare } of PAGES) {
   test(`${name} has no fault and is not wider than a narrow screen`, async () => {
-    const server = await start({ port: 0, scene, lineage });
+    const server = await start({ port: 0, scene, lineage, models });
     try {
       for (const [width, theme] of [
         [1440, 'light'],
@@ -358,4 +358,117 @@ test('how a schema changed is told, and leads to the rows as they were', () =>
     await told.nth(1).getByRole('link').click();
     await page.waitForURL(/as_of=16%2FB3A00D40|as_of=16\/B3A00D40/);
     await page.getByRole('tab', { name: 'Rows', selected: true }).waitFor();
+  }));
+
+/** The mock in a scene of its own, for one test. */
+async function inScene(options, path, act) {
+  const server = await start({ port: 0, ...options });
+  try {
+    await at(path, act, { server });
+  } finally {
+    await server.stop();
+  }
+}
+
+test('models are filtered and sorted by the address, and one is opened from the list by keys', () =>
+  at('/models', async (page) => {
+    const lines = page.locator('.nodes tbody tr');
+    await lines.first().waitFor();
+    const all = await lines.count();
+    await page.getByRole('button', { name: 'took' }).click();
+    await page.getByRole('button', { name: 'took' }).click();
+    await page.waitForURL(/sort=seconds\.desc/);
+    await page.getByLabel('Any materialization').selectOption('view');
+    await page.waitForURL(/materialized=view/);
+    await page.getByLabel('Any tag').selectOption('nightly');
+    await page.keyboard.press('/');
+    await page.keyboard.type('stg_o');
+    await page.waitForURL(/find=stg_o/);
+    await page.reload();
+    await page.getByText('2 nodes').waitFor();
+    assert.ok(all > 2);
+    assert.deepEqual(await lines.locator('td:first-child').allTextContents(), ['stg_orders', 'stg_order_items']);
+    await page.getByLabel('Find a node').press('Enter');
+    await page.waitForURL(/models\/model\.finance\.stg_orders$/);
+    await page.goBack();
+    await page.getByRole('button', { name: 'Remove the filters' }).click();
+    await page.getByText(`${all} nodes`).waitFor();
+  }));
+
+test('a node of the graph opens, and says what it reads and what reads it', () =>
+  at('/models', async (page) => {
+    const chosen = page.getByRole('button', { name: 'model stg_orders' });
+    await chosen.focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'stg_orders', level: 1 }).waitFor();
+    await page.getByRole('link', { name: 'operations.orders' }).waitFor();
+    await page.getByRole('link', { name: 'top_customers_with_pending_orders' }).click();
+    await page.waitForURL(/top_customers_with_pending_orders$/);
+    await page.getByRole('link', { name: 'Rows' }).click();
+    await page.locator('[role=gridcell]').first().waitFor();
+    await page.getByRole('link', { name: 'Model', exact: true }).click();
+    await page.getByRole('heading', { name: 'top_customers_with_pending_orders', level: 1 }).waitFor();
+  }));
+
+test('code is shown raw and compiled, copied, and opened in SQL', () =>
+  at('/models/model.finance.stg_orders?tab=code', async (page) => {
+    await page.locator('.code-jinja', { hasText: "{{ source('operations', 'orders') }}" }).waitFor();
+    await page.locator('.code-keyword', { hasText: 'select' }).waitFor();
+    await page.getByRole('button', { name: 'Compiled' }).click();
+    await page.waitForURL(/code=compiled/);
+    await page.locator('.code-name', { hasText: '"orders"' }).waitFor();
+    await page.getByRole('button', { name: 'Copy' }).click();
+    await page.getByText('Copied').waitFor();
+    const copied = await page.evaluate(() => navigator.clipboard.readText());
+    assert.match(copied, /^select\n {4}order_id,/);
+    await page.getByRole('link', { name: 'Open in SQL' }).click();
+    await page.waitForURL(/\/ui\/sql\?q=select/);
+  }));
+
+test('a failed model says all of it, what was skipped says why, and a test has its past', () =>
+  inScene({ scene: 'failed' }, '/models?status=trouble', async (page) => {
+    await page.getByText('5 with trouble').waitFor();
+    const newest = page.locator('.models-runs li').first();
+    assert.match(await newest.textContent(), /1 error/);
+    assert.match(await newest.textContent(), /5 skipped/);
+    await page.getByRole('button', { name: 'model stock_report, skipped' }).waitFor();
+    await page.getByRole('link', { name: 'stock_report', exact: true }).click();
+    await page.getByText('It was skipped in the last run.').waitFor();
+    await page.locator('.note.amber').getByRole('link', { name: 'open_pending_items_by_product' }).click();
+    await page.getByRole('alert').getByText('candidate bindings').waitFor();
+    await page.getByRole('button', { name: 'Copy the error' }).click();
+    await page.getByText('Copied').waitFor();
+    assert.match(
+      await page.evaluate(() => navigator.clipboard.readText()),
+      /is_active" not found[\s\S]*schema|bindings/,
+    );
+    await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Models' }).click();
+    await page.getByRole('link', { name: 'stg_orders', exact: true }).click();
+    await page.getByRole('tab', { name: /^Columns/ }).click();
+    await page.getByRole('link', { name: 'accepted_values' }).click();
+    await page.getByRole('img', { name: 'the last 30 runs: 3 warn, 27 pass' }).waitFor();
+    await page.getByRole('button', { name: 'accepted_values' }).press('Enter');
+    await page.getByText('Got 3 results, configured to warn if != 0').waitFor();
+    await page.reload();
+    await page.getByRole('link', { name: 'Open in SQL' }).waitFor();
+    await page.getByRole('tab', { name: 'Runs' }).click();
+    await page.locator('.model-timings svg').waitFor();
+  }));
+
+test('of a thousand models those in sight are drawn, and one is found', () =>
+  inScene({ models: 1000 }, '/models', async (page) => {
+    const lines = page.locator('.nodes tbody tr[aria-rowindex]');
+    await lines.first().waitFor();
+    assert.ok((await lines.count()) < 60);
+    await page.locator('.nodes-around').evaluate((element) => element.scrollTo(0, element.scrollHeight));
+    await page.getByRole('link', { name: 'top_delivery_dates_open_orders', exact: true }).waitFor();
+    await page.keyboard.press('/');
+    await page.keyboard.type('model_0777');
+    await page.getByText('1 node', { exact: true }).waitFor();
+    await page.waitForFunction(() => document.querySelectorAll('.map-node').length < 10);
+    await page.keyboard.press('Control+k');
+    await page.keyboard.type('int_model_0702');
+    await page.getByRole('option', { name: /int_model_0702/ }).waitFor();
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/models\/model\.finance\.int_model_0702$/);
   }));

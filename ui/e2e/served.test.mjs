@@ -1,28 +1,10 @@
-// Every page over a real server with the finance example at work: MILLSTREAM_HTTP says where. What the browser says of faults and of the
-// server's policy fails the test. PICTURES=directory keeps a picture of each page there, SHAPES=all in every theme and width.
+// Every page over a real server with the finance example at work: MILLSTREAM_HTTP says where.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { launch, open } from './browser.mjs';
+import { before, test } from 'node:test';
+import { open } from './browser.mjs';
+import { at, browser, narrowTest, pageTest, seen, server } from './served.mjs';
 
-const server = process.env.MILLSTREAM_HTTP;
-const pictures = process.env.PICTURES;
-const SHAPES =
-  process.env.SHAPES === 'all'
-    ? [
-        { name: '-light', width: 1440, height: 900, theme: 'light' },
-        { name: '-dark', width: 1440, height: 900, theme: 'dark' },
-        { name: '-narrow', width: 360, height: 740, theme: 'light' },
-        { name: '-narrow-dark', width: 360, height: 740, theme: 'dark' },
-      ]
-    : [{ name: '', width: 1240, height: 780, theme: 'light' }];
-/** An unoptimised program on a busy machine. */
-const WAIT_MS = 30_000;
-
-let browser;
 let order;
 
 async function sql(text) {
@@ -36,52 +18,11 @@ async function sql(text) {
 }
 
 before(async () => {
-  assert.ok(server, 'MILLSTREAM_HTTP names a running server');
-  browser = await launch();
-  if (pictures) mkdirSync(pictures, { recursive: true });
   const found = await sql(
     'SELECT order_id FROM analytics.orders_history GROUP BY order_id ORDER BY count(*) DESC, order_id LIMIT 1',
   );
   order = found[0][0];
 });
-
-after(() => browser?.close());
-
-async function at(path, act, shape = {}) {
-  const { page, faults, close } = await open(browser, { still: true, ...shape });
-  page.setDefaultTimeout(WAIT_MS);
-  try {
-    await page.goto(`${server}/ui${path}`);
-    await act(page);
-    assert.deepEqual(faults, []);
-  } finally {
-    await close();
-  }
-}
-
-/** A test of a page, in one shape, and its pictures where they are asked for. */
-function pageTest(name, path, act) {
-  test(name, async () => {
-    const address = () => (typeof path === 'function' ? path() : path);
-    await at(address(), act);
-    if (!pictures) return;
-    for (const shape of SHAPES) {
-      const take = async (page) => {
-        await act(page);
-        await page.mouse.move(0, 0);
-        await page.waitForTimeout(600);
-        const picture = join(pictures, `ui-${name}${shape.name}.png`);
-        await page.screenshot({ path: picture, fullPage: shape.width < 500 });
-        spawnSync('pngquant', ['--force', '--skip-if-larger', '--strip', '--ext', '.png', '96', picture]);
-        const wider = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-        assert.ok(wider <= 0, `${wider} px too wide at ${shape.width}`);
-      };
-      await at(address(), take, shape);
-    }
-  });
-}
-
-const seen = (page, selector) => page.locator(selector).first().waitFor();
 
 test('the first load is under 300 kB as it is sent', async () => {
   const { page, close } = await open(browser);
@@ -268,23 +209,14 @@ test('the palette finds saved queries and dashboards', () =>
     await seen(page, '[role=gridcell]');
   }));
 
-test('every page is readable at 360 px', async () => {
-  for (const path of [
-    '/',
-    '/tables',
-    '/tables/analytics/orders',
-    '/sql',
-    '/changes',
-    '/lineage',
-    '/endpoints',
-    '/dashboards/reports',
-  ]) {
-    const narrow = async (page) => {
-      await seen(page, 'h1');
-      await page.waitForTimeout(800);
-      const wider = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-      assert.ok(wider <= 0, `${path}: ${wider} px too wide`);
-    };
-    await at(path, narrow, { width: 360, height: 740, theme: 'dark' });
-  }
-});
+narrowTest([
+  '/',
+  '/tables',
+  '/tables/analytics/orders',
+  '/sql',
+  '/changes',
+  '/models',
+  '/lineage',
+  '/endpoints',
+  '/dashboards/reports',
+]);

@@ -20,9 +20,9 @@ const shapes = [
   { name: 'narrow-light', width: 360, height: 740, theme: 'light' },
   { name: 'narrow-dark', width: 360, height: 740, theme: 'dark' },
 ];
-for (const { name, path, prepare, scene, lineage } of PAGES) {
+for (const { name, path, prepare, scene, lineage, models } of PAGES) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
-  const mock = await start({ port: 0, scene, lineage });
+  const mock = await start({ port: 0, scene, lineage, models });
   for (const shape of shapes) {
     if (process.env.SHAPES && !process.env.SHAPES.split(',').includes(shape.name)) continue;
     const { page, faults, close } = await open(browser, shape);

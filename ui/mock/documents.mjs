@@ -172,6 +172,7 @@ export const MODELS = Object.entries(VIEWS).map(([name, { columns }]) => ({
   name: `analytics.${name}`,
   warehouse: { schema: 'analytics', name },
   kind: 'view',
+  holds: !name.startsWith('top'),
   columns: columns.map((column) => ({ ...column, key: false })),
   history: false,
   history_since: null,

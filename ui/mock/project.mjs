@@ -1,6 +1,7 @@
 // A running project as the server would show it: samples each second, a status, and scenes of trouble.
 
 import { Finance } from './finance.mjs';
+import { Models } from './models.mjs';
 import { printLsn } from './store.mjs';
 
 const GB = 1e9;
@@ -12,11 +13,12 @@ const FAILURE = {
   hint: 'is PostgreSQL running there, and does a firewall let this machine in? It is tried again every 5 seconds.',
 };
 
-/** Scenes: `well`, `idle`, `error` (the source is away), `resync` (a table must be read again), `full` (the log nears its bound), `empty`, `locked` (the key is `ms_key`), `role` (who looks may not see everything). */
+/** Scenes: `well`, `idle`, `error` (the source is away), `resync` (a table must be read again), `full` (the log nears its bound), `empty`, `unbuilt` (no model is built yet), `failed` (the last build), `locked` (the key is `ms_key`), `role` (who looks may not see everything). */
 export class Project {
-  constructor({ scene = 'well', seed = 7, lineage = 0 } = {}) {
+  constructor({ scene = 'well', seed = 7, lineage = 0, models = 0 } = {}) {
     this.scene = scene;
     this.lineage = lineage;
+    this.models = new Models({ scene, models });
     this.locked = scene === 'locked';
     this.ofRole = scene === 'role';
     this.finance = new Finance({ seed });

@@ -168,6 +168,12 @@ async function answer(project, request, response, url) {
   }
   if (path === '/api/lineage')
     return json(response, project.scene === 'empty' ? { nodes: [], edges: [] } : lineage(project.lineage));
+  if (path === '/api/models') return json(response, project.models.document());
+  if (path.startsWith('/api/models/')) {
+    const found = project.models.detail(parts[3]);
+    if (found === null) throw new Refused(404, 'MS7105', 'not found', `the project has no node ${parts[3]}`);
+    return json(response, found);
+  }
   if (path === '/api/sql' && request.method === 'POST') {
     const { sql, as_of, rows_max = 1000 } = await body(request);
     const began = performance.now();

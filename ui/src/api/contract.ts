@@ -97,6 +97,8 @@ export interface Table {
   name: string;
   warehouse: { schema: string; name: string };
   kind: 'table' | 'view';
+  /** Of a model: it holds rows of its own, those that it was last built from. */
+  holds?: boolean;
   columns: TableColumn[];
   /** Whether who looks may read its history. */
   history: boolean;
@@ -227,4 +229,91 @@ export interface LineageNode {
 export interface Lineage {
   nodes: LineageNode[];
   edges: [string, string][];
+}
+
+export type NodeResource = 'model' | 'seed' | 'snapshot' | 'source' | 'exposure';
+
+/** As dbt says how a node ended: success, pass, warn, fail, error, skipped, no-op, … */
+export type RunStatus = string;
+
+export interface TestCounts {
+  total: number;
+  pass: number;
+  warn: number;
+  fail: number;
+  error: number;
+  skipped: number;
+}
+
+/** A node of the dbt project that is built in the warehouse. */
+export interface ModelNode {
+  id: string;
+  resource: NodeResource;
+  name: string;
+  package: string;
+  path: string;
+  description: string;
+  tags: string[];
+  materialized: string | null;
+  relation: { schema: string; name: string } | null;
+  parents: string[];
+  /** By the last status of each; the rest never ran. */
+  tests: TestCounts;
+  last: { status: RunStatus; at: string; seconds: number; message: string | null } | null;
+}
+
+export interface ProjectRun {
+  id: string;
+  verb: string;
+  at: string;
+  seconds: number;
+  counts: Partial<Record<RunStatus, number>>;
+}
+
+export interface Models {
+  /** Null where there is no dbt project. */
+  project: string | null;
+  nodes: ModelNode[];
+  /** The last ones, newest first. */
+  runs: ProjectRun[];
+}
+
+/** How a node or a test ended in one run. */
+export interface NodeResult {
+  run: string;
+  status: RunStatus;
+  at: string;
+  seconds: number;
+  failures: number | null;
+  message: string | null;
+}
+
+export interface ModelCheck {
+  id: string;
+  name: string;
+  /** The generic test that it is of. */
+  kind: string | null;
+  column: string | null;
+  severity: string;
+  path: string;
+  compiled: string | null;
+  /** Newest first. */
+  history: NodeResult[];
+}
+
+export interface ModelColumn {
+  name: string;
+  type: string | null;
+  description: string;
+  tests: string[];
+}
+
+export interface Model extends ModelNode {
+  raw: string | null;
+  compiled: string | null;
+  children: string[];
+  columns: ModelColumn[];
+  checks: ModelCheck[];
+  /** Newest first. */
+  history: NodeResult[];
 }

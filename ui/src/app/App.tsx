@@ -17,6 +17,8 @@ const Changes = lazy(() => import('../pages/changes/Changes'));
 const Endpoints = lazy(() => import('../pages/endpoints/Endpoints'));
 const Dashboards = lazy(() => import('../pages/dashboards/Dashboards'));
 const DashboardPage = lazy(() => import('../pages/dashboards/DashboardPage'));
+const Models = lazy(() => import('../pages/models/Models'));
+const ModelPage = lazy(() => import('../pages/models/ModelPage'));
 const LineagePage = lazy(() => import('../pages/lineage/LineagePage'));
 
 // biome-ignore lint/suspicious/noExplicitAny: each pattern's parts are the properties of its own page
@@ -30,6 +32,8 @@ const ROUTES: [RegExp, ComponentType<any>, string[]][] = [
   [/^\/endpoints$/, Endpoints, []],
   [/^\/dashboards$/, Dashboards, []],
   [/^\/dashboards\/([^/]+)$/, DashboardPage, ['name']],
+  [/^\/models$/, Models, []],
+  [/^\/models\/([^/]+)$/, ModelPage, ['id']],
   [/^\/lineage$/, LineagePage, []],
 ];
 

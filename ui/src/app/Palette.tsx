@@ -1,10 +1,11 @@
 // Ctrl-K: go anywhere by typing a part of its name.
 
 import { type KeyboardEvent, useEffect, useMemo, useState } from 'react';
-import type { Dashboard, Endpoint, Me, ProjectQuery, Table } from '../api/contract';
+import type { Dashboard, Endpoint, Me, ModelNode, Models, ProjectQuery, Table } from '../api/contract';
 import { useJson } from '../api/resource';
+import { titleOf } from '../pages/models/nodes';
 import { savedQueries } from '../pages/sql/saved';
-import { dashboardAddress, endpointAddress, sqlAddress, tableAddress } from './addresses';
+import { dashboardAddress, endpointAddress, modelAddress, sqlAddress, tableAddress } from './addresses';
 import { Dialog } from './Dialog';
 import { rank } from './matching';
 import { may, useMe, useSeesAll } from './me';
@@ -13,6 +14,8 @@ import { go } from './router';
 import { setTheme, type Theme } from './theme';
 
 interface Target {
+  /** Where its kind and name may be another's too. */
+  id?: string;
   kind: string;
   name: string;
   about?: string;
@@ -22,14 +25,16 @@ interface Target {
 /** More would be a list to read, not a choice. */
 const SHOWN_MAX = 12;
 
-function targetsOf(
-  me: Me | null,
-  tables: Table[],
-  endpoints: Endpoint[],
-  dashboards: Dashboard[],
-  queries: ProjectQuery[],
-  help: () => void,
-): Target[] {
+interface Known {
+  tables: Table[];
+  nodes: ModelNode[];
+  endpoints: Endpoint[];
+  dashboards: Dashboard[];
+  queries: ProjectQuery[];
+}
+
+function targetsOf(me: Me | null, known: Known, help: () => void): Target[] {
+  const { tables, nodes, endpoints, dashboards, queries } = known;
   const pages = pagesFor(me).flatMap(({ pages }) => pages);
   const page = pages.map((page) => ({
     kind: 'page',
@@ -37,8 +42,15 @@ function targetsOf(
     about: page.about,
     act: () => go(page.path),
   }));
+  const node = nodes.map((node) => ({
+    id: node.id,
+    kind: node.resource,
+    name: titleOf(node),
+    about: node.description || node.path,
+    act: () => go(modelAddress(node.id)),
+  }));
   const table = tables.map(({ kind, warehouse: { schema, name } }) => ({
-    kind: kind === 'view' ? 'model' : 'table',
+    kind: kind === 'view' && nodes.length === 0 ? 'model' : 'table',
     name: `${schema}.${name}`,
     act: () => go(tableAddress(schema, name)),
   }));
@@ -65,7 +77,7 @@ function targetsOf(
   const themes: Theme[] = ['light', 'dark', 'system'];
   const setting = themes.map((theme) => ({ kind: 'setting', name: `Theme: ${theme}`, act: () => setTheme(theme) }));
   const keys = { kind: 'help', name: 'Keys', about: 'what the keyboard does', act: help };
-  return [...page, ...table, ...endpoint, ...dashboard, ...shared, ...query, ...setting, keys];
+  return [...page, ...table, ...node, ...endpoint, ...dashboard, ...shared, ...query, ...setting, keys];
 }
 
 function Choice({ onClose, onHelp }: { onClose: () => void; onHelp: () => void }) {
@@ -75,11 +87,23 @@ function Choice({ onClose, onHelp }: { onClose: () => void; onHelp: () => void }
   const endpoints = useJson<Endpoint[]>('/api/endpoints').data;
   const dashboards = useJson<Dashboard[]>(seesAll ? '/api/dashboards' : null).data;
   const queries = useJson<ProjectQuery[]>(seesAll ? '/api/queries' : null).data;
+  const nodes = useJson<Models>(seesAll ? '/api/models' : null).data?.nodes;
   const [text, setText] = useState('');
   const [at, setAt] = useState(0);
   const targets = useMemo(
-    () => targetsOf(me, tables ?? [], endpoints ?? [], dashboards ?? [], queries ?? [], onHelp),
-    [me, tables, endpoints, dashboards, queries, onHelp],
+    () =>
+      targetsOf(
+        me,
+        {
+          tables: tables ?? [],
+          nodes: nodes ?? [],
+          endpoints: endpoints ?? [],
+          dashboards: dashboards ?? [],
+          queries: queries ?? [],
+        },
+        onHelp,
+      ),
+    [me, tables, nodes, endpoints, dashboards, queries, onHelp],
   );
   const found = useMemo(() => rank(text, targets, (target) => target.name).slice(0, SHOWN_MAX), [text, targets]);
 
@@ -123,7 +147,7 @@ function Choice({ onClose, onHelp }: { onClose: () => void; onHelp: () => void }
         {found.map((target, index) => (
           // biome-ignore lint/a11y/useKeyWithClickEvents: the field above has the keys
           <div
-            key={`${target.kind} ${target.name}`}
+            key={target.id ?? `${target.kind} ${target.name}`}
             id={`palette-${index}`}
             role="option"
             tabIndex={-1}

@@ -1,4 +1,4 @@
-// The addresses of things, in one place: tables, rows, queries, endpoints.
+// The addresses of things, in one place: tables, rows, queries, endpoints, models.
 
 export const tableAddress = (schema: string, name: string, query: Record<string, string | null> = {}): string =>
   withParameters(`/tables/${encodeURIComponent(schema)}/${encodeURIComponent(name)}`, query);
@@ -13,6 +13,9 @@ export const sqlAddress = (sql: string): string => withParameters('/sql', { q: s
 export const endpointAddress = (path: string): string => withParameters('/endpoints', { path });
 
 export const dashboardAddress = (name: string): string => `/dashboards/${encodeURIComponent(name)}`;
+
+export const modelAddress = (id: string, query: Record<string, string | null> = {}): string =>
+  withParameters(`/models/${encodeURIComponent(id)}`, query);
 
 export const changesAddress = (table: string): string => withParameters('/changes', { table });
 

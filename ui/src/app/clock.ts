@@ -1,6 +1,7 @@
 // The present, for what says how long ago something was. One timer for the whole page.
 
 import { useSyncExternalStore } from 'react';
+import { printAge } from '../format/time';
 
 let now = Date.now();
 const listeners = new Set<() => void>();
@@ -22,4 +23,9 @@ function subscribe(listener: () => void): () => void {
 
 export function useNow(): number {
   return useSyncExternalStore(subscribe, () => now);
+}
+
+/** How long ago it was. What is a second older and reads the same is not drawn again: lists have hundreds of them. */
+export function useAge(at: string | null | undefined): string {
+  return useSyncExternalStore(subscribe, () => printAge(at, now));
 }

@@ -60,6 +60,13 @@ export const SHORTCUTS: { where: string; list: Shortcut[] }[] = [
     ],
   },
   {
+    where: 'Models',
+    list: [
+      { keys: ['/'], does: 'filter; Enter opens the first that is found' },
+      { keys: ['←', '→', '↑', '↓'], does: 'in the graph, move it; + and − nearer and farther, 0 all of it' },
+    ],
+  },
+  {
     where: 'Changes',
     list: [
       { keys: ['p'], does: 'pause and go on' },

@@ -24,6 +24,7 @@ export const PAGES: PageGroup[] = [
       { path: '/tables', name: 'Tables', about: 'rows, state, schema, history', needs: 'role' },
       { path: '/changes', name: 'Changes', about: 'what happens at the source, as it happens', needs: 'all' },
       { path: '/sql', name: 'SQL', about: 'ask the warehouse, now or as of a time', needs: 'sql' },
+      { path: '/models', name: 'Models', about: 'the dbt project: graph, code, tests, runs', needs: 'all' },
       { path: '/lineage', name: 'Lineage', about: 'what is made of what', needs: 'all' },
     ],
   },

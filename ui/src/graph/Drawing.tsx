@@ -35,6 +35,8 @@ const SCALE_MIN = 0.03;
 /** Below this size letters are dust; the boxes alone show the shape. */
 const NAMES_FROM = 0.42;
 const MARGIN = 24;
+/** What stands over the drawing's lower edge: at first nothing is drawn under it. */
+const TOOLS_HEIGHT = 44;
 
 /** Smaller than this a drawing of everything says nothing: then it begins at the sources, and is moved. */
 const WHOLE_MIN = 0.16;
@@ -46,13 +48,14 @@ const DENSE_EDGES = 300;
 
 /** All of it, where that can still be read. */
 function wholeView(layout: Layout, width: number, height: number): View {
-  const whole = Math.min((width - 2 * MARGIN) / layout.width, (height - 2 * MARGIN) / layout.height);
+  const room = height - TOOLS_HEIGHT;
+  const whole = Math.min((width - 2 * MARGIN) / layout.width, (room - 2 * MARGIN) / layout.height);
   const least = layout.nodes.length <= SMALL_NODES_MAX ? NAMED_MIN : WHOLE_MIN;
   const scale = Math.max(least, Math.min(1, whole));
   return {
     scale,
     x: Math.max(MARGIN, (width - layout.width * scale) / 2),
-    y: (height - layout.height * scale) / 2,
+    y: (room - layout.height * scale) / 2,
   };
 }
 

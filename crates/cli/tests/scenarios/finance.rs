@@ -10,6 +10,7 @@ use millstream_testkit::{PgCluster, Process};
 use serde_json::Value;
 
 use crate::http::get;
+use crate::models::write;
 use crate::project::{example, stop, Project};
 
 /// An address is printed before anything else is done.
@@ -30,12 +31,18 @@ pub(crate) struct Finance {
 
 impl Finance {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With more files in the project, each a path and its text.
+    pub(crate) fn start_with(files: &[(&str, &str)]) -> Self {
         let cluster = PgCluster::start_default().unwrap();
         let sql = |name: &str| fs::read_to_string(example("finance").join("sql").join(name)).unwrap();
         cluster.execute(&sql("schema.sql")).unwrap();
         cluster.execute(&sql("generator.sql")).unwrap();
         cluster.execute(&format!("CALL generator.fill(orders => {ORDERS}); ANALYZE")).unwrap();
         let project = Project::of_example("finance", &cluster.url());
+        write(project.directory(), files);
         let mut process = project.up("");
         project.await_streaming(&mut process);
         let line = process.wait_for_line("http://", PRINTED_WAIT_MAX).unwrap();

@@ -29,7 +29,8 @@ const FILES: &[(&str, &str)] = &[
     ("api/totals.sql", "SELECT status, n FROM main_marts.totals ORDER BY status"),
 ];
 
-fn write(directory: &Path, files: &[(&str, &str)]) {
+/// Writes files of a project, each a path and its text.
+pub(crate) fn write(directory: &Path, files: &[(&str, &str)]) {
     for (path, text) in files {
         let path = directory.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

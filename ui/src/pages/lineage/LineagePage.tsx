@@ -1,9 +1,9 @@
 // What is made of what: sources, tables, models, endpoints, dashboards. Searched, followed up and down, cut to what is connected.
 
 import { type KeyboardEvent, useMemo, useRef, useState } from 'react';
-import type { Lineage, LineageKind, LineageNode } from '../../api/contract';
+import type { Lineage, LineageKind, LineageNode, Models } from '../../api/contract';
 import { useJson } from '../../api/resource';
-import { dashboardAddress, endpointAddress, tableAddress } from '../../app/addresses';
+import { dashboardAddress, endpointAddress, modelAddress, tableAddress } from '../../app/addresses';
 import { useKey } from '../../app/keys';
 import { rank } from '../../app/matching';
 import { Empty, ErrorNote, Skeleton } from '../../app/Notes';
@@ -12,6 +12,7 @@ import { Page } from '../../app/Shell';
 import { plural } from '../../format/quantity';
 import { Drawing } from '../../graph/Drawing';
 import { connected, layoutOf, part, waysOf } from '../../graph/layout';
+import { builtAs } from '../models/nodes';
 import './lineage.css';
 
 /** Beyond this a drawing of everything shows no names; what is connected to one node is drawn first. */
@@ -89,6 +90,9 @@ export default function LineagePage() {
     if (event.key === 'Escape') setTyped('');
   };
   const address = node ? addressOf(node) : null;
+  const project = useJson<Models>(node?.kind === 'model' ? '/api/models' : null).data;
+  const [schema, name] = node?.label.split('.') ?? [];
+  const model = schema && name ? builtAs(project?.nodes, schema, name) : undefined;
 
   return (
     <Page
@@ -151,6 +155,7 @@ export default function LineagePage() {
               <p className="row">
                 <span className={`kind kind-${node.kind}`}>{node.kind}</span>
                 {address ? <Link to={address}>Open</Link> : null}
+                {model ? <Link to={modelAddress(model.id)}>Its model</Link> : null}
               </p>
               <label className="row">
                 <input type="checkbox" checked={cut} onChange={() => setQuery({ only: cut ? 'no' : null })} />

@@ -10,6 +10,7 @@ import { CopyButton, Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { setQuery, usePlace } from '../../app/router';
 import { Page } from '../../app/Shell';
 import { useHistorySince } from '../../app/status';
+import { Tabs } from '../../app/Tabs';
 import { Chart } from '../../charts/Chart';
 import { guessAxes, kindsFor } from '../../charts/shape';
 import { AsOf } from '../../data/AsOf';
@@ -171,6 +172,11 @@ function Saved({ sql, onOpen }: { sql: string; onOpen: (sql: string) => void }) 
   );
 }
 
+const TABS = [
+  ['rows', 'Rows'],
+  ['chart', 'Chart'],
+] as const;
+
 interface Run {
   sql: string;
   asOf: string | null;
@@ -281,20 +287,12 @@ export default function SqlPage() {
           {answer ? (
             <>
               <div className="row answer-head">
-                <div className="tabs grow" role="tablist">
-                  {(['rows', 'chart'] as const).map((one) => (
-                    <button
-                      key={one}
-                      type="button"
-                      role="tab"
-                      className="tab"
-                      aria-selected={tab === one}
-                      onClick={() => setQuery({ tab: one === 'rows' ? null : one }, { replace: true })}
-                    >
-                      {one === 'rows' ? 'Rows' : 'Chart'}
-                    </button>
-                  ))}
-                </div>
+                <Tabs
+                  className="grow"
+                  tabs={TABS}
+                  chosen={tab}
+                  onChoose={(one) => setQuery({ tab: one === 'rows' ? null : one }, { replace: true })}
+                />
                 <Export
                   table="answer"
                   columns={answer.columns}

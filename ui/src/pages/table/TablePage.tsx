@@ -1,9 +1,9 @@
 // A table's or model's rows, now or as of a moment, and its schema.
 
 import { useEffect, useMemo, useRef, useState } from 'react';
-import type { Table } from '../../api/contract';
+import type { Models, Table } from '../../api/contract';
 import { useJson } from '../../api/resource';
-import { changesAddress, rowAddress, sqlAddress } from '../../app/addresses';
+import { changesAddress, modelAddress, rowAddress, sqlAddress } from '../../app/addresses';
 import { useNow } from '../../app/clock';
 import { useKey } from '../../app/keys';
 import { useAsksSql, useSeesAll } from '../../app/me';
@@ -12,6 +12,7 @@ import { go, Link, setQuery, usePlace } from '../../app/router';
 import { Page } from '../../app/Shell';
 import { StateMark } from '../../app/StateMark';
 import { useHistorySince, useStatus } from '../../app/status';
+import { Tabs } from '../../app/Tabs';
 import { AsOf } from '../../data/AsOf';
 import { quoteName } from '../../data/copying';
 import { Export } from '../../data/Export';
@@ -21,6 +22,7 @@ import { Grid } from '../../data/Grid';
 import { PAGE_ROWS, usePaged } from '../../data/paging';
 import { plural, printCount } from '../../format/quantity';
 import { printAge } from '../../format/time';
+import { builtAs } from '../models/nodes';
 import { fetchAll, fetchRows, keyOf, questionOf, rowsPath } from './rows';
 import { SchemaTab } from './SchemaTab';
 
@@ -74,7 +76,7 @@ function RowsTab({
 
   return (
     <>
-      {table?.kind === 'view' || table?.history !== false || question.asOf ? (
+      {(table?.kind === 'view' && !table.holds) || table?.history !== false || question.asOf ? (
         <AsOf value={question.asOf} since={since} />
       ) : null}
       <div className="row table-tools">
@@ -146,6 +148,11 @@ function RowsTab({
   );
 }
 
+const TABS = [
+  ['rows', 'Rows'],
+  ['schema', 'Schema'],
+] as const;
+
 export default function TablePage({ schema, name }: { schema: string; name: string }) {
   const tables = useJson<Table[]>('/api/tables');
   const status = useStatus().data;
@@ -160,6 +167,8 @@ export default function TablePage({ schema, name }: { schema: string; name: stri
   const full = `${schema}.${name}`;
   const missing = tables.data !== undefined && table === undefined;
   const view = table?.kind === 'view';
+  const models = useJson<Models>(view && seesAll ? '/api/models' : null).data;
+  const model = builtAs(models?.nodes, schema, name);
 
   return (
     <Page
@@ -168,7 +177,11 @@ export default function TablePage({ schema, name }: { schema: string; name: stri
       lead={
         <span className="row">
           <span>
-            {view ? 'A model: a view over tables, always current.' : `From ${table?.name ?? '…'} at the source.`}
+            {table?.holds
+              ? 'A model that holds its rows: those that it was last built from.'
+              : view
+                ? 'A model: a view over tables, always current.'
+                : `From ${table?.name ?? '…'} at the source.`}
           </span>
           {state ? <StateMark state={state.state} /> : null}
           {state ? <span className="live">{plural(state.rows ?? 0, 'row')}</span> : null}
@@ -179,6 +192,11 @@ export default function TablePage({ schema, name }: { schema: string; name: stri
           {table && !view && seesAll ? (
             <Link className="button" to={changesAddress(table.name)}>
               Changes
+            </Link>
+          ) : null}
+          {model ? (
+            <Link className="button" to={modelAddress(model.id)}>
+              Model
             </Link>
           ) : null}
           {asksSql ? (
@@ -199,20 +217,7 @@ export default function TablePage({ schema, name }: { schema: string; name: stri
         </Empty>
       ) : (
         <>
-          <div className="tabs" role="tablist">
-            {(['rows', 'schema'] as const).map((one) => (
-              <button
-                key={one}
-                type="button"
-                role="tab"
-                className="tab"
-                aria-selected={tab === one}
-                onClick={() => setQuery({ tab: one === 'rows' ? null : one })}
-              >
-                {one === 'rows' ? 'Rows' : 'Schema'}
-              </button>
-            ))}
-          </div>
+          <Tabs tabs={TABS} chosen={tab} onChoose={(one) => setQuery({ tab: one === 'rows' ? null : one })} />
           {tab === 'rows' ? (
             <RowsTab
               key={full}

@@ -13,6 +13,7 @@ import { Link, setQuery, usePlace } from '../../app/router';
 import { Page } from '../../app/Shell';
 import { StateMark } from '../../app/StateMark';
 import { useStatus } from '../../app/status';
+import { comparing, type Sort, SortHead, sortOf } from '../../data/SortHead';
 import { plural, printCount } from '../../format/quantity';
 import { printAge, printInstantShort, printUtc, zoneName } from '../../format/time';
 import { Resync } from './Resync';
@@ -48,14 +49,6 @@ function sortValue({ table, status }: Line, by: SortBy): string | number {
   }
 }
 
-function compare(by: SortBy, descending: boolean) {
-  return (one: Line, other: Line) => {
-    const [a, b] = [sortValue(one, by), sortValue(other, by)];
-    const order = a < b ? -1 : a > b ? 1 : 0;
-    return descending ? -order : order;
-  };
-}
-
 function Remedies({ status }: { status: TableStatus }) {
   return (
     <>
@@ -88,32 +81,23 @@ const HEADS: [SortBy, string, string][] = [
   ['since', 'history since', ''],
 ];
 
+const SORTS = HEADS.map(([by]) => by);
+
 interface TableListProps {
   lines: Line[];
   now: number;
-  sort: { by: SortBy; descending: boolean };
+  sort: Sort<SortBy>;
   onResynced: () => void;
 }
 
 function TableList({ lines, now, sort, onResynced }: TableListProps) {
-  const choose = (by: SortBy) =>
-    setQuery({ sort: by === sort.by && !sort.descending ? `${by}.desc` : by }, { replace: true });
   return (
     <div className="list-around">
       <table className="list even">
         <thead>
           <tr>
             {HEADS.map(([by, name, kind]) => (
-              <th
-                key={by}
-                className={kind}
-                aria-sort={sort.by === by ? (sort.descending ? 'descending' : 'ascending') : undefined}
-              >
-                <button type="button" className="head-button" onClick={() => choose(by)}>
-                  {name}
-                  <span aria-hidden="true">{sort.by === by ? (sort.descending ? ' ↓' : ' ↑') : ''}</span>
-                </button>
-              </th>
+              <SortHead key={by} by={by} name={name} className={kind} sort={sort} />
             ))}
             <th>applied</th>
             <th className="number">columns</th>
@@ -189,7 +173,7 @@ function TablesOfRole({ lines }: { lines: Line[] }) {
   );
 }
 
-/** Models hold no rows of their own: there is nothing to count, and nothing that could be behind. */
+/** A model that is a view holds no rows of its own: there is nothing to count, and nothing that could be behind. */
 function ModelList({ lines }: { lines: Line[] }) {
   return (
     <div className="list-around">
@@ -202,12 +186,12 @@ function ModelList({ lines }: { lines: Line[] }) {
           </tr>
         </thead>
         <tbody>
-          {lines.map(({ table: { warehouse, columns } }) => (
+          {lines.map(({ table: { warehouse, columns, holds } }) => (
             <tr key={`${warehouse.schema}.${warehouse.name}`}>
               <td>
                 <TableLink warehouse={warehouse} />
               </td>
-              <td>always current</td>
+              <td>{holds ? 'as it was last built' : 'always current'}</td>
               <td className="data quiet">{columns.map(({ name }) => name).join(', ')}</td>
             </tr>
           ))}
@@ -226,8 +210,7 @@ export default function Tables() {
   const [typed, setTyped] = useState(query.get('find') ?? '');
   const field = useRef<HTMLInputElement>(null);
   useKey('/', () => field.current?.focus());
-  const [by = 'name', way] = (query.get('sort') ?? 'name').split('.');
-  const sort = { by: by as SortBy, descending: way === 'desc' };
+  const sort = sortOf(query, SORTS, 'name');
 
   const lines = useMemo(() => {
     const states = new Map(status.data?.tables.map((table) => [table.name, table]));
@@ -284,7 +267,8 @@ export default function Tables() {
       {kinds.map(([kind, name]) => {
         const some = found.filter(({ table }) => table.kind === kind);
         if (some.length === 0) return null;
-        const sorted = typed.trim() === '' ? some.sort(compare(sort.by, sort.descending)) : some;
+        const sorted =
+          typed.trim() === '' ? some.sort(comparing((line) => sortValue(line, sort.by), sort.descending)) : some;
         return (
           <section key={kind}>
             <h2 className="section-name">{name}</h2>
