@@ -271,13 +271,16 @@ pub fn parse() -> Result<Arguments, u8> {
 /// The arguments with dbt's flags that take others back.
 fn settled(mut arguments: Arguments) -> Arguments {
     let before = match &arguments.verb {
-        Verb::Dbt { ignored, .. } => ignored.no_use_colors,
-        _ => false,
+        Verb::Dbt { ignored, .. } => ignored.clone(),
+        _ => IgnoredFlags::default(),
     };
     if let Verb::Models(verb) | Verb::Dbt { verb, .. } = &mut arguments.verb {
         let flags = verb.flags_mut();
         flags.settle();
-        arguments.global.no_color |= before || flags.ignored.no_use_colors;
+        arguments.global.no_color |= before.no_use_colors || flags.ignored.no_use_colors;
+        // What is said behind the verb counts more.
+        flags.ignored.no_print |= before.no_print && !flags.ignored.print;
+        flags.ignored.no_write_json |= before.no_write_json && !flags.ignored.write_json;
     }
     arguments
 }

@@ -249,12 +249,12 @@ pub struct IgnoredFlags {
         aliases = [
             "no-partial-parse", "cache-selected-only", "no-cache-selected-only", "debug", "no-debug", "inject-ephemeral-ctes",
             "introspect", "log-cache-events", "no-log-cache-events", "macro-debugging", "no-macro-debugging",
-            "partial-parse-file-diff", "no-partial-parse-file-diff", "populate-cache", "no-populate-cache", "print",
+            "partial-parse-file-diff", "no-partial-parse-file-diff", "populate-cache", "no-populate-cache",
             "send-anonymous-usage-stats", "no-send-anonymous-usage-stats", "show-all-deprecations",
             "no-show-all-deprecations", "single-threaded", "no-single-threaded", "static-parser", "no-static-parser",
             "no-upload-to-artifacts-ingest-api", "use-colors", "use-colors-file", "no-use-colors-file",
             "use-experimental-parser", "no-use-experimental-parser", "use-fast-test-edges", "no-use-fast-test-edges",
-            "version-check", "no-version-check", "write-json",
+            "version-check", "no-version-check",
         ]
     )]
     pub bare: u8,
@@ -268,6 +268,18 @@ pub struct IgnoredFlags {
         ]
     )]
     pub valued: Vec<String>,
+    /// Tell nothing of what templates print.
+    #[arg(long, hide = true, overrides_with = "print")]
+    pub no_print: bool,
+    /// The opposite of --no-print.
+    #[arg(long, hide = true, overrides_with = "no_print")]
+    pub print: bool,
+    /// Write no manifest and no results.
+    #[arg(long, hide = true, overrides_with = "write_json")]
+    pub no_write_json: bool,
+    /// The opposite of --no-write-json.
+    #[arg(long, hide = true, overrides_with = "no_write_json")]
+    pub write_json: bool,
     /// The program's own --no-color, as dbt has it.
     #[arg(long, hide = true)]
     pub no_use_colors: bool,
@@ -434,7 +446,6 @@ const FLAGS_TO_COME: &[&str] = &[
     "inject-ephemeral-ctes",
     "inline-direct",
     "introspect",
-    "print",
     "record-timing-info",
     "sample",
     "show",
@@ -442,7 +453,6 @@ const FLAGS_TO_COME: &[&str] = &[
     "upload-to-artifacts-ingest-api",
     "warn-error",
     "warn-error-options",
-    "write-json",
 ];
 
 /// Flags that can be turned on and not off.
@@ -493,7 +503,7 @@ mod tests {
                 assert!(!VARIABLES_TO_COME.iter().any(|known| variable == *known), "{variable:?}");
             }
         }
-        assert!(is_flag_to_come("--no-print") && is_flag_to_come("--no-quiet"));
+        assert!(is_flag_to_come("--no-introspect") && is_flag_to_come("--no-quiet"));
         assert!(!is_flag_to_come("--nonsense") && !is_flag_to_come("--fail-fast"));
     }
 
@@ -525,6 +535,6 @@ mod tests {
             "a",
         ]);
         assert_eq!(flags.select, ["a"]);
-        assert!(Arguments::try_parse_from(["millstream", "dbt", "run", "--no-print"]).is_err());
+        assert!(Arguments::try_parse_from(["millstream", "dbt", "run", "--no-introspect"]).is_err());
     }
 }

@@ -7,6 +7,7 @@
 
 mod deps;
 mod docs;
+mod flags;
 mod freshness;
 mod lineage;
 mod made;

@@ -23,6 +23,8 @@ pub struct Base {
     pub invocation_id: String,
     /// When it began: microseconds since 1970, UTC.
     pub started_us: i64,
+    /// `--no-print`.
+    pub prints_nothing: bool,
 }
 
 impl Base {
@@ -34,6 +36,7 @@ impl Base {
             target,
             invocation_id: options.invocation_id.clone(),
             started_us: options.started_us,
+            prints_nothing: options.prints_nothing,
         }
     }
 }
@@ -216,7 +219,9 @@ fn call(base: &Base, which: &str, args: Args) -> Eval<Value> {
         }
         "print" => {
             let [message] = args.bind("print", ["msg"])?;
-            tell(&message.unwrap_or(Value::None).to_string());
+            if !base.prints_nothing {
+                tell(&message.unwrap_or(Value::None).to_string());
+            }
             Ok(Value::from(""))
         }
         "local_md5" => {

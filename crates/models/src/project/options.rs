@@ -43,6 +43,10 @@ pub struct Options {
     pub favor_state: bool,
     /// Where the project is at home, if that is not where a profile says.
     pub home: Option<Home>,
+    /// `--no-print`: what templates print is not told.
+    pub prints_nothing: bool,
+    /// `--no-write-json`: manifest and results are not written.
+    pub leaves_no_json: bool,
     /// `--event-time-start` and `--event-time-end`: which batches of microbatch models are built.
     pub event_time: Option<Span>,
     /// Up to when their batches go, where nothing is said: microseconds since 1970, UTC.

@@ -259,6 +259,8 @@ fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Fa
         target_path: flags.target_path.clone(),
         store_failures: flags.store_failures,
         empty: flags.empty,
+        prints_nothing: flags.ignored.no_print,
+        leaves_no_json: flags.ignored.no_write_json,
         event_time,
         batches_until_us: started_us,
         batches: HashMap::new(),
@@ -328,6 +330,9 @@ fn select(
 }
 
 fn write_manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>) -> Result<(), Failure> {
+    if manifest.world.project.options.leaves_no_json {
+        return Ok(());
+    }
     let json = artifacts::manifest(manifest, compiled, seconds());
     artifacts::write(&manifest.world.project.target_dir(), "manifest.json", &json)?;
     Ok(())
@@ -401,6 +406,9 @@ fn write_results(
     outcomes: &[NodeOutcome],
     began: f64,
 ) -> Result<(), Failure> {
+    if manifest.world.project.options.leaves_no_json {
+        return Ok(());
+    }
     let mut arguments = retry::arguments(call);
     arguments.extend(more);
     let ended = seconds();

@@ -34,6 +34,7 @@ pub(super) fn arguments(call: &Call<'_>) -> Map<String, Value> {
         "full_refresh": flags.full_refresh,
         "fail_fast": flags.fail_fast,
         "empty": flags.empty,
+        "print": !flags.ignored.no_print,
         "event_time_start": flags.event_time_start.map(batches::text),
         "event_time_end": flags.event_time_end.map(batches::text),
         "store_failures": flags.store_failures,
@@ -115,7 +116,11 @@ fn flags(previous: &Map<String, Value>, now: &DbtFlags) -> DbtFlags {
         excluded_types: list("exclude_resource_types"),
         no_fail_fast: false,
         no_empty: false,
-        ignored: IgnoredFlags::default(),
+        ignored: IgnoredFlags {
+            no_print: now.ignored.no_print || previous.get("print") == Some(&Value::Bool(false)),
+            no_write_json: now.ignored.no_write_json,
+            ..IgnoredFlags::default()
+        },
         state: StateFlags {
             state: text("state").map(PathBuf::from),
             defer: is("defer"),
