@@ -322,7 +322,6 @@ impl Scene {
             ("WHICH", Value::from(options.which.as_str())),
             ("EMPTY", Value::Bool(options.empty)),
             ("INTROSPECT", Value::Bool(true)),
-            ("PRINT", Value::Bool(!options.prints_nothing)),
             ("WRITE_JSON", Value::Bool(!options.leaves_no_json)),
             ("PROFILES_DIR", Value::from(options.profiles_dir.as_ref().map(|dir| dir.display().to_string()))),
         ])
