@@ -49,8 +49,11 @@ pub struct DuckHandle {
     pub(super) database: Database,
     pub(super) sessions: Arc<Sessions>,
     pub(super) continuity: Arc<Continuity>,
-    broken: Arc<Mutex<Option<(Seen, Vec<(TableName, String)>)>>>,
+    broken: Arc<Mutex<Option<Found>>>,
 }
+
+/// Views that no longer work, each with why, and what was seen when that was found.
+type Found = (Seen, Vec<(TableName, String)>);
 
 /// What views that work depend on.
 #[derive(PartialEq, Eq)]
