@@ -1,6 +1,6 @@
 // The dbt project that is built in the warehouse: its graph, its last runs, and its nodes as a list.
 
-import { useDeferredValue, useMemo, useRef } from 'react';
+import { memo, useDeferredValue, useMemo, useRef } from 'react';
 import type { Models as Document, ModelNode, ProjectRun } from '../../api/contract';
 import { Age } from '../../app/Age';
 import { modelAddress } from '../../app/addresses';
@@ -35,7 +35,8 @@ import './models.css';
 /** Beyond this a graph of everything shows no names: of what is looked for, and what that touches, it does. */
 const WHOLE_MAX = 150;
 
-function Graph({ nodes, found }: { nodes: ModelNode[]; found: ReadonlySet<string> | null }) {
+/** Drawn again when it changes, and not with every letter that is typed beside it: a thousand nodes take a while. */
+const Graph = memo(function Graph({ nodes, found }: { nodes: ModelNode[]; found: ReadonlySet<string> | null }) {
   const shape = shapeOf(nodes);
   const cut = found !== null && nodes.length > WHOLE_MAX;
   const cutShape = cut ? [...found].join(' ') : '';
@@ -57,7 +58,7 @@ function Graph({ nodes, found }: { nodes: ModelNode[]; found: ReadonlySet<string
       onChoose={(id) => id && go(modelAddress(id))}
     />
   );
-}
+});
 
 function Runs({ runs }: { runs: ProjectRun[] }) {
   return (
