@@ -632,7 +632,7 @@ fn what_dbt_has_and_we_have_not_is_refused_by_name() {
     for verb in ["debug", "init", "clone"] {
         refused(&pair.ours(&[verb]), &format!("dbt's `{verb}` is not supported yet"));
     }
-    for flag in ["--event-time-start", "--sample", "--warn-error"] {
+    for flag in ["--sample", "--warn-error", "--no-introspect"] {
         refused(&pair.ours(&["build", flag]), &format!("dbt's `{flag}` is not supported yet"));
     }
     // What concerns dbt's own caches, logs and colours is taken, before the verb and behind it.
