@@ -25,6 +25,7 @@ use crate::{
         materialization::{self, Materialization},
         names,
         node::{Node, Resource},
+        snapshot::is_from_history,
     },
 };
 
@@ -83,7 +84,7 @@ pub fn build(
             let hooks = Hooks::of(shared, node, connection);
             let is_new = shared.kind(&node.schema, &node.alias).is_none();
             let work = || {
-                let built = match history::is_from_history(node) {
+                let built = match is_from_history(node) {
                     true => history::run(shared, node, sql, connection)?,
                     false => snapshot::run(shared, node, sql, connection)?,
                 };

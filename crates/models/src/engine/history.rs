@@ -6,13 +6,11 @@
 
 use std::sync::Arc;
 
-use millstream_core::build::RelationKind;
-
 use super::{
-    build::{columns_of, has, run_statement as execute, Built, Columns},
+    build::{columns_of, has, Built, Columns},
     compile::SharedConnection,
     live::Shared,
-    snapshot::{columns_given, id_of},
+    snapshot::{columns_given, id_of, make, through_staged},
 };
 use crate::{
     context::relation::{quoted, Relation},
@@ -24,11 +22,6 @@ use crate::{
     },
     project::home::{HistoryColumns, LiveTable},
 };
-
-/// Whether a snapshot is made so.
-pub(super) fn is_from_history(node: &Node) -> bool {
-    node.config.get("snapshot_from_history").and_then(serde_json::Value::as_bool) == Some(true)
-}
 
 /// Makes the snapshot, or brings it up to date, in the transaction that is open.
 ///
@@ -52,21 +45,8 @@ pub(super) fn run(
         given: &given,
         target: target.render(),
     };
-    match shared.kind(&node.schema, &node.alias) {
-        Some(RelationKind::View) => {
-            let message = format!("{} is a view, and a snapshot is a table", plan.target);
-            Err(Problem::new(ProblemKind::Configuration, message)
-                .hint("drop the view, or give the snapshot another alias or schema")
-                .into())
-        }
-        None => {
-            let main = format!("create table {} as (\n{}\n);", plan.target, plan.versions());
-            execute(connection, &main)?;
-            shared.note(&node.schema, &node.alias, Some(RelationKind::Table));
-            Ok(Built::made("OK", main))
-        }
-        Some(RelationKind::Table) => again(&plan, &target, connection),
-    }
+    let first = || format!("create table {} as (\n{}\n);", plan.target, plan.versions());
+    make(shared, node, connection, first, || again(&plan, &target, connection))
 }
 
 fn again(plan: &Plan<'_>, target: &Relation, connection: &SharedConnection) -> Result<Built> {
@@ -80,19 +60,8 @@ fn again(plan: &Plan<'_>, target: &Relation, connection: &SharedConnection) -> R
             .hint("it was made by something else: give the snapshot another alias")
             .into());
     }
-    let staged_name = format!("{}__dbt_tmp", target.identifier());
-    let staged = quoted(&staged_name);
-    execute(connection, &format!("drop table if exists temp.{staged}"))?;
-    execute(connection, &format!("create temporary table {staged} as (\n{}\n);", plan.versions()))?;
-    let columns = columns_of(connection, "temp", "main", &staged_name)?;
-    // Before a row is touched: a table that is altered after that can't be committed.
-    for (name, kind) in columns.iter().filter(|(name, _)| !has(&held, name)) {
-        execute(connection, &format!("alter table {} add column {} {kind}", plan.target, quoted(name)))?;
-    }
-    let main = plan.bring_in(&staged, &columns);
-    execute(connection, &main)?;
-    execute(connection, &format!("drop table if exists temp.{staged}"))?;
-    Ok(Built::made("OK", main))
+    let gather = |staged: &str| format!("create temporary table {staged} as (\n{}\n);", plan.versions());
+    through_staged(connection, target, &held, gather, |staged, columns| plan.bring_in(staged, columns))
 }
 
 /// The history of the one table that a snapshot reads, and what its columns are called.

@@ -39,20 +39,31 @@ pub(super) fn run(
     let settings = Settings::of(node)?;
     let relation = node.relation();
     let plan = Plan { settings: &settings, sql, target: relation.render() };
+    make(shared, node, connection, || plan.first(), || again(&plan, &relation, connection))
+}
+
+/// Makes a snapshot's table by a statement where there is none, or brings up to date the one that is there.
+pub(super) fn make(
+    shared: &Shared,
+    node: &Node,
+    connection: &SharedConnection,
+    first: impl FnOnce() -> String,
+    again: impl FnOnce() -> Result<Built>,
+) -> Result<Built> {
     match shared.kind(&node.schema, &node.alias) {
         Some(RelationKind::View) => Err(Problem::new(
             ProblemKind::Configuration,
-            format!("{} is a view, and a snapshot is a table", plan.target),
+            format!("{} is a view, and a snapshot is a table", node.relation().render()),
         )
         .hint("drop the view, or give the snapshot another alias or schema")
         .into()),
         None => {
-            let main = plan.first();
+            let main = first();
             execute(connection, &main)?;
             shared.note(&node.schema, &node.alias, Some(RelationKind::Table));
             Ok(Built::made("OK", main))
         }
-        Some(RelationKind::Table) => again(&plan, &relation, connection),
+        Some(RelationKind::Table) => again(),
     }
 }
 
@@ -67,18 +78,30 @@ fn again(plan: &Plan<'_>, relation: &Relation, connection: &SharedConnection) ->
         }
         _ => given.clone(),
     };
-    let staged_name = format!("{}__dbt_tmp", relation.identifier());
+    let gather = |staged: &str| plan.changes(staged, &given, &held, &compared);
+    through_staged(connection, relation, &held, gather, |staged, _| plan.bring_in(staged, &given))
+}
+
+/// Brings a snapshot up to date by a temporary table: what `gather` makes it of, then what `bring_in` does with it and its columns. Those that the snapshot,
+/// whose columns are `held`, has not yet are added to it.
+pub(super) fn through_staged(
+    connection: &SharedConnection,
+    target: &Relation,
+    held: &Columns,
+    gather: impl FnOnce(&str) -> String,
+    bring_in: impl FnOnce(&str, &Columns) -> String,
+) -> Result<Built> {
+    let staged_name = format!("{}__dbt_tmp", target.identifier());
     let staged = quoted(&staged_name);
     execute(connection, &format!("drop table if exists temp.{staged}"))?;
-    execute(connection, &plan.changes(&staged, &given, &held, &compared))?;
+    execute(connection, &gather(&staged))?;
+    let columns = columns_of(connection, "temp", "main", &staged_name)?;
     // Columns are added before a row is touched: a table that is altered after that can't be committed.
-    for (name, kind) in columns_of(connection, "temp", "main", &staged_name)? {
-        if name != CHANGE && !has(&held, &name) {
-            let add = format!("alter table {} add column {} {kind}", plan.target, quoted(&name));
-            execute(connection, &add)?;
-        }
+    for (name, kind) in columns.iter().filter(|(name, _)| name != CHANGE && !has(held, name)) {
+        let add = format!("alter table {} add column {} {kind}", target.render(), quoted(name));
+        execute(connection, &add)?;
     }
-    let main = plan.bring_in(&staged, &given);
+    let main = bring_in(&staged, &columns);
     execute(connection, &main)?;
     execute(connection, &format!("drop table if exists temp.{staged}"))?;
     Ok(Built::made("OK", main))

@@ -93,7 +93,7 @@ impl Settings {
             }
         };
         // Every version is known, so nothing has to say how one is told.
-        let from_history = said("snapshot_from_history") == Some(&Json::Bool(true));
+        let from_history = is_from_history(node);
         let strategy = text("strategy")?.or_else(|| from_history.then(|| FROM_HISTORY.to_owned()));
         let (Some(strategy), false) = (strategy, list("unique_key")?.is_empty()) else {
             return Err(wrong("a snapshot needs a `strategy` and a `unique_key`".into())
@@ -173,6 +173,11 @@ impl Settings {
             },
         })
     }
+}
+
+/// Whether a snapshot is made from the history of what it reads.
+pub fn is_from_history(node: &Node) -> bool {
+    node.config.get("snapshot_from_history") == Some(&Json::Bool(true))
 }
 
 /// What counts as not said.
