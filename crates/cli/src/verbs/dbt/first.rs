@@ -14,15 +14,12 @@ use millstream_models::{
         live::Shared,
         run::{Observer, Outcome as NodeOutcome, Run, Status, Work},
     },
-    parse::{
-        node::{Node, Resource},
-        Manifest,
-    },
+    parse::{node::Node, Manifest},
     select::{Graph, Ids},
 };
 use serde_json::Map;
 
-use super::{finish, seconds, Call};
+use super::{finish, is_built, seconds, Call};
 use crate::{
     args::{DbtFlags, Global},
     config::Project,
@@ -115,18 +112,11 @@ fn build(project: Project, output: &Output) -> Result<(), Failure> {
 
 /// What is not there, what stands behind it, and its tests.
 fn missing(manifest: &Manifest, graph: &Graph, is_there: impl Fn(&Node) -> bool) -> Ids {
-    let is_built =
-        |node: &&Node| matches!(node.resource, Resource::Model | Resource::Seed | Resource::Snapshot);
-    let nodes = manifest.nodes.values().filter(is_built).filter(|node| !node.is_ephemeral());
+    let is_run = |node: &Node| is_built(node.resource) && !node.is_ephemeral();
+    let nodes = manifest.nodes.values().filter(|node| is_run(node) && !node.is_test());
     let missing: Ids = nodes.filter(|node| !is_there(node)).map(|node| node.unique_id.clone()).collect();
     let mut all = graph.children(&missing, None);
     all.extend(missing);
-    let is_run = |node: &Node| {
-        matches!(
-            node.resource,
-            Resource::Model | Resource::Seed | Resource::Snapshot | Resource::Test | Resource::UnitTest
-        ) && !node.is_ephemeral()
-    };
     all.retain(|id| manifest.get(id).is_some_and(is_run));
     all
 }

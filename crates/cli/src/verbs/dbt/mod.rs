@@ -346,11 +346,13 @@ fn finish(
     outcomes: &[NodeOutcome],
     began: f64,
 ) -> Result<(), Failure> {
-    write_manifest(manifest, &compiled(outcomes))?;
+    let compiled = compiled(outcomes);
+    write_manifest(manifest, &compiled)?;
     write_results(manifest, call, more, outcomes, began)?;
     if let (Some(project), Some(workshop)) = (call.belongs_to, call.opened.get()) {
         // What was built is there, whoever is told of it.
-        if let Err(failure) = workshop.record(project, model_run(call, manifest, outcomes, began)) {
+        if let Err(failure) = workshop.record(project, model_run(call, manifest, &compiled, outcomes, began))
+        {
             call.output.failure(&failure);
         }
     }
@@ -358,17 +360,19 @@ fn finish(
 }
 
 /// The same for the people who look at the project in a browser.
-fn model_run(call: &Call<'_>, manifest: &Manifest, outcomes: &[NodeOutcome], began: f64) -> ModelRun {
+fn model_run(
+    call: &Call<'_>,
+    manifest: &Manifest,
+    compiled: &HashMap<String, Compiled>,
+    outcomes: &[NodeOutcome],
+    began: f64,
+) -> ModelRun {
     let micros = |seconds: f64| (seconds * 1e6) as i64;
-    let compiled: HashMap<&str, &str> = outcomes
-        .iter()
-        .filter_map(|outcome| Some((outcome.unique_id.as_str(), outcome.compiled.as_ref()?.sql.as_str())))
-        .collect();
     let nodes: Vec<ModelNode> = report::documents(manifest)
         .map(|(id, document)| ModelNode {
             id: id.to_owned(),
             document: document.to_string(),
-            compiled: compiled.get(id).map(|sql| (*sql).to_owned()),
+            compiled: compiled.get(id).map(|compiled| compiled.sql.clone()),
         })
         .collect();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -459,12 +463,6 @@ fn outcomes(
     let Call { which, flags, output, .. } = *call;
     let console = &call.console();
     let is_about = |node: &Node| {
-        let is_built = |kind: Resource| {
-            matches!(
-                kind,
-                Resource::Model | Resource::Test | Resource::UnitTest | Resource::Seed | Resource::Snapshot
-            )
-        };
         // The project's hooks too, as with dbt: their SQL is written, and not run.
         let is_compiled = |kind| {
             (is_built(kind) && kind != Resource::UnitTest)
@@ -534,6 +532,14 @@ fn compiled(outcomes: &[NodeOutcome]) -> HashMap<String, Compiled> {
         .iter()
         .filter_map(|outcome| Some((outcome.unique_id.clone(), outcome.compiled.clone()?)))
         .collect()
+}
+
+/// Whether `build` builds or tests what is of this kind.
+fn is_built(kind: Resource) -> bool {
+    matches!(
+        kind,
+        Resource::Model | Resource::Test | Resource::UnitTest | Resource::Seed | Resource::Snapshot
+    )
 }
 
 fn is_wrong(outcome: &NodeOutcome) -> bool {
