@@ -2,7 +2,7 @@
 //!
 //! What the models hold is the warehouse's. This is for people: a file without it loses nothing but the past of tests.
 
-use rusqlite::{params, Connection, OptionalExtension, Row};
+use rusqlite::{params, Connection, Row};
 use serde::{Deserialize, Serialize};
 
 use crate::{Store, StoreError};
@@ -137,12 +137,6 @@ impl Store {
         Ok(outcomes.collect::<Result<_, _>>()?)
     }
 
-    /// One node.
-    pub fn model_node(&self, id: &str) -> Result<Option<ModelNode>, StoreError> {
-        let sql = "SELECT id, document, compiled FROM model_nodes WHERE id = ?1";
-        Ok(self.connection().query_row(sql, [id], node).optional()?)
-    }
-
     /// How the last runs of a node ended, the newest first: at most [`OUTCOMES_KEPT`].
     pub fn model_outcomes(&self, id: &str) -> Result<Vec<ModelOutcome>, StoreError> {
         let connection = self.connection();
@@ -261,7 +255,8 @@ mod tests {
             };
             store.record_models(&run).unwrap();
         }
-        assert_eq!(store.model_node("a").unwrap().unwrap().compiled.as_deref(), Some("select 3"));
+        let node_of = |id: &str| store.model_nodes().unwrap().into_iter().find(|node| node.id == id);
+        assert_eq!(node_of("a").unwrap().compiled.as_deref(), Some("select 3"));
         let past = store.model_outcomes("a").unwrap();
         assert_eq!((past.len(), past[0].began_micros, past[29].began_micros), (OUTCOMES_KEPT, 40, 11));
         let last = store.last_model_outcomes().unwrap();
@@ -271,7 +266,7 @@ mod tests {
         let run = ModelRun { invocation: "last".into(), all: Some(vec!["b".into()]), ..ModelRun::default() };
         store.record_models(&run).unwrap();
         assert_eq!(store.model_nodes().unwrap(), [node("b", None)]);
-        assert!(store.model_outcomes("a").unwrap().is_empty() && store.model_node("a").unwrap().is_none());
+        assert!(store.model_outcomes("a").unwrap().is_empty() && node_of("a").is_none());
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) async fn list(site: &Site, parts: &Parts) -> Result<Response, Problem
     };
     let (nodes, last, runs) = site.answers.reading().with_turn(DOING, read).await?;
     // What was built is another project's where there is none any more.
-    let nodes = if project.is_some() { listed(&nodes, &last) } else { Vec::new() };
+    let nodes = if project.is_some() { listed(&documents(&nodes), &last) } else { Vec::new() };
     Ok(document(parts, &json!({"project": project, "nodes": nodes, "runs": runs})))
 }
 
@@ -48,12 +48,11 @@ pub(super) async fn one(site: &Site, parts: &Parts, id: &str) -> Result<Response
         let store = host.store().map_err(fail)?;
         let mut found = of_node(&store, &id)?;
         // Columns as they are in the warehouse, behind what the project says of them.
-        if let Some(types) = relation(&found).and_then(|sql| {
+        let types = relation(&found).and_then(|sql| {
             let described = host.reader().ok()?.describe(&sql, millstream_core::Trust::Owner, None).ok()?;
             Some(described.columns)
-        }) {
-            found["columns"] = columns(&found, &types);
-        }
+        });
+        found["columns"] = columns(&found, &types.unwrap_or_default());
         Ok(found)
     };
     let found = site.answers.reading().with_turn(DOING, read).await?;
@@ -92,13 +91,16 @@ fn about(document: &Value) -> impl Iterator<Item = &str> {
     document["check"]["about"].as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
-fn listed(nodes: &[ModelNode], last: &[ModelOutcome]) -> Vec<Value> {
+/// Each node's id and what is known of it.
+fn documents(nodes: &[ModelNode]) -> Vec<(&str, Value)> {
+    nodes.iter().map(|node| (node.id.as_str(), parsed(&node.document))).collect()
+}
+
+fn listed(documents: &[(&str, Value)], last: &[ModelOutcome]) -> Vec<Value> {
     let last: HashMap<&str, &ModelOutcome> =
         last.iter().map(|outcome| (outcome.id.as_str(), outcome)).collect();
-    let documents: Vec<(&str, Value)> =
-        nodes.iter().map(|node| (node.id.as_str(), parsed(&node.document))).collect();
     let mut tests: HashMap<&str, Map<String, Value>> = HashMap::new();
-    for (id, document) in &documents {
+    for (id, document) in documents {
         let status = last.get(id).map(|outcome| outcome.status.as_str());
         for about in about(document) {
             let counts = tests.entry(about).or_default();
@@ -126,20 +128,24 @@ fn listed(nodes: &[ModelNode], last: &[ModelOutcome]) -> Vec<Value> {
     others.map(node).collect()
 }
 
+/// A node with what is known of it alone; its columns as the project tells them.
 fn of_node(store: &Store, id: &str) -> Result<Value, Problem> {
     let missing =
         || Problem::not_found(format!("there is no model {id}")).hint("GET /api/models lists them.");
-    let node = store.model_node(id).map_err(failed)?.ok_or_else(missing)?;
     let nodes = store.model_nodes().map_err(failed)?;
+    let documents = documents(&nodes);
     let last = store.last_model_outcomes().map_err(failed)?;
     let mut found =
-        listed(&nodes, &last).into_iter().find(|listed| listed["id"] == id).ok_or_else(missing)?;
-    let document = parsed(&node.document);
+        listed(&documents, &last).into_iter().find(|listed| listed["id"] == id).ok_or_else(missing)?;
     let (mut children, mut checks) = (Vec::new(), Vec::new());
-    for other in &nodes {
-        let told = parsed(&other.document);
+    for (other, (_, told)) in nodes.iter().zip(&documents) {
         let check = &told["check"];
-        if !check.is_null() && about(&told).any(|about| about == id) {
+        if other.id == id {
+            found["raw"] = told["raw"].clone();
+            found["columns"] = told["columns"].clone();
+            found["compiled"] = json!(other.compiled);
+        }
+        if !check.is_null() && about(told).any(|about| about == id) {
             let history = store.model_outcomes(&other.id).map_err(failed)?;
             checks.push(json!({
                 "id": other.id, "name": told["name"], "kind": check["kind"], "column": check["column"],
@@ -152,12 +158,8 @@ fn of_node(store: &Store, id: &str) -> Result<Value, Problem> {
             children.push(other.id.clone());
         }
     }
-    found["raw"] = document["raw"].clone();
-    found["compiled"] = json!(node.compiled);
     found["children"] = json!(children);
     found["checks"] = json!(checks);
-    found["columns"] = document["columns"].clone();
-    found["columns"] = columns(&found, &[]);
     let history = store.model_outcomes(id).map_err(failed)?;
     found["history"] = history.iter().map(ended).collect::<Vec<_>>().into();
     Ok(found)
