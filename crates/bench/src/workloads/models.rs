@@ -24,6 +24,9 @@ pub(crate) const PARSE: &str = "models-parse-";
 /// Millstream's line of a run behind another one, which left its target directory.
 const MILLSTREAM_WARM: &str = "Millstream, warm";
 
+/// The variable that names a project's DuckDB file.
+const FILE: &str = "BENCH_FILE";
+
 /// Several times what dbt takes for the largest project.
 const RUN_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 /// Threads of both.
@@ -139,6 +142,9 @@ fn run(program: &Path, verb: Verb, project: &Path, directory: &Path) -> Result<T
         Verb::Parse => "parse",
     };
     command.arg(verb).arg("--project-dir").arg(project).arg("--profiles-dir").arg(project);
+    // A relative path would be one of the directory that the bench was started in.
+    let file = std::path::absolute(project.join("bench.duckdb"));
+    command.env(FILE, file.map_err(Error::during(project.display()))?);
     command.envs([("DBT_SEND_ANONYMOUS_USAGE_STATS", "false"), ("DO_NOT_TRACK", "1")]);
     Child::spawn(command, verb, directory)?.finish(RUN_WAIT_MAX)
 }
@@ -164,7 +170,7 @@ fn expect_success(project: &Path, nodes: u64) -> Result<()> {
 fn about(name: &str) -> Vec<(String, String)> {
     let project = format!("name: {name}\nversion: '1.0'\nprofile: bench\n");
     let profile = format!(
-        "bench:\n  target: dev\n  outputs:\n    dev: {{type: duckdb, path: \"{{{{ env_var('BENCH_FILE', 'bench.duckdb') }}}}\", threads: {THREADS}}}\n"
+        "bench:\n  target: dev\n  outputs:\n    dev: {{type: duckdb, path: \"{{{{ env_var('{FILE}') }}}}\", threads: {THREADS}}}\n"
     );
     vec![("dbt_project.yml".into(), project), ("profiles.yml".into(), profile)]
 }
