@@ -191,6 +191,12 @@ pub fn exposition(
     for (of, count) in [("tables", &answers.read), ("followed", &answers.followed)] {
         text.sample(reads, &[("of", of)], count.load(Ordering::Relaxed) as f64);
     }
+    text.single(
+        "millstream_followed_statements",
+        "gauge",
+        "Statements whose results follow the changes.",
+        Some(answers.statements.load(Ordering::Relaxed) as f64),
+    );
     text.family("millstream_http_requests_total", "counter", "Requests answered.");
     for ((route, status), count) in lock(&metrics.requests).iter() {
         let labels = [("route", *route), ("status", &*status.to_string())];
@@ -303,6 +309,7 @@ mod tests {
             "millstream_traces_sent_total 5",
             "millstream_traces_dropped_total 2",
             "millstream_warehouse_reads_total{of=\"followed\"} 5",
+            "millstream_followed_statements 0",
             "millstream_http_requests_total{route=\"/tables\",status=\"200\"} 1",
             "millstream_http_request_duration_seconds_bucket{route=\"/tables\",le=\"0.005\"} 1",
             "millstream_http_request_duration_seconds_bucket{route=\"/tables\",le=\"0.0025\"} 0",

@@ -13,6 +13,8 @@ pub struct Maintained {
     pub position: Lsn,
     /// When it was known to be all that the warehouse had.
     pub at: Instant,
+    /// Whether [`Maintainer::renew`] brings it forward.
+    pub renews: bool,
 }
 
 /// Keeps what statements read and follows the changes of their tables. Not every statement can be followed, and nothing is lost where one can't:
@@ -23,6 +25,9 @@ pub trait Maintainer: Send {
     /// Begins to follow a statement, which reads all of its tables once. `false`: it can't be followed as things are now, or would take too much
     /// memory.
     fn follow(&mut self, sql: &str) -> Result<bool>;
+
+    /// Brings forward what was asked for lately and costs little, so that the next answers need not be waited for.
+    fn renew(&mut self) -> Result<()>;
 
     /// Answers from what is kept, brought forward where it was last before `since`. `None`: the statement is not followed (any more).
     fn answer(&mut self, query: &Query<'_>, since: Instant) -> Result<Option<Maintained>>;

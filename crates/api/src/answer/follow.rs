@@ -7,12 +7,13 @@ use std::{
     collections::HashMap,
     sync::{
         atomic::{AtomicBool, Ordering},
-        mpsc, Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+        Arc, Mutex, MutexGuard, PoisonError,
     },
     time::{Duration, Instant},
 };
 
-use millstream_core::{Maintained, Maintainer, Trust};
+use millstream_core::{Lsn, Maintained, Maintainer, Trust};
 use tokio::sync::oneshot;
 
 use super::read::{cut, Asked, Read};
@@ -24,6 +25,17 @@ const WORTH_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long nobody tries to follow a statement again that could not be.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
+
+/// How far apart results are brought forward by themselves at least, while somebody asks for them; and how many times as far as it takes, so that
+/// most of a processor is left where it takes long.
+const RENEW_EVERY_MIN: Duration = Duration::from_millis(25);
+const RENEW_SHARE: u32 = 3;
+
+/// How long behind the last question.
+const RENEWED_FOR: Duration = Duration::from_secs(1);
+
+/// How often the program is asked whether it has come so far that something can be followed.
+const BEGIN_AGAIN: Duration = Duration::from_millis(500);
 
 /// Statements that reads are counted of. A project's own are few; the count begins anew where they are more.
 const STATEMENTS_MAX: usize = 1_024;
@@ -46,6 +58,15 @@ enum Order {
     Answer { asked: Asked, since: Instant, to: oneshot::Sender<Option<Maintained>> },
 }
 
+/// An answer from a result that is followed.
+pub(super) struct Followed {
+    pub(super) read: Read,
+    /// When it was all there was.
+    pub(super) at: Instant,
+    /// Whether the result is brought forward by itself.
+    pub(super) renews: bool,
+}
+
 /// The statements that are followed.
 pub(super) struct Following {
     host: Arc<dyn Host>,
@@ -66,8 +87,11 @@ impl Following {
         let (orders, taken) = mpsc::channel();
         let statements = Arc::new(Statements::default());
         let (for_host, for_statements) = (host.clone(), statements.clone());
-        let work =
-            move || Follower { host: for_host, maintainer: None, statements: for_statements }.work(&taken);
+        let work = move || {
+            let (maintainer, renewal) = (None, Renewal::default());
+            Follower { host: for_host, maintainer, statements: for_statements, renewal, begun: false }
+                .work(&taken);
+        };
         if let Err(error) = std::thread::Builder::new().name("follow".into()).spawn(work) {
             // Nobody takes orders, and readers answer everything.
             tracing::warn!(
@@ -79,8 +103,14 @@ impl Following {
         Following { host, orders, statements }
     }
 
-    /// The answer from what is kept, no older than `since`, and when it was all there was; `None`: the statement has to be read.
-    pub(super) async fn answer(&self, asked: &Asked, since: Instant) -> Option<(Read, Instant)> {
+    /// How many statements are followed.
+    pub(super) fn statements(&self) -> u64 {
+        let standing = self.statements.standing();
+        standing.values().filter(|standing| matches!(standing, Standing::Followed)).count() as u64
+    }
+
+    /// The answer from what is kept, no older than `since`; `None`: the statement has to be read.
+    pub(super) async fn answer(&self, asked: &Asked, since: Instant) -> Option<Followed> {
         // Whoever may see less sees other sums.
         let restricted = asked.role.as_ref().is_some_and(|role| role.restricted);
         if asked.trust != Trust::Owner || asked.as_of.is_some() || restricted {
@@ -99,14 +129,15 @@ impl Following {
         }
         let (to, answered) = oneshot::channel();
         self.orders.send(Order::Answer { asked: asked.clone(), since, to }).ok()?;
-        let Maintained { result, position, at } = answered.await.ok()??;
+        let Maintained { result, position, at, renews } = answered.await.ok()??;
         // A read says that it is too much.
         let mut room = asked.room();
         if !result.batches.iter().all(|batch| room.takes(batch)) {
             return None;
         }
         let (result, more) = cut(result, asked.page);
-        Some((Read { result, more, position: position.max(self.host.applied().since) }, at))
+        let read = Read { result, more, position: position.max(self.host.applied().since) };
+        Some(Followed { read, at, renews })
     }
 }
 
@@ -154,11 +185,67 @@ struct Follower {
     /// None before the first statement is worth following.
     maintainer: Option<Box<dyn Maintainer>>,
     statements: Arc<Statements>,
+    renewal: Renewal,
+    /// Whether live endpoints are followed.
+    begun: bool,
+}
+
+/// When results are brought forward by themselves.
+#[derive(Debug, Default)]
+struct Renewal {
+    next: Option<Instant>,
+    /// When somebody asked last.
+    asked: Option<Instant>,
+    /// How far the warehouse was.
+    applied: Lsn,
+}
+
+/// What the calling thread has taken of a processor: where others have it, a round takes long on the clock and leaves them no less.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+impl Renewal {
+    /// Somebody asked.
+    fn asked(&mut self, now: Instant) {
+        self.asked = Some(now);
+        self.next.get_or_insert(now);
+    }
+
+    /// How long nobody has to look; none where nobody asks.
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        self.next.map(|next| next.saturating_duration_since(now))
+    }
+
+    /// Results were brought forward, which took so long of a processor.
+    fn passed(&mut self, began: Instant, now: Instant, taken: Duration) {
+        let distance = (RENEW_SHARE * taken).max(RENEW_EVERY_MIN);
+        let lately = self.asked.is_some_and(|asked| now.duration_since(asked) < RENEWED_FOR);
+        self.next = lately.then_some(began + distance);
+    }
 }
 
 impl Follower {
     fn work(mut self, orders: &mpsc::Receiver<Order>) {
-        while let Ok(order) = orders.recv() {
+        loop {
+            let wait = self.renewal.wait(Instant::now());
+            if wait == Some(Duration::ZERO) {
+                self.renew();
+            }
+            if !self.begun {
+                self.begun = self.begin();
+            }
+            let order = match wait {
+                None if self.begun => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                None => orders.recv_timeout(BEGIN_AGAIN),
+                Some(wait) => orders.recv_timeout(wait),
+            };
+            let order = match order {
+                Ok(order) => order,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             match order {
                 Order::Follow(sql) => {
                     if self.follow(&sql) {
@@ -169,6 +256,7 @@ impl Follower {
                 // Whoever went away meanwhile leaves its question to the next one who asks.
                 Order::Answer { to, .. } if to.is_closed() => {}
                 Order::Answer { asked, since, to } => {
+                    self.renewal.asked(Instant::now());
                     let answer = self.answer(&asked, since);
                     if answer.is_none() {
                         self.statements.standing().remove(&asked.sql);
@@ -177,6 +265,38 @@ impl Follower {
                 }
             }
         }
+    }
+
+    /// Follows what live endpoints read, so that nobody has to ask often first. `false`: it is too early. Before something was applied, nothing can be followed.
+    fn begin(&mut self) -> bool {
+        if !self.host.is_ready() || self.host.applied().transactions == 0 {
+            return false;
+        }
+        let endpoints = self.host.endpoints();
+        for endpoint in endpoints.served.iter().filter(|endpoint| endpoint.live) {
+            let sql: Arc<str> = Arc::from(endpoint.sql.as_str());
+            if self.follow(&sql) {
+                self.statements.standing().insert(sql, Standing::Followed);
+            }
+        }
+        true
+    }
+
+    /// Brings results forward where something was applied since.
+    fn renew(&mut self) {
+        let (began, applied) = (Instant::now(), self.host.applied().lsn);
+        let before = processor_time();
+        if let Some(maintainer) = self.maintainer.as_mut().filter(|_| applied != self.renewal.applied) {
+            if let Err(error) = maintainer.renew() {
+                tracing::debug!(
+                    event = "not_followed",
+                    error = error.to_string(),
+                    "results can't be brought forward"
+                );
+            }
+            self.renewal.applied = applied;
+        }
+        self.renewal.passed(began, Instant::now(), processor_time().saturating_sub(before));
     }
 
     fn follow(&mut self, sql: &str) -> bool {
@@ -228,6 +348,24 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn results_are_renewed_while_somebody_asks_and_leave_a_processor_to_others() {
+        let (mut renewal, now, ms) = (Renewal::default(), Instant::now(), Duration::from_millis);
+        assert_eq!(renewal.wait(now), None);
+        renewal.asked(now);
+        assert_eq!(renewal.wait(now), Some(Duration::ZERO));
+        renewal.passed(now, now + ms(1), ms(1));
+        assert_eq!(renewal.wait(now + ms(1)), Some(RENEW_EVERY_MIN - ms(1)));
+        // Long on the clock is not long for a processor.
+        renewal.passed(now, now + ms(20), ms(1));
+        assert_eq!(renewal.wait(now + ms(20)), Some(RENEW_EVERY_MIN - ms(20)));
+        renewal.passed(now, now + ms(100), ms(100));
+        assert_eq!(renewal.wait(now + ms(100)), Some(ms(100) * RENEW_SHARE - ms(100)));
+        let later = now + RENEWED_FOR;
+        renewal.passed(later, later + ms(1), ms(1));
+        assert_eq!(renewal.wait(later + ms(1)), None);
+    }
 
     #[test]
     fn a_statement_is_worth_following_once_it_is_read_often_and_one_at_a_time_is_begun() {

@@ -22,7 +22,11 @@ use flate2::{write::GzEncoder, Compression};
 use lru::LruCache;
 use millstream_core::{Lsn, Role, TableName, Trust};
 
-use super::{follow::Following, place::Place, Asked, Format, Read, Reading};
+use super::{
+    follow::{Followed, Following},
+    place::{Cost, Place},
+    Asked, Format, Read, Reading,
+};
 use crate::{host::Applied, host::Host, problem::Problem};
 
 /// How old an answer may be where its endpoint does not say: with what the way from the source takes, less than a quarter of a second.
@@ -90,8 +94,8 @@ struct Made {
     source: Source,
     /// The tables' last change, and the generation, as known before it was read.
     changed: (Lsn, u64),
-    /// Whether it came from a result that follows the changes: another one costs little.
-    followed: bool,
+    /// What another one costs: little or nothing where it came from a result that follows the changes.
+    cost: Cost,
 }
 
 impl Made {
@@ -183,6 +187,8 @@ pub struct Counts {
     pub followed: AtomicU64,
     /// Of tables.
     pub read: AtomicU64,
+    /// Statements whose results follow the changes, when the counts were last asked for.
+    pub statements: AtomicU64,
 }
 
 /// The kept answers.
@@ -223,6 +229,7 @@ impl Answers {
 
     /// How often answers were made.
     pub fn counts(&self) -> &Counts {
+        self.counts.statements.store(self.following.statements(), Ordering::Relaxed);
         &self.counts
     }
 
@@ -280,10 +287,13 @@ impl Answers {
         let is_good = self.is_good(|answer: &Answer| &answer.made);
         // What is made of rows that are kept is made in no time, and they are made anew by themselves.
         let of_rows = asked.whole().is_some();
-        let is_cheap = |answer: &Answer| answer.made.followed && !of_rows;
+        let cost = |answer: &Answer| match of_rows {
+            true => Cost::Much,
+            false => answer.made.cost,
+        };
         let answers = self.clone();
         let make = move |age| async move { answers.make(key, asked, age_max, age, doing).await };
-        place.get(age_max, is_good, is_cheap, make).await
+        place.get(age_max, is_good, cost, make).await
     }
 
     /// Whether what is kept may be given to whoever asks now.
@@ -345,7 +355,7 @@ impl Answers {
             let bytes: usize = batches.map(RecordBatch::get_array_memory_size).sum();
             Ok((Arc::new(rows), bytes <= ROWS_BYTES_MAX))
         };
-        place.get(age_max, is_good, |rows: &Rows| rows.made.followed, make).await
+        place.get(age_max, is_good, |rows: &Rows| rows.made.cost, make).await
     }
 
     /// Reads it, where it follows the changes from what is at most `age` old.
@@ -354,14 +364,15 @@ impl Answers {
         // Before the read: what changes meanwhile makes the answer old, never another answer young.
         let (now, (changed, generation)) = (Instant::now(), source.changed(&self.host.applied()));
         let since = now.checked_sub(age).unwrap_or(now);
-        if let Some((read, at)) = self.following.answer(&asked, since).await {
+        if let Some(Followed { read, at, renews }) = self.following.answer(&asked, since).await {
             self.counts.followed.fetch_add(1, Ordering::Relaxed);
             // It may be of before the tables' last change.
             let changed = (changed.min(read.position), generation);
-            return Ok(Rows { read, made: Made { at, source, changed, followed: true } });
+            let cost = if renews { Cost::Nothing } else { Cost::Little };
+            return Ok(Rows { read, made: Made { at, source, changed, cost } });
         }
         self.counts.read.fetch_add(1, Ordering::Relaxed);
-        let made = Made { at: Instant::now(), source, changed: (changed, generation), followed: false };
+        let made = Made { at: Instant::now(), source, changed: (changed, generation), cost: Cost::Much };
         Ok(Rows { read: self.reading.read(asked, doing).await?, made })
     }
 }
@@ -418,7 +429,7 @@ mod tests {
             at: Instant::now().checked_sub(Duration::from_secs(1)).unwrap(),
             source: Source { steady, ..source.clone() },
             changed: (Lsn(9), 1),
-            followed: false,
+            cost: Cost::Much,
         };
         let (none, minute, now) = (Duration::ZERO, Duration::from_secs(60), Instant::now());
         let good = |steady, items, generation, age_max| {

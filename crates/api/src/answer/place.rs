@@ -12,8 +12,22 @@ use std::{
 
 use crate::problem::Problem;
 
-/// The share of its time after which something is read anew while it is still given.
+/// The share of its time after which something is read anew while it is still given, and how old the things may be that it is made of then.
 const RENEW_AT: u32 = 2;
+
+/// The same for what is made of things that renew themselves.
+const REMAKE_AT: u32 = 4;
+
+/// What making something anew costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cost {
+    /// So much that it is not done before somebody needs it.
+    Much,
+    /// Little.
+    Little,
+    /// Next to nothing: what it is made of renews itself.
+    Nothing,
+}
 
 /// A place.
 pub(super) struct Place<T> {
@@ -38,12 +52,12 @@ impl<T: Send + Sync + 'static> Place<T> {
     }
 
     /// What is kept, where `is_good` at an age of `age_max`, or what `make` makes: it is told how old the things may be that it makes it of, so that
-    /// it is good for as long again, and says whether it is worth keeping. `is_cheap`: it may be made anew while it is still given.
+    /// it is good for as long again, and says whether it is worth keeping. `cost`: whether it may be made anew while it is still given.
     pub(super) async fn get<M, F>(
         self: &Arc<Self>,
         age_max: Duration,
         is_good: impl Fn(&T, Duration) -> bool,
-        is_cheap: impl Fn(&T) -> bool,
+        cost: impl Fn(&T) -> Cost,
         make: M,
     ) -> Result<Arc<T>, Problem>
     where
@@ -52,7 +66,12 @@ impl<T: Send + Sync + 'static> Place<T> {
     {
         let renew_at = age_max / RENEW_AT;
         if let Some(kept) = self.find(|kept| is_good(kept, age_max)) {
-            if is_cheap(&kept) && !is_good(&kept, renew_at) {
+            let is_due = match cost(&kept) {
+                Cost::Much => false,
+                Cost::Little => !is_good(&kept, renew_at),
+                Cost::Nothing => !is_good(&kept, age_max / REMAKE_AT),
+            };
+            if is_due {
                 self.renew(renew_at, make);
             }
             return Ok(kept);
@@ -104,7 +123,7 @@ mod tests {
     struct Shop {
         place: Arc<Place<Made>>,
         made: Arc<AtomicU32>,
-        cheap: bool,
+        cost: Cost,
     }
 
     impl Shop {
@@ -117,13 +136,13 @@ mod tests {
                 tokio::time::sleep(TAKES).await;
                 Ok((Arc::new(Made(at, made.fetch_add(1, Ordering::SeqCst) + 1)), true))
             };
-            self.place.get(age_max, is_good, |_| self.cheap, make).await.unwrap().1
+            self.place.get(age_max, is_good, |_| self.cost, make).await.unwrap().1
         }
     }
 
     #[tokio::test]
     async fn one_makes_it_for_all_who_wait_and_it_is_made_anew_before_it_is_too_old() {
-        let shop = Arc::new(Shop { place: Arc::default(), made: Arc::default(), cheap: true });
+        let shop = Arc::new(Shop { place: Arc::default(), made: Arc::default(), cost: Cost::Little });
         // Longer than a machine that is busy with other tests may pause.
         let age_max = Duration::from_secs(4);
         let all: Vec<_> = (0..10)
@@ -149,14 +168,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_costs_nothing_is_made_anew_sooner() {
+        let shop = Shop { place: Arc::default(), made: Arc::default(), cost: Cost::Nothing };
+        let age_max = Duration::from_secs(4);
+        assert_eq!(shop.get(age_max).await, 1);
+        tokio::time::sleep(age_max / REMAKE_AT).await;
+        assert_eq!(shop.get(age_max).await, 1);
+        tokio::time::sleep(2 * TAKES).await;
+        assert_eq!(shop.made.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
     async fn what_may_have_no_age_is_made_each_time() {
-        let shop = Shop { place: Arc::default(), made: Arc::default(), cheap: true };
+        let shop = Shop { place: Arc::default(), made: Arc::default(), cost: Cost::Little };
         assert_eq!((shop.get(Duration::ZERO).await, shop.get(Duration::ZERO).await), (1, 2));
     }
 
     #[tokio::test]
     async fn what_costs_much_is_not_made_before_somebody_needs_it() {
-        let shop = Shop { place: Arc::default(), made: Arc::default(), cheap: false };
+        let shop = Shop { place: Arc::default(), made: Arc::default(), cost: Cost::Much };
         let age_max = Duration::from_secs(4);
         assert_eq!(shop.get(age_max).await, 1);
         tokio::time::sleep(age_max / 2).await;

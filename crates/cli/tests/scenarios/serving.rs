@@ -20,6 +20,9 @@ const ORDERS: &str = "/*---\ndescription: Orders by status\nparams:\n  status: {
 const SUMS: &str = "/*---\nparams: {status: {type: string, default: all}}\n---*/\n\
      SELECT status, count(*) AS n, sum(total) AS total FROM shop.orders WHERE $status = 'all' OR status = $status GROUP BY status ORDER BY status";
 
+const LIVE: &str =
+    "/*---\nlive: true\n---*/\nSELECT status, count(*) AS n FROM shop.orders GROUP BY status ORDER BY status";
+
 pub(crate) struct Served {
     pub(crate) cluster: PgCluster,
     pub(crate) project: Project,
@@ -54,6 +57,7 @@ impl Served {
         for (name, sql) in [
             ("orders", ORDERS),
             ("sums", SUMS),
+            ("living", LIVE),
             ("quiet", "SELECT count(*) AS n FROM shop.quiet"),
             ("model", "SELECT * FROM open_orders"),
             ("clock", "SELECT now() AS t"),
@@ -204,7 +208,7 @@ fn what_counts_and_sums_follows_every_change_and_is_what_the_source_has() {
     let followed = || followed(&served.get("/metrics"));
     let equal = |what: &str| {
         // As old as an answer may be.
-        std::thread::sleep(Duration::from_millis(110));
+        std::thread::sleep(FRESH_FOR + Duration::from_millis(10));
         for status in ["all", "OPEN", "NEW"] {
             let source = served.cluster.execute(&format!(
                 "SELECT coalesce(json_agg(r), '[]') FROM (SELECT status, count(*) AS n, sum(total) AS total FROM shop.orders \
@@ -240,6 +244,20 @@ fn what_counts_and_sums_follows_every_change_and_is_what_the_source_has() {
     equal("a truncation");
     served.change("INSERT INTO shop.orders VALUES (1, 'OPEN', 3)");
     equal("a first row");
+    stop(served.process);
+}
+
+#[test]
+fn what_live_endpoints_read_is_followed_before_anybody_asks() {
+    let served = Served::start();
+    served.change("INSERT INTO shop.orders VALUES (500, 'NEW', 1)");
+    wait_until("the statement to be followed", SEEN_WAIT_MAX, || {
+        let metrics = served.get("/metrics");
+        metrics.body.contains("millstream_followed_statements 1\n").then_some(())
+    })
+    .unwrap();
+    let rows = json!([{"status": "DONE", "n": 10}, {"status": "NEW", "n": 1}, {"status": "OPEN", "n": 10}]);
+    assert_eq!((served.rows("/living"), followed(&served.get("/metrics"))), (rows, 1));
     stop(served.process);
 }
 

@@ -8,8 +8,10 @@
 //! Kept results are in a database of their own, in memory: small statements on them cost a quarter there, where one thread does all the work and
 //! plans are kept for good. A few changes are nothing, so what a statement costs that brings them forward is being planned.
 //!
+//! - [`held`]: results that need DuckDB for what tables hold and no more, kept without it.
 //! - [`shape`]: which part of a statement can follow, pure; [`statements`]: what it takes in SQL, pure; here: doing it.
 
+mod held;
 mod kept;
 mod shape;
 mod statements;
@@ -30,6 +32,7 @@ use millstream_core::{
 use serde_json::Value;
 
 use self::{
+    held::{Feeds, Held},
     kept::{added, target, Keeping, Kept},
     shape::{cut, Found, Known, MeasureKind, Shape},
     statements::{changes_table, create_changes, is_exact_sum, is_key, take_changes, Plan},
@@ -52,6 +55,9 @@ type Outcome<T> = std::result::Result<T, WarehouseError>;
 
 /// Groups of one kept result at most: some tens of megabytes, and a build of about a second.
 const GROUPS_MAX: u64 = 500_000;
+
+/// Groups of all results that are kept without DuckDB, which has a bound of its own: up to 150 MB.
+const HELD_GROUPS_MAX: u64 = 500_000;
 
 /// Results kept at most; the one that was not asked for the longest makes room.
 const KEPT_MAX: usize = 32;
@@ -83,6 +89,9 @@ pub struct DuckMaintainer {
     /// Functions of one row's values that give the same for the same.
     plain: HashSet<String>,
     kept: Vec<Kept>,
+    held: Vec<Held>,
+    /// Rows of tables for those.
+    feeds: Feeds,
     /// Tables of changes.
     changes: BTreeMap<TableId, Changes>,
     /// What everything kept was made under: the stretch without a break, and the generation of the views.
@@ -96,6 +105,15 @@ struct Changes {
     passed: u64,
     /// Its columns, in lower case.
     columns: BTreeSet<String>,
+}
+
+/// What became of a result that was to be kept here.
+enum Holding {
+    Held,
+    /// Its tables are in no state to follow.
+    NotNow,
+    /// It has more groups than there is room for. Its plan is left.
+    TooMany(Box<Plan>),
 }
 
 /// Names and types of a result's columns.
@@ -168,10 +186,17 @@ impl DuckMaintainer {
             continuity: continuity.clone(),
             sessions: sessions.clone(),
             kept: Vec::new(),
+            held: Vec::new(),
+            feeds: Feeds::default(),
             changes: BTreeMap::new(),
             under: (0, 0),
             made: 0,
         })
+    }
+
+    /// How many results are kept in tables, and how many without DuckDB.
+    pub fn kept(&self) -> (usize, usize) {
+        (self.kept.len(), self.held.len())
     }
 
     fn run(&self, doing: &'static str, statement: &str) -> Outcome<u64> {
@@ -247,7 +272,45 @@ impl DuckMaintainer {
     }
 
     /// Makes the result of a plan. `false`: it would have too many groups, or what it gives is not what the statement gives.
-    fn keep(&mut self, statement: &str, plan: Plan, result: &[(String, String)]) -> Outcome<bool> {
+    fn keep(&mut self, statement: &str, plan: Plan, result: &Columns) -> Outcome<bool> {
+        self.make_room()?;
+        let held = Held::new(statement, plan, result, &mut self.feeds, &self.connection, &mut self.keeping)?;
+        match held {
+            Ok(held) => match self.hold(held)? {
+                Holding::Held => Ok(true),
+                Holding::NotNow => Ok(false),
+                Holding::TooMany(plan) => self.keep_table(statement, *plan, result),
+            },
+            Err(plan) => self.keep_table(statement, plan, result),
+        }
+    }
+
+    /// Groups of all results that are kept here.
+    fn groups_held(&self) -> u64 {
+        self.held.iter().map(Held::groups).sum()
+    }
+
+    /// Fills a result that is kept here.
+    fn hold(&mut self, mut held: Held) -> Outcome<Holding> {
+        let room = HELD_GROUPS_MAX.saturating_sub(self.groups_held());
+        let at = Instant::now();
+        self.run("beginning to keep a result", "BEGIN TRANSACTION")?;
+        let filled = self.position_of(held.reads()).and_then(|position| {
+            let fits = position.is_none() || held.fill(&self.connection, room)?;
+            Ok((position, fits))
+        });
+        self.end(filled.is_ok());
+        if let Ok((Some(position), true)) = filled {
+            (held.position, held.at, held.asked) = (position, at, at);
+            self.held.push(held);
+            return Ok(Holding::Held);
+        }
+        let plan = held.drop_tables(&mut self.keeping)?;
+        filled.map(|(_, fits)| if fits { Holding::NotNow } else { Holding::TooMany(Box::new(plan)) })
+    }
+
+    /// Makes the result of a plan in a table.
+    fn keep_table(&mut self, statement: &str, plan: Plan, result: &Columns) -> Outcome<bool> {
         self.made += 1;
         let table = format!("millstream_kept_{}", self.made);
         let at = Instant::now();
@@ -275,7 +338,7 @@ impl DuckMaintainer {
         let same = |kept: &mut Kept| {
             kept.reader(&self.keeping, false)
                 .map(|reader| reader.statement.columns())
-                .is_ok_and(|columns| columns == result)
+                .is_ok_and(|columns| columns == *result)
         };
         match filled {
             Ok(Some(position)) if same(&mut kept) => kept.position = position,
@@ -284,28 +347,40 @@ impl DuckMaintainer {
                 return other.map(|_| false);
             }
         }
-        if self.kept.len() == KEPT_MAX {
-            let oldest = self.kept.iter().enumerate().min_by_key(|(_, kept)| kept.asked).map(|(at, _)| at);
-            if let Some(oldest) = oldest {
-                self.forget(oldest)?;
-            }
-        }
         self.kept.push(kept);
         Ok(true)
+    }
+
+    /// Forgets what was not asked for the longest, where there are as many as may be.
+    fn make_room(&mut self) -> Outcome<()> {
+        if self.kept.len() + self.held.len() < KEPT_MAX {
+            return Ok(());
+        }
+        let kept = self.kept.iter().enumerate().map(|(at, kept)| (kept.asked, at)).min();
+        let held = self.held.iter().enumerate().map(|(at, held)| (held.asked, at)).min();
+        match (kept, held) {
+            (Some((kept, at)), held) if held.is_none_or(|(held, _)| kept <= held) => self.forget(at),
+            (_, Some((_, at))) => self.let_go(at),
+            (_, None) => Ok(()),
+        }
     }
 
     /// Fills a plan's table, and says at which position. `None`: not now, or too many groups.
     fn fill(&self, table: &str, plan: &Plan) -> Outcome<Option<Lsn>> {
         let doing = || failed("keeping a result");
-        let position = state::progress(&self.connection)?.applied_lsn;
-        // Behind the first read, which took the snapshot.
-        if self.now_under() != Some(self.under) || position < self.copied_at(plan)? {
-            return Ok(None);
-        }
+        let Some(position) = self.position_of(plan)? else { return Ok(None) };
         let now = format!("{} LIMIT {}", plan.now(), GROUPS_MAX + 1);
         let now = self.connection.prepare(&now).map_err(doing())?;
         let groups = self.keeping.connection.append_from(&now, &target(table)).map_err(doing())?;
         Ok((groups <= GROUPS_MAX).then_some(position))
+    }
+
+    /// Where the tables of a plan are. `None`: nothing can follow them from there.
+    fn position_of(&self, plan: &Plan) -> Outcome<Option<Lsn>> {
+        let position = state::progress(&self.connection)?.applied_lsn;
+        // Behind the first read, which took the snapshot.
+        let steady = self.now_under() == Some(self.under) && position >= self.copied_at(plan)?;
+        Ok(steady.then_some(position))
     }
 
     /// Where the newest first copy of a plan's tables stands. Before something behind it is applied, rows lie behind the position that is known, and
@@ -335,7 +410,15 @@ impl DuckMaintainer {
         self.kept.remove(at).drop_tables(&mut self.keeping)
     }
 
+    fn let_go(&mut self, at: usize) -> Outcome<()> {
+        self.held.remove(at).drop_tables(&mut self.keeping).map(drop)
+    }
+
     fn forget_all(&mut self) -> Outcome<()> {
+        while !self.held.is_empty() {
+            self.let_go(self.held.len() - 1)?;
+        }
+        self.feeds = Feeds::default();
         while !self.kept.is_empty() {
             self.forget(self.kept.len() - 1)?;
         }
@@ -345,26 +428,37 @@ impl DuckMaintainer {
         Ok(())
     }
 
-    /// Brings forward what was asked for lately. `false`: the tables did not only move forward.
-    fn bring_forward(&mut self) -> Outcome<bool> {
+    /// Brings forward what was asked for lately, or of that only what is kept without DuckDB. `false`: the tables did not only move forward.
+    fn bring_forward(&mut self, all: bool) -> Outcome<bool> {
         let at = Instant::now();
         while let Some(old) =
             self.kept.iter().position(|kept| at.duration_since(kept.asked) > FORGOTTEN_AFTER)
         {
             self.forget(old)?;
         }
+        while let Some(old) =
+            self.held.iter().position(|held| at.duration_since(held.asked) > FORGOTTEN_AFTER)
+        {
+            self.let_go(old)?;
+        }
         self.run("bringing a result forward", "BEGIN TRANSACTION")?;
-        let brought = self.bring_to_now(at);
+        let brought = self.bring_to_now(at, all);
         // What was found to have changed stays for the plans that read it.
         self.end(matches!(brought, Ok(true)));
         brought
     }
 
-    fn bring_to_now(&mut self, at: Instant) -> Outcome<bool> {
+    fn bring_to_now(&mut self, at: Instant, all: bool) -> Outcome<bool> {
         let now = state::progress(&self.connection)?.applied_lsn;
         // Behind the first read, which took the snapshot: what breaks from here on is not in it.
         if self.now_under() != Some(self.under) {
             return Ok(false);
+        }
+        if !self.bring_held(now, at)? {
+            return Ok(false);
+        }
+        if !all {
+            return Ok(true);
         }
         let is_due = |kept: &Kept| at.duration_since(kept.asked) < ASKED_LATELY;
         let from: BTreeSet<Lsn> =
@@ -394,6 +488,36 @@ impl DuckMaintainer {
             .iter_mut()
             .filter(|kept| is_due(kept) && kept.position == now)
             .for_each(|kept| kept.at = at);
+        Ok(true)
+    }
+
+    /// Brings all forward that are kept here. `false`: the tables did not only move forward.
+    fn bring_held(&mut self, now: Lsn, at: Instant) -> Outcome<bool> {
+        let behind: BTreeSet<Lsn> =
+            self.held.iter().map(|held| held.position).filter(|position| *position != now).collect();
+        let remembered = self.feeds.position();
+        if !self.feeds.remembers() || (remembered != now && !behind.contains(&remembered)) {
+            self.feeds.forget(now);
+        }
+        // What is remembered comes first: the others are joined with it as it is now.
+        let first = behind.get(&self.feeds.position()).copied();
+        for from in first.into_iter().chain(behind.iter().copied().filter(|from| Some(*from) != first)) {
+            let taken = self.feeds.take_changes(&self.connection, &self.continuity, from)?;
+            if !taken {
+                self.feeds.forget(now);
+            } else if from == self.feeds.position() && !self.feeds.follow(now) {
+                return Ok(false);
+            }
+            for held in self.held.iter_mut().filter(|held| held.position == from) {
+                if taken && held.bring(&mut self.feeds, &self.connection)? {
+                    held.position = now;
+                }
+            }
+        }
+        while let Some(lost) = self.held.iter().position(|held| held.position != now) {
+            self.let_go(lost)?;
+        }
+        self.held.iter_mut().for_each(|held| held.at = at);
         Ok(true)
     }
 
@@ -442,14 +566,32 @@ impl DuckMaintainer {
         Ok(all > GROUPS_MAX || count("rows_there = 0")? > all / 2 + 1_000)
     }
 
+    fn try_held(&mut self, at: usize, query: &Query<'_>, since: Instant) -> Outcome<Option<Maintained>> {
+        self.held[at].asked = Instant::now();
+        let is_overgrown = self.held[at].is_overgrown() || self.groups_held() > HELD_GROUPS_MAX;
+        if self.now_under() != Some(self.under) || is_overgrown {
+            self.let_go(at)?;
+            return Ok(None);
+        }
+        if self.held[at].at < since && !self.bring_forward(false)? {
+            self.forget_all()?;
+            return Ok(None);
+        }
+        let Some(held) = self.held.iter_mut().find(|held| held.sql == query.sql) else { return Ok(None) };
+        held.answer(query, &self.keeping)
+    }
+
     fn try_answer(&mut self, query: &Query<'_>, since: Instant) -> Outcome<Option<Maintained>> {
+        if let Some(at) = self.held.iter().position(|held| held.sql == query.sql) {
+            return self.try_held(at, query, since);
+        }
         let Some(at) = self.kept.iter().position(|kept| kept.sql == query.sql) else { return Ok(None) };
         self.kept[at].asked = Instant::now();
         if self.now_under() != Some(self.under) || self.is_overgrown(at)? {
             self.forget(at)?;
             return Ok(None);
         }
-        if self.kept[at].at < since && !self.bring_forward()? {
+        if self.kept[at].at < since && !self.bring_forward(true)? {
             self.forget_all()?;
             return Ok(None);
         }
@@ -466,13 +608,13 @@ impl DuckMaintainer {
             }
             true
         })?;
-        Ok(Some(Maintained { result, position, at }))
+        Ok(Some(Maintained { result, position, at, renews: false }))
     }
 }
 
 impl Maintainer for DuckMaintainer {
     fn follow(&mut self, sql: &str) -> Result<bool> {
-        if self.kept.iter().any(|kept| kept.sql == sql) {
+        if self.kept.iter().any(|kept| kept.sql == sql) || self.held.iter().any(|held| held.sql == sql) {
             return Ok(true);
         }
         // Before anything is looked at: a plan of before a break is no plan for behind it.
@@ -485,6 +627,20 @@ impl Maintainer for DuckMaintainer {
             Some((plan, result)) => Ok(self.keep(sql, plan, &result)?),
             None => Ok(false),
         }
+    }
+
+    fn renew(&mut self) -> Result<()> {
+        let now = Instant::now();
+        if !self.held.iter().any(|held| now.duration_since(held.asked) < ASKED_LATELY)
+            || self.now_under() != Some(self.under)
+        {
+            return Ok(());
+        }
+        let brought = self.bring_forward(false);
+        if !matches!(brought, Ok(true)) {
+            self.forget_all()?;
+        }
+        Ok(brought.map(drop)?)
     }
 
     fn answer(&mut self, query: &Query<'_>, since: Instant) -> Result<Option<Maintained>> {

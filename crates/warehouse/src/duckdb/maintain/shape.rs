@@ -88,6 +88,13 @@ pub(super) struct Measure {
     pub(super) filtered: bool,
 }
 
+impl Measure {
+    /// Whether it looks at a value of each row.
+    pub(super) fn has_argument(&self) -> bool {
+        self.kind != MeasureKind::Rows
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MeasureKind {
     /// `count(*)`.

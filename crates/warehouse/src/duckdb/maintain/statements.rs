@@ -95,7 +95,8 @@ fn needed<'a>(
     layout.live_columns().filter(|column| needs.contains(&column.name.to_ascii_lowercase()))
 }
 
-fn columns(layout: &TableLayout, needs: &BTreeSet<String>) -> String {
+/// The columns that are needed, under their names, each with a comma behind it.
+pub(super) fn columns(layout: &TableLayout, needs: &BTreeSet<String>) -> String {
     needed(layout, needs)
         .map(|column| format!("{} AS {}, ", physical_name(column.attnum), identifier(&column.name)))
         .collect()
