@@ -28,6 +28,8 @@ pub enum DbtVerb {
     Build(DbtFlags),
     /// Do again what failed or was skipped in the previous run of a dbt project
     Retry(DbtFlags),
+    /// Make views on what another run of a dbt project has built
+    Clone(DbtFlags),
     /// Print the first rows of a dbt project's model or query; builds nothing
     Show(ShowFlags),
     /// Call a macro of a dbt project
@@ -311,6 +313,7 @@ impl DbtVerb {
             | DbtVerb::Snapshot(flags)
             | DbtVerb::Build(flags)
             | DbtVerb::Retry(flags)
+            | DbtVerb::Clone(flags)
             | DbtVerb::Clean(flags) => flags,
             DbtVerb::Ls(flags) => &mut flags.common,
             DbtVerb::Compile(flags) => &mut flags.common,
@@ -435,7 +438,7 @@ pub enum LsOutput {
 }
 
 /// Verbs of dbt that are not done.
-const VERBS_TO_COME: &[&str] = &["clone", "debug", "init"];
+const VERBS_TO_COME: &[&str] = &["debug", "init"];
 
 /// Flags of dbt that are not done, without `--` and the `no-` that turns them off.
 const FLAGS_TO_COME: &[&str] = &[

@@ -5,7 +5,7 @@ use std::fs;
 use crate::Pair;
 
 /// The bakery with a second target, whose relations are in a schema of their own.
-fn bakery() -> Pair {
+pub(super) fn bakery() -> Pair {
     let pair = Pair::new("shop", "bakery.duckdb");
     let profiles = fs::read_to_string(pair.at("ours").join("profiles.yml")).unwrap();
     let other = "    other: {type: duckdb, path: bakery.duckdb, schema: other}\n";
@@ -14,7 +14,7 @@ fn bakery() -> Pair {
 }
 
 /// Keeps what the last run of each side has written, as `state`; ours also what dbt has, as `foreign`.
-fn keep(pair: &Pair) {
+pub(super) fn keep(pair: &Pair) {
     for (from, to, name) in
         [("theirs", "theirs", "state"), ("ours", "ours", "state"), ("theirs", "ours", "foreign")]
     {

@@ -126,14 +126,14 @@ pub(super) fn has(columns: &Columns, name: &str) -> bool {
 }
 
 /// A node's hooks, rendered when it is their turn.
-struct Hooks<'h> {
+pub(super) struct Hooks<'h> {
     shared: &'h Arc<Shared>,
     node: &'h Node,
     connection: &'h SharedConnection,
 }
 
 impl<'h> Hooks<'h> {
-    fn of(shared: &'h Arc<Shared>, node: &'h Node, connection: &'h SharedConnection) -> Self {
+    pub(super) fn of(shared: &'h Arc<Shared>, node: &'h Node, connection: &'h SharedConnection) -> Self {
         Hooks { shared, node, connection }
     }
 
@@ -160,7 +160,7 @@ impl<'h> Hooks<'h> {
     }
 
     /// Hooks outside, the transaction with hooks at its ends, hooks outside. `last` is done after hooks and before the commit.
-    fn around(
+    pub(super) fn around(
         &self,
         work: impl FnOnce() -> Result<Built>,
         last: impl FnOnce() -> Result<()>,
@@ -249,17 +249,17 @@ fn finish(
 }
 
 /// A relation that takes the place of what is there.
-struct Replacing<'r> {
-    shared: &'r Arc<Shared>,
-    node: &'r Node,
-    relation: &'r Relation,
-    there: Option<RelationKind>,
-    connection: &'r SharedConnection,
+pub(super) struct Replacing<'r> {
+    pub(super) shared: &'r Arc<Shared>,
+    pub(super) node: &'r Node,
+    pub(super) relation: &'r Relation,
+    pub(super) there: Option<RelationKind>,
+    pub(super) connection: &'r SharedConnection,
 }
 
 impl Replacing<'_> {
     /// Makes the new one under another name first, and gives it its own: the SQL may read the old one, and an error in it leaves everything as it was.
-    fn whole(&self, kind: RelationKind, sql: &str) -> Result<String> {
+    pub(super) fn whole(&self, kind: RelationKind, sql: &str) -> Result<String> {
         let (new, main) = self.aside(kind, sql)?;
         self.drop_old()?;
         self.rename(&new, kind)?;

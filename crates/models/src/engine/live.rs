@@ -179,7 +179,7 @@ impl Shared {
 }
 
 /// The relation that a node of another manifest has; `None` where it has none that can be referred to.
-fn deferred_relation(node: &Json) -> Option<Relation> {
+pub(super) fn deferred_relation(node: &Json) -> Option<Relation> {
     let text = |key: &str| node[key].as_str();
     let materialized = node["config"]["materialized"].as_str();
     let is_refable = matches!(text("resource_type")?, "model" | "seed" | "snapshot");

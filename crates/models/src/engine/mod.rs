@@ -4,6 +4,7 @@ mod batched;
 pub mod batches;
 pub mod build;
 pub mod catalog;
+pub mod clone;
 pub mod compile;
 mod contract;
 mod custom;

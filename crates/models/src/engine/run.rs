@@ -15,6 +15,7 @@ use serde_json::{json, Map, Value as Json};
 use super::{
     batches::{self, Batches},
     build::{self, Built},
+    clone,
     compile::{self, Compiled, SharedConnection},
     freshness::Checked,
     live::Shared,
@@ -162,6 +163,8 @@ pub enum Work {
     Compile,
     /// It is built or tested.
     Build,
+    /// It becomes a view on what another run has built.
+    Clone,
 }
 
 /// A run to come.
@@ -207,7 +210,7 @@ impl Run<'_> {
     /// An error is one of the run itself: no connection, a file that can't be written. Failures of nodes are outcomes.
     pub fn run(self) -> Result<Vec<Outcome>> {
         let connection = self.connect()?;
-        if self.work == Work::Build {
+        if self.work != Work::Compile {
             self.create_schemas(&connection)?;
         }
         self.list(&connection)?;
@@ -326,7 +329,11 @@ impl Run<'_> {
     }
 
     fn nodes(&self) -> Result<Vec<Outcome>> {
-        let waits = self.graph.waits(&self.ids);
+        let waits = match self.work {
+            // What is cloned is read where the other run has it.
+            Work::Clone => self.ids.iter().map(|id| (id.clone(), Vec::new())).collect(),
+            Work::Compile | Work::Build => self.graph.waits(&self.ids),
+        };
         let mut followers: HashMap<&str, Vec<&str>> = HashMap::new();
         let mut state = State::default();
         for (id, before) in &waits {
@@ -471,30 +478,20 @@ impl Run<'_> {
             self.batches(node, &connection, &mut outcome)?;
             return Ok(self.done(index, total, node, outcome));
         }
+        if self.work == Work::Clone {
+            outcome.times[1] = names::now();
+            let cloned = clone::run(&self.shared, node, &connection);
+            self.settle(node, &mut outcome, cloned, &connection)?;
+            return Ok(self.done(index, total, node, outcome));
+        }
         match self.compiled(node, &connection) {
             Ok(compiled) => {
                 outcome.times[1] = names::now();
                 let built = match self.work {
                     Work::Compile => Ok(Built::compiled()),
-                    Work::Build => build::build(&self.shared, node, &compiled, &connection),
+                    _ => build::build(&self.shared, node, &compiled, &connection),
                 };
-                match built {
-                    Ok(built) => {
-                        outcome.status = built.status;
-                        outcome.message = built.message;
-                        outcome.failures = built.failures;
-                        outcome.response = built.response;
-                        if let Some(ran) = built.ran {
-                            self.write("run", node, &ran)?;
-                        }
-                    }
-                    Err(error) => {
-                        outcome.status = Status::Error;
-                        outcome.message = Some(error.describe());
-                        // What was begun is undone: the contents from before stay.
-                        let _ = connection.borrow_mut().rollback();
-                    }
-                }
+                self.settle(node, &mut outcome, built, &connection)?;
                 outcome.compiled = Some(compiled);
             }
             Err(error @ (ModelsError::Unreadable { .. } | ModelsError::Unwritable { .. })) => {
@@ -506,6 +503,34 @@ impl Run<'_> {
             }
         }
         Ok(self.done(index, total, node, outcome))
+    }
+
+    /// Notes what building gave.
+    fn settle(
+        &self,
+        node: &Node,
+        outcome: &mut Outcome,
+        built: Result<Built>,
+        connection: &SharedConnection,
+    ) -> Result<()> {
+        match built {
+            Ok(built) => {
+                outcome.status = built.status;
+                outcome.message = built.message;
+                outcome.failures = built.failures;
+                outcome.response = built.response;
+                if let Some(ran) = built.ran {
+                    self.write("run", node, &ran)?;
+                }
+            }
+            Err(error) => {
+                outcome.status = Status::Error;
+                outcome.message = Some(error.describe());
+                // What was begun is undone: the contents from before stay.
+                let _ = connection.borrow_mut().rollback();
+            }
+        }
+        Ok(())
     }
 
     fn done(&self, index: usize, total: usize, node: &Node, mut outcome: Outcome) -> Outcome {

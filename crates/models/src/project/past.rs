@@ -59,19 +59,26 @@ impl Pasts {
     ///
     /// Errors: no directory is named, it holds no manifest, or that can't be read.
     pub fn deferred(&self, options: &Options) -> Result<Option<&PastManifest>> {
-        if !options.defer {
-            return Ok(None);
+        match options.defer {
+            true => self.named(options, "--defer").map(Some),
+            false => Ok(None),
         }
+    }
+
+    /// The manifest of the run that `--defer-state` or `--state` names, which `asked` needs.
+    ///
+    /// Errors: no directory is named, it holds no manifest, or that can't be read.
+    pub fn named(&self, options: &Options, asked: &str) -> Result<&PastManifest> {
         let past = match (&options.defer_state, &options.state) {
             (Some(dir), _) => read_once(&self.deferred, options, dir)?,
             (None, Some(dir)) => read_once(&self.compared, options, dir)?,
             (None, None) => {
-                return Err(wrong("--defer needs the manifest of another run, and none is named".into())
+                return Err(wrong(format!("{asked} needs the manifest of another run, and none is named"))
                     .hint("name the directory of its manifest.json with --state or --defer-state")
                     .into())
             }
         };
-        past.manifest().map(Some)
+        past.manifest()
     }
 }
 

@@ -23,6 +23,7 @@ use millstream_core::{build::BuildWarehouse, Exit};
 use millstream_models::{
     artifacts,
     engine::{
+        clone,
         compile::Compiled,
         live::Shared,
         retry::Previous,
@@ -80,6 +81,7 @@ pub(super) fn run(global: &Global, output: &Output, mut verb: DbtVerb) -> Outcom
         DbtVerb::Seed(flags) => call("seed", flags).work(None),
         DbtVerb::Snapshot(flags) => call("snapshot", flags).work(None),
         DbtVerb::Build(flags) => call("build", flags).work(None),
+        DbtVerb::Clone(flags) => call("clone", flags).work(None),
         DbtVerb::Retry(flags) => retry::run(&call("retry", flags)),
         DbtVerb::Show(show) => show::run(&call("show", &show.common), show),
         DbtVerb::RunOperation(operation) => {
@@ -120,8 +122,8 @@ impl Call<'_> {
     }
 
     fn console(&self) -> Console<'_> {
-        // What is only compiled ends before anybody could read that it began.
-        Console::new(self.global, self.output, !self.only_compiles())
+        // What is only compiled or cloned ends before anybody could read that it began.
+        Console::new(self.global, self.output, !self.only_compiles() && self.which != "clone")
     }
 
     /// Reads the project.
@@ -473,6 +475,7 @@ fn outcomes(
             "test" => (wanted(flags, node, |_| node.is_test()), node.is_test()),
             "seed" => (node.resource == Resource::Seed, true),
             "snapshot" => (node.resource == Resource::Snapshot, true),
+            "clone" => (wanted(flags, node, |_| true), node.is_refable()),
             "compile" | "generate" => (wanted(flags, node, is_compiled), is_compiled(node.resource)),
             _ => (wanted(flags, node, is_built), is_built(node.resource)),
         };
@@ -489,6 +492,9 @@ fn outcomes(
         console.nothing();
         Vec::new()
     } else {
+        if which == "clone" {
+            clone::check(manifest)?;
+        }
         let warehouse = call.warehouse(&manifest.world.project)?;
         let warehouse = &*warehouse;
         console.concurrency(manifest);
@@ -497,7 +503,11 @@ fn outcomes(
             warehouse,
             graph: &graph,
             ids,
-            work: if call.only_compiles() { Work::Compile } else { Work::Build },
+            work: match which {
+                "clone" => Work::Clone,
+                _ if call.only_compiles() => Work::Compile,
+                _ => Work::Build,
+            },
             fail_fast: flags.fail_fast
                 || manifest.world.project.root().flags.get("fail_fast") == Some(&Value::Bool(true)),
             observer: console,
