@@ -13,9 +13,9 @@ use millstream_core::Exit;
 use millstream_models::{ModelsError, Problem, ProblemKind};
 
 pub use dbt::{
-    CompileFlags, DbtFlags, DbtVerb, DepsFlags, DocsVerb, FreshnessFlags, GenerateFlags, IgnoredFlags,
-    LineageFlags, LsFlags, LsOutput, OperationFlags, ServeFlags, ShowFlags, ShowOutput, SourceVerb,
-    StateFlags, VARIABLES_TO_COME,
+    BeforeFlags, CompileFlags, DbtCommand, DbtFlags, DbtVerb, DebugFlags, DepsFlags, DocsVerb,
+    FreshnessFlags, GenerateFlags, IgnoredFlags, InitFlags, LineageFlags, LsFlags, LsOutput, OperationFlags,
+    ServeFlags, ShowFlags, ShowOutput, SourceVerb, StateFlags, VARIABLES_TO_COME,
 };
 
 use crate::{
@@ -166,10 +166,10 @@ pub enum Verb {
     Dbt {
         /// Those that dbt takes before its verb, too.
         #[command(flatten)]
-        ignored: IgnoredFlags,
+        before: BeforeFlags,
         /// What to do.
         #[command(subcommand)]
-        verb: DbtVerb,
+        verb: DbtCommand,
     },
     /// Print a JSON Schema, for editors
     Schema {
@@ -271,30 +271,24 @@ pub fn parse() -> Result<Arguments, u8> {
 /// The arguments with dbt's flags that take others back.
 fn settled(mut arguments: Arguments) -> Arguments {
     let before = match &arguments.verb {
-        Verb::Dbt { ignored, .. } => ignored.clone(),
-        _ => IgnoredFlags::default(),
+        Verb::Dbt { before, .. } => before.clone(),
+        _ => BeforeFlags::default(),
     };
-    if let Verb::Models(verb) | Verb::Dbt { verb, .. } = &mut arguments.verb {
+    if let Verb::Models(verb) | Verb::Dbt { verb: DbtCommand::Verb(verb), .. } = &mut arguments.verb {
         let flags = verb.flags_mut();
-        flags.settle();
-        arguments.global.no_color |= before.no_use_colors || flags.ignored.no_use_colors;
-        // What is said behind the verb counts more.
-        flags.ignored.no_print |= before.no_print && !flags.ignored.print;
-        flags.ignored.no_write_json |= before.no_write_json && !flags.ignored.write_json;
+        arguments.global.no_color |= before.ignored.no_use_colors || flags.ignored.no_use_colors;
+        flags.settle(before);
     }
     arguments
 }
 
-/// A verb or flag of dbt that is not done, where that is what is wrong.
+/// A flag of dbt that is not done, where that is what is wrong.
 fn dbt_to_come(error: &clap::Error) -> Option<String> {
     let said = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.clone()),
         _ => None,
     };
     match error.kind() {
-        ErrorKind::InvalidSubcommand => {
-            said(ContextKind::InvalidSubcommand).filter(|word| dbt::is_verb_to_come(word))
-        }
         ErrorKind::UnknownArgument => {
             let arguments: Vec<String> =
                 std::env::args_os().filter_map(|argument| argument.into_string().ok()).collect();

@@ -28,6 +28,8 @@ pub enum ProblemKind {
     Selection,
     /// What a dbt project may hold and this program does not do yet.
     Unsupported,
+    /// A warning that is to be an error.
+    Warned,
     /// What the warehouse refused.
     Warehouse,
 }
@@ -186,6 +188,7 @@ impl Diagnostic for ModelsError {
                 ProblemKind::Cycle => "MS9106",
                 ProblemKind::Selection => "MS9107",
                 ProblemKind::Unsupported => "MS9108",
+                ProblemKind::Warned => "MS9109",
                 ProblemKind::Warehouse => "MS9201",
             },
         }

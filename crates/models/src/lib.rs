@@ -20,6 +20,7 @@ pub mod place;
 pub mod project;
 pub mod report;
 pub mod select;
+pub mod warning;
 pub mod yaml;
 
 pub use error::{ModelsError, Problem, ProblemKind, Result};

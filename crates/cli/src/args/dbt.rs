@@ -50,8 +50,61 @@ pub enum DbtVerb {
     },
     /// Tell where the columns of a dbt project come from and what is made of them
     Lineage(LineageFlags),
+    /// Look at a dbt project's profile, configuration and connection: all that is wrong at once
+    Debug(DebugFlags),
     /// Remove what a dbt project's clean-targets name: what was written
     Clean(DbtFlags),
+}
+
+/// What is done with a dbt project under dbt's own name: all of it, and what is called like a verb of this program's own.
+#[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, and it is not moved about")]
+pub enum DbtCommand {
+    /// What is done with a project.
+    #[command(flatten)]
+    Verb(DbtVerb),
+    /// Make a dbt project to start from, and a profile for it
+    Init(InitFlags),
+}
+
+/// Flags of `dbt init`.
+#[derive(Debug, Clone, Args)]
+pub struct InitFlags {
+    /// What it is called, and its directory; within a project nothing but the profile is made
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Make no profile
+    #[arg(short, long)]
+    pub skip_profile_setup: bool,
+    /// Where the project's directory is made [default: here]
+    #[arg(long, value_name = "DIR", env = "DBT_PROJECT_DIR")]
+    pub project_dir: Option<PathBuf>,
+    /// Where profiles.yml is [default: here if it is here, then ~/.dbt]
+    #[arg(long, value_name = "DIR", env = "DBT_PROFILES_DIR")]
+    pub profiles_dir: Option<PathBuf>,
+    /// A profile that is there already, for the new project
+    #[arg(long, value_name = "NAME", env = "DBT_PROFILE")]
+    pub profile: Option<String>,
+    /// Variables, as a mapping in YAML
+    #[arg(long, value_name = "YAML", env = "DBT_VARS")]
+    pub vars: Option<String>,
+    /// Those for dbt's own output, caches and logs.
+    #[command(flatten)]
+    pub ignored: IgnoredFlags,
+}
+
+/// Flags of `debug`.
+#[derive(Debug, Clone, Args)]
+pub struct DebugFlags {
+    /// Those of all verbs.
+    #[command(flatten)]
+    pub common: DbtFlags,
+    /// Test the connection alone
+    #[arg(long)]
+    pub connection: bool,
+    /// Only print how to open the directory of profiles.yml
+    #[arg(long)]
+    pub config_dir: bool,
 }
 
 /// Flags of `deps`.
@@ -193,6 +246,12 @@ pub struct DbtFlags {
     /// Keep the rows that tests find
     #[arg(long, env = "DBT_STORE_FAILURES", value_parser = BoolishValueParser::new())]
     pub store_failures: bool,
+    /// Make all warnings errors
+    #[arg(long, env = "DBT_WARN_ERROR", value_parser = BoolishValueParser::new())]
+    pub warn_error: bool,
+    /// Make some warnings errors, and tell some not, as a mapping in YAML
+    #[arg(long, value_name = "YAML", env = "DBT_WARN_ERROR_OPTIONS", conflicts_with = "warn_error")]
+    pub warn_error_options: Option<String>,
     /// Which nodes [default: all]
     #[arg(short, long, visible_alias = "models", short_alias = 'm', value_name = "SELECTION", num_args = 1..)]
     pub select: Vec<String>,
@@ -274,22 +333,99 @@ pub struct IgnoredFlags {
     #[arg(long, hide = true, overrides_with = "print")]
     pub no_print: bool,
     /// The opposite of --no-print.
-    #[arg(long, hide = true, overrides_with = "no_print")]
-    pub print: bool,
+    #[arg(long, hide = true, overrides_with = "no_print", env = "DBT_PRINT", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub print: Option<bool>,
     /// Write no manifest and no results.
     #[arg(long, hide = true, overrides_with = "write_json")]
     pub no_write_json: bool,
     /// The opposite of --no-write-json.
-    #[arg(long, hide = true, overrides_with = "no_write_json")]
-    pub write_json: bool,
+    #[arg(long, hide = true, overrides_with = "no_write_json", env = "DBT_WRITE_JSON", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub write_json: Option<bool>,
     /// The program's own --no-color, as dbt has it.
     #[arg(long, hide = true)]
     pub no_use_colors: bool,
 }
 
+impl IgnoredFlags {
+    /// Whether what templates print is told to nobody.
+    pub fn prints_nothing(&self) -> bool {
+        self.no_print || self.print == Some(false)
+    }
+
+    /// Whether manifest and results are written, where it is said.
+    pub fn writes_json(&self) -> Option<bool> {
+        if self.no_write_json {
+            return Some(false);
+        }
+        self.write_json
+    }
+}
+
+/// Flags that dbt takes before its verb as well as behind it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BeforeFlags {
+    /// Those for dbt's own output, caches and logs.
+    #[command(flatten)]
+    pub ignored: IgnoredFlags,
+    /// A profile other than the project's.
+    #[arg(long, hide = true)]
+    pub profile: Option<String>,
+    /// A target other than the profile's.
+    #[arg(short, long, hide = true)]
+    pub target: Option<String>,
+    /// Begin nothing more once something has failed.
+    #[arg(short = 'x', long, hide = true)]
+    pub fail_fast: bool,
+    /// Which tests go with what is selected.
+    #[arg(long, hide = true)]
+    pub indirect_selection: Option<String>,
+    /// Make all warnings errors.
+    #[arg(long, hide = true)]
+    pub warn_error: bool,
+    /// Make some warnings errors, and tell some not.
+    #[arg(long, hide = true, conflicts_with = "warn_error")]
+    pub warn_error_options: Option<String>,
+    /// Where an earlier run has left its artifacts.
+    #[arg(long, hide = true)]
+    pub state: Option<PathBuf>,
+    /// Where it has left them, if elsewhere.
+    #[arg(long, hide = true)]
+    pub defer_state: Option<PathBuf>,
+    /// Refer to what isn't there where that run has it.
+    #[arg(long, hide = true)]
+    pub defer: bool,
+    /// And to all that is not selected.
+    #[arg(long, hide = true)]
+    pub favor_state: bool,
+}
+
 impl DbtFlags {
-    /// Takes back what was turned off behind the environment that turned it on.
-    pub(super) fn settle(&mut self) {
+    /// Adds what was said before the verb.
+    fn add(&mut self, before: BeforeFlags) {
+        let BeforeFlags { ignored, profile, target, indirect_selection, warn_error_options, .. } = before;
+        let texts = [
+            (&mut self.profile, profile),
+            (&mut self.target, target),
+            (&mut self.indirect_selection, indirect_selection),
+            (&mut self.warn_error_options, warn_error_options),
+        ];
+        for (flag, said) in texts {
+            *flag = said.or(flag.take());
+        }
+        self.state.state = before.state.or(self.state.state.take());
+        self.state.defer_state = before.defer_state.or(self.state.defer_state.take());
+        self.fail_fast |= before.fail_fast;
+        self.warn_error |= before.warn_error;
+        self.state.defer |= before.defer;
+        self.state.favor_state |= before.favor_state;
+        // What is said behind the verb counts more.
+        self.ignored.no_print |= ignored.no_print && self.ignored.print != Some(true);
+        self.ignored.no_write_json |= ignored.no_write_json && self.ignored.write_json != Some(true);
+    }
+
+    /// Adds what was said before the verb, and takes back what was turned off behind the environment that turned it on.
+    pub(super) fn settle(&mut self, before: BeforeFlags) {
+        self.add(before);
         let StateFlags { defer, no_defer, favor_state, no_favor_state, .. } = &mut self.state;
         for (on, off) in [
             (defer, *no_defer),
@@ -315,6 +451,7 @@ impl DbtVerb {
             | DbtVerb::Retry(flags)
             | DbtVerb::Clone(flags)
             | DbtVerb::Clean(flags) => flags,
+            DbtVerb::Debug(flags) => &mut flags.common,
             DbtVerb::Ls(flags) => &mut flags.common,
             DbtVerb::Compile(flags) => &mut flags.common,
             DbtVerb::Show(flags) => &mut flags.common,
@@ -437,9 +574,6 @@ pub enum LsOutput {
     Json,
 }
 
-/// Verbs of dbt that are not done.
-const VERBS_TO_COME: &[&str] = &["debug", "init"];
-
 /// Flags of dbt that are not done, without `--` and the `no-` that turns them off.
 const FLAGS_TO_COME: &[&str] = &[
     "add-package",
@@ -454,27 +588,14 @@ const FLAGS_TO_COME: &[&str] = &[
     "show",
     "show-resource-report",
     "upload-to-artifacts-ingest-api",
-    "warn-error",
-    "warn-error-options",
 ];
 
 /// Flags that can be turned on and not off.
 const FLAGS_ON: &[&str] = &["quiet"];
 
 /// dbt's variables that would change what is built and are not done.
-pub const VARIABLES_TO_COME: &[&str] = &[
-    "DBT_ARTIFACT_STATE_PATH",
-    "DBT_DEFER_TO_STATE",
-    "DBT_FAVOR_STATE_MODE",
-    "DBT_SAMPLE",
-    "DBT_WARN_ERROR",
-    "DBT_WARN_ERROR_OPTIONS",
-];
-
-/// Whether dbt has this verb and this program does not yet.
-pub(super) fn is_verb_to_come(word: &str) -> bool {
-    VERBS_TO_COME.contains(&word)
-}
+pub const VARIABLES_TO_COME: &[&str] =
+    &["DBT_ARTIFACT_STATE_PATH", "DBT_DEFER_TO_STATE", "DBT_FAVOR_STATE_MODE", "DBT_SAMPLE"];
 
 /// Whether dbt has this flag, with its dashes, and this program does not yet.
 pub(super) fn is_flag_to_come(flag: &str) -> bool {
@@ -494,9 +615,6 @@ mod tests {
     fn what_is_to_come_is_not_there() {
         let command = Arguments::command();
         let dbt = command.find_subcommand("dbt").unwrap();
-        for verb in dbt.get_subcommands() {
-            assert!(!is_verb_to_come(verb.get_name()), "{}", verb.get_name());
-        }
         // What other verbs have beyond the flags of all, `build` has not.
         for verb in dbt.get_subcommands().filter(|verb| verb.get_name() == "build") {
             for flag in verb.get_arguments().filter_map(|argument| argument.get_long()) {
@@ -516,8 +634,8 @@ mod tests {
             let all = [&["millstream", "dbt"], arguments].concat();
             let mut arguments = Arguments::try_parse_from(all).unwrap();
             match &mut arguments.verb {
-                crate::args::Verb::Dbt { verb, .. } => {
-                    verb.flags_mut().settle();
+                crate::args::Verb::Dbt { verb: DbtCommand::Verb(verb), .. } => {
+                    verb.flags_mut().settle(BeforeFlags::default());
                     verb.flags_mut().clone()
                 }
                 _ => panic!("not dbt"),

@@ -14,7 +14,7 @@ use millstream_core::Exit;
 use serde_json::json;
 
 use crate::{
-    args::{self, Arguments, Verb},
+    args::{self, Arguments, DbtCommand, Verb},
     config,
     failure::Outcome,
     instance::Request,
@@ -43,7 +43,10 @@ pub fn run(arguments: Arguments, output: &Output) -> Outcome {
         Verb::Resync { tables } => ask::resync(&arguments.global, output, tables),
         Verb::Quarantine { verb } => quarantine::run(&arguments.global, output, verb),
         Verb::Keys { verb } => keys::run(&arguments.global, output, verb),
-        Verb::Models(verb) | Verb::Dbt { verb, .. } => dbt::run(&arguments.global, output, verb),
+        Verb::Models(verb) | Verb::Dbt { verb: DbtCommand::Verb(verb), .. } => {
+            dbt::run(&arguments.global, output, verb)
+        }
+        Verb::Dbt { verb: DbtCommand::Init(flags), .. } => dbt::init(&arguments.global, output, &flags),
         Verb::Schema { of } => output.json(&config::json_schema(of)).map(|()| 0),
         Verb::Completions { shell } => {
             let mut text = Vec::new();

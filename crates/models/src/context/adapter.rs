@@ -1,14 +1,17 @@
 //! `adapter`, `api` and `exceptions`.
 
-use std::{any::Any, rc::Rc};
+use std::{any::Any, rc::Rc, sync::Arc};
 
 use super::{
-    base::{function, tell},
+    base::{function, warn, Base},
     relation::{quoted, Column, Relation},
     scene::{Live, Scene},
     table::Table,
 };
-use crate::jinja::{fail, Args, Eval, Interpreter, JinjaError, Object, Value};
+use crate::{
+    jinja::{fail, Args, Eval, Interpreter, JinjaError, Object, Value},
+    warning::{WarnErrors, Warning},
+};
 
 /// The incremental strategies that DuckDB has.
 const STRATEGIES: &[&str] = &["append", "delete+insert", "merge", "microbatch"];
@@ -150,7 +153,8 @@ impl Adapter {
             "warn_once" => {
                 let message = args.positional.first().cloned().unwrap_or(Value::None).to_string();
                 if live.is_news(&message) {
-                    tell(&format!("warning: {message}"));
+                    warn(&WarnErrors::default(), &Warning::own(message))
+                        .map_err(|error| JinjaError::new(error.describe()))?;
                 }
                 Value::from("")
             }
@@ -292,7 +296,7 @@ impl Object for Class {
 }
 
 /// `exceptions`.
-pub struct Exceptions;
+pub struct Exceptions(pub Arc<Base>);
 
 impl Object for Exceptions {
     fn type_name(&self) -> &'static str {
@@ -302,11 +306,13 @@ impl Object for Exceptions {
     fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
         let name = name.to_owned();
         let known = name == "warn" || name.starts_with("raise_") || name.starts_with("missing_");
+        let base = self.0.clone();
         known.then(|| {
             function(move |_, args| {
                 let message = args.positional.first().cloned().unwrap_or(Value::None).to_string();
                 if name == "warn" {
-                    tell(&format!("warning: {message}"));
+                    warn(&base.warn_errors, &Warning::of("JinjaLogWarning", message))
+                        .map_err(|error| JinjaError::new(error.describe()))?;
                     return Ok(Value::from(""));
                 }
                 let mut error = JinjaError::new(message);

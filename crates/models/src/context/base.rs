@@ -8,6 +8,7 @@ use super::{json, modules};
 use crate::{
     jinja::{fail, Args, Eval, Host, Interpreter, Interrupt, Object, Value},
     project::{Options, Target},
+    warning::{WarnErrors, Warning},
 };
 
 /// What is known before a project is.
@@ -25,6 +26,8 @@ pub struct Base {
     pub started_us: i64,
     /// `--no-print`.
     pub prints_nothing: bool,
+    /// Which warnings are errors.
+    pub warn_errors: WarnErrors,
 }
 
 impl Base {
@@ -37,6 +40,7 @@ impl Base {
             invocation_id: options.invocation_id.clone(),
             started_us: options.started_us,
             prints_nothing: options.prints_nothing,
+            warn_errors: options.warn_errors.clone().unwrap_or_default(),
         }
     }
 }
@@ -220,7 +224,7 @@ fn call(base: &Base, which: &str, args: Args) -> Eval<Value> {
         "print" => {
             let [message] = args.bind("print", ["msg"])?;
             if !base.prints_nothing {
-                tell(&message.unwrap_or(Value::None).to_string());
+                say(Saying::Printed, &message.unwrap_or(Value::None).to_string());
             }
             Ok(Value::from(""))
         }
@@ -232,17 +236,52 @@ fn call(base: &Base, which: &str, args: Args) -> Eval<Value> {
     }
 }
 
+/// How something is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saying {
+    /// By `print`: it is told to the quiet too.
+    Printed,
+    /// By `log`, or of what is done.
+    Logged,
+    /// It is a warning, with dbt's name of it.
+    Warned(Option<&'static str>),
+}
+
+/// What is said while a project runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// How.
+    pub saying: Saying,
+    /// The text.
+    pub text: String,
+}
+
 thread_local! {
-    static SAID: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
+    static SAID: std::cell::RefCell<Vec<Said>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-/// What a template prints is kept with the thread that renders it, for whoever called for the rendering to pass on.
+/// What a template says is kept with the thread that renders it, for whoever called for the rendering to pass on.
+fn say(saying: Saying, text: &str) {
+    SAID.with(|said| said.borrow_mut().push(Said { saying, text: text.to_owned() }));
+}
+
+/// Says what is logged.
 pub(crate) fn tell(message: &str) {
-    SAID.with(|said| said.borrow_mut().push(message.to_owned()));
+    say(Saying::Logged, message);
 }
 
-/// What templates rendered on this thread have printed since this was last asked.
-pub fn said() -> Vec<String> {
+/// Says a warning.
+///
+/// Errors: it is to be an error.
+pub(crate) fn warn(warn_errors: &WarnErrors, warning: &Warning) -> crate::error::Result<()> {
+    if warn_errors.told(warning)? {
+        say(Saying::Warned(warning.event), &warning.text);
+    }
+    Ok(())
+}
+
+/// What was said on this thread since this was last asked.
+pub fn said() -> Vec<Said> {
     SAID.with(|said| std::mem::take(&mut *said.borrow_mut()))
 }
 

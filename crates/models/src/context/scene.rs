@@ -322,7 +322,7 @@ impl Scene {
             ("WHICH", Value::from(options.which.as_str())),
             ("EMPTY", Value::Bool(options.empty)),
             ("INTROSPECT", Value::Bool(true)),
-            ("WRITE_JSON", Value::Bool(!options.leaves_no_json)),
+            ("WRITE_JSON", Value::Bool(options.writes_json.unwrap_or(true))),
             ("PROFILES_DIR", Value::from(options.profiles_dir.as_ref().map(|dir| dir.display().to_string()))),
         ])
     }
@@ -390,7 +390,7 @@ impl Scene {
             },
             "adapter" => Value::object(Adapter(scene)),
             "api" => Value::object(super::adapter::Api),
-            "exceptions" => Value::object(super::adapter::Exceptions),
+            "exceptions" => Value::object(super::adapter::Exceptions(self.world.project.base.clone())),
             "flags" => self.flags(),
             "project_name" => Value::from(self.world.project.root().name.as_str()),
             "statement" => function(move |interpreter, args| scene.statement(interpreter, args)),

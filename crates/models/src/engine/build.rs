@@ -9,7 +9,7 @@ use serde_json::{json, Value as Json};
 
 use super::{
     compile::{scene, Compiled, SharedConnection},
-    custom, ddl, finish,
+    contract, custom, ddl, finish,
     foreign::{MadeWay, Ties},
     history, incremental,
     live::Shared,
@@ -18,7 +18,10 @@ use super::{
     seed, snapshot, unit,
 };
 use crate::{
-    context::relation::{quoted, Relation},
+    context::{
+        base::warn,
+        relation::{quoted, Relation},
+    },
     error::{Problem, ProblemKind, Result},
     jinja::{template, Spot},
     parse::{
@@ -27,6 +30,7 @@ use crate::{
         node::{Node, Resource},
         snapshot::is_from_history,
     },
+    warning::Verdict,
 };
 
 /// What building a node gave.
@@ -184,6 +188,9 @@ fn model(
     connection: &SharedConnection,
 ) -> Result<Built> {
     let world = &shared.manifest.world;
+    if node.has_contract() {
+        contract::imprecise(node)?.map(|odd| warn(&world.project.base.warn_errors, &odd)).transpose()?;
+    }
     let (root, adapter) = (&world.project.root().name, world.project.target.kind.name());
     match materialization::find(&world.macros, root, adapter, node.materialized())? {
         Materialization::Native if !node.has_own_strategy() => {}
@@ -243,7 +250,9 @@ fn finish(
     }
     if describe {
         finish::pass_over(shared, node);
-        finish::describe(node, &relation, [true; 2], &mut **connection).map_err(warehouse_failed)?;
+        let odd =
+            finish::describe(node, &relation, [true; 2], &mut **connection).map_err(warehouse_failed)?;
+        odd.map(|odd| warn(&shared.manifest.world.project.base.warn_errors, &odd)).transpose()?;
     }
     Ok(())
 }
@@ -391,7 +400,9 @@ fn test(
     let (status, rule) = if severe && is(should_error) {
         (Status::Fail, error_if)
     } else if is(should_warn) {
-        (Status::Warn, warn_if)
+        let warn_errors = &shared.manifest.world.project.base.warn_errors;
+        let is_wrong = warn_errors.verdict(Some("LogTestResult")) == Verdict::Wrong;
+        (if is_wrong { Status::Fail } else { Status::Warn }, warn_if)
     } else {
         (Status::Pass, String::new())
     };

@@ -13,7 +13,10 @@ use super::{
     run::warehouse_failed,
 };
 use crate::{
-    context::{base::tell, relation::Relation},
+    context::{
+        base::{tell, warn},
+        relation::Relation,
+    },
     error::{Problem, ProblemKind, Result},
     parse::{
         materialization::{self, Materialization},
@@ -85,8 +88,9 @@ pub(super) fn run(shared: &Arc<Shared>, node: &Node, connection: &SharedConnecti
         let replacing = Replacing { shared, node, relation: &relation, there, connection };
         let built = Built::made("OK", replacing.whole(RelationKind::View, &sql)?);
         finish::pass_over(shared, node);
-        finish::describe(node, &relation, [true; 2], &mut **connection.borrow_mut())
+        let odd = finish::describe(node, &relation, [true; 2], &mut **connection.borrow_mut())
             .map_err(warehouse_failed)?;
+        odd.map(|odd| warn(&world.project.base.warn_errors, &odd)).transpose()?;
         Ok(built)
     };
     let built = Hooks::of(shared, node, connection).around(work, || Ok(()))?;

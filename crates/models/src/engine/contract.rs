@@ -9,12 +9,10 @@ use super::{
     run::warehouse_failed,
 };
 use crate::{
-    context::{
-        base::tell,
-        relation::{quoted, Relation},
-    },
+    context::relation::{quoted, Relation},
     error::{Problem, ProblemKind, Result},
     parse::{contract::constraints, names, node::Node},
+    warning::Warning,
 };
 
 /// A declared column: its name as a statement writes it, and its type.
@@ -50,10 +48,10 @@ fn written(name: &str, column: &Json) -> String {
     }
 }
 
-/// Compares what a query gives with what its model declares.
+/// That a contract says no precision of numbers, where it is so.
 ///
-/// Errors: they differ, a column has no type, or the warehouse refuses the query.
-pub(super) fn check(node: &Node, sql: &str, connection: &mut dyn BuildConnection) -> Result<()> {
+/// Errors: a column has no type.
+pub(super) fn imprecise(node: &Node) -> Result<Option<Warning>> {
     let declared = declared(node)?;
     // A number of any width is one of three decimals to DuckDB.
     let wide: Vec<&str> = declared
@@ -61,13 +59,17 @@ pub(super) fn check(node: &Node, sql: &str, connection: &mut dyn BuildConnection
         .filter(|(_, kind)| ["numeric", "decimal", "number"].contains(&kind.trim().to_lowercase().as_str()))
         .map(|(name, _)| name.as_str())
         .collect();
-    if !wide.is_empty() {
-        tell(&format!(
-            "warning: the contract of {} says no precision of {}",
-            node.unique_id,
-            wide.join(", ")
-        ));
-    }
+    Ok((!wide.is_empty()).then(|| {
+        let text = format!("the contract of {} says no precision of {}", node.unique_id, wide.join(", "));
+        Warning::of("JinjaLogWarning", text)
+    }))
+}
+
+/// Compares what a query gives with what its model declares.
+///
+/// Errors: they differ, a column has no type, or the warehouse refuses the query.
+pub(super) fn check(node: &Node, sql: &str, connection: &mut dyn BuildConnection) -> Result<()> {
+    let declared = declared(node)?;
     let header = header(node);
     if !header.is_empty() {
         connection.run(&header).map_err(warehouse_failed)?;

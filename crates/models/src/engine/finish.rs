@@ -11,9 +11,10 @@ use super::{
     run::warehouse_failed,
 };
 use crate::{
-    context::{base::tell, relation::Relation},
+    context::{base::warn, relation::Relation},
     error::{Problem, ProblemKind},
     parse::node::Node,
+    warning::Warning,
 };
 
 /// Makes the indexes that a model asks for.
@@ -31,13 +32,14 @@ pub(super) fn indexes(
     Ok(())
 }
 
-/// Writes a node's descriptions into the warehouse, as far as it is configured. What is described and isn't there is told.
+/// Writes a node's descriptions into the warehouse, as far as it is configured. What is described and isn't there is a warning.
 pub(super) fn describe(
     node: &Node,
     relation: &Relation,
     [for_relation, for_columns]: [bool; 2],
     connection: &mut dyn BuildConnection,
-) -> Result<()> {
+) -> Result<Option<Warning>> {
+    let mut odd = None;
     if for_relation && node.persists_docs("relation") {
         if let Some(statement) = ddl::comment(relation, &node.description) {
             connection.run(&statement)?;
@@ -48,13 +50,14 @@ pub(super) fn describe(
         let there: Vec<String> = there.into_iter().map(|(name, _)| name).collect();
         let (statements, missing) = ddl::column_comments(relation, &node.columns, &there);
         if !missing.is_empty() {
-            tell(&format!("warning: {} has no {}", relation.render(), missing.join(", ")));
+            let text = format!("{} has no {}", relation.render(), missing.join(", "));
+            odd = Some(Warning::of("JinjaLogWarning", text));
         }
         for statement in statements {
             connection.run(&statement)?;
         }
     }
-    Ok(())
+    Ok(odd)
 }
 
 /// Tells, once in a run, that grants and what else DuckDB's tables don't have is passed over, as it is with dbt.
@@ -70,7 +73,8 @@ pub(super) fn pass_over(shared: &Arc<Shared>, node: &Node) {
     {
         let message = format!("DuckDB has nothing for `{key}`: it is passed over");
         if shared.is_news(&message) {
-            tell(&format!("warning: {message}"));
+            // dbt has no name for it: it can be no error.
+            let _ = warn(&shared.manifest.world.project.base.warn_errors, &Warning::own(message));
         }
     }
 }

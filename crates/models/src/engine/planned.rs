@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     context::{
+        base::warn,
         relation::{Column, Relation},
         scene::Live,
     },
@@ -53,7 +54,11 @@ pub(super) fn call(live: &NodeLive, what: &str, args: Args) -> Eval<Value> {
             let wanted = |value: Option<Value>| value.is_none_or(|value| value.truth());
             let wanted = [wanted(for_relation), wanted(for_columns)];
             let relation = relation_of(relation.as_ref())?;
-            live.with(|connection| finish::describe(node, relation, wanted, connection))?;
+            let odd = live.with(|connection| finish::describe(node, relation, wanted, connection))?;
+            let warn_errors = &live.shared.manifest.world.project.base.warn_errors;
+            odd.map(|odd| warn(warn_errors, &odd))
+                .transpose()
+                .map_err(|error| JinjaError::new(error.describe()))?;
             Ok(Value::from(""))
         }
         "create_index" => {

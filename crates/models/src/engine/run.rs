@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     artifacts,
-    context::{base, relation::quoted},
+    context::{
+        base::{self, Said},
+        relation::quoted,
+    },
     error::{ModelsError, Problem, ProblemKind, Result},
     parse::{
         names,
@@ -137,8 +140,8 @@ pub trait Observer: Sync {
     fn started(&self, index: usize, total: usize, node: &Node);
     /// A node is done.
     fn finished(&self, index: usize, total: usize, node: &Node, outcome: &Outcome);
-    /// A template printed something.
-    fn said(&self, text: &str);
+    /// A template says something, or there is something to warn of.
+    fn said(&self, said: &Said);
     /// A batch of a model begins: its number, how many there are, what it is called.
     fn batch_started(&self, _index: usize, _total: usize, _node: &Node, _label: &str) {}
     /// A batch is done, after so many seconds; what went wrong with it.
@@ -581,8 +584,8 @@ pub(super) fn connect(warehouse: &dyn BuildWarehouse) -> Result<SharedConnection
 
 /// Passes on what templates have printed on this thread.
 pub(super) fn tell(observer: &dyn Observer) {
-    for text in base::said() {
-        observer.said(&text);
+    for said in base::said() {
+        observer.said(&said);
     }
 }
 

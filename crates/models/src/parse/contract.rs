@@ -10,6 +10,7 @@ use crate::{
     error::{Problem, ProblemKind},
     hash::sha256,
     jinja::{repr, Value},
+    warning::Warning,
 };
 
 /// What a constraint is.
@@ -86,7 +87,7 @@ pub(super) fn primary_key(node: &Node) -> Option<Json> {
 /// Settles a model's contract once its configuration and columns are known: what it refers to, and its checksum. What is odd is told.
 ///
 /// Errors: the contract can't be kept by what the model is configured to be, or names what there is not.
-pub(super) fn settle(node: &mut Node) -> Result<Vec<String>, Problem> {
+pub(super) fn settle(node: &mut Node) -> Result<Vec<Warning>, Problem> {
     let mut odd = Vec::new();
     let wrong = |message: &str| Problem::new(ProblemKind::Configuration, message);
     let enforced = node.has_contract();
@@ -120,10 +121,11 @@ pub(super) fn settle(node: &mut Node) -> Result<Vec<String>, Problem> {
         let makes_table = ENFORCING.contains(&node.materialized());
         if !makes_table && all(node).any(|one| one.get("warn_unsupported") == Some(&Json::Bool(true))) {
             let what = node.materialized();
-            odd.push(format!(
+            let text = format!(
                 "constraints are not enforced by the materialization `{what}` {}",
                 names::describe(node)
-            ));
+            );
+            odd.push(Warning::of("UnsupportedConstraintMaterialization", text));
         }
         node.contract_checksum = Some(checksum(node));
     }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::{Problem, ProblemKind, Result},
     place::{nearest, Place},
+    warning::Warning,
 };
 
 /// What a name may mean: enabled, or disabled.
@@ -136,7 +137,8 @@ pub(super) fn link(manifest: &mut Manifest) -> Result<()> {
                 }
                 // A test of what isn't there is left out, and said unless that is disabled.
                 if !missing.is_disabled() {
-                    manifest.warnings.push(format!("{} {}", problem.message, problem.around.join(" ")));
+                    let text = format!("{} {}", problem.message, problem.around.join(" "));
+                    manifest.warnings.push(Warning::of("NodeNotFoundOrDisabled", text));
                 }
                 if let Some(mut node) = manifest.nodes.shift_remove(&id) {
                     node.config.insert("enabled".into(), false.into());
@@ -191,15 +193,18 @@ fn tell_deprecations(manifest: &mut Manifest) {
         let is_over = version::moment(date).is_some_and(|moment| moment < now);
         let name = node.search_name();
         if is_over {
-            told.push(format!("the model `{name}` was to go on {date}"));
+            told.push(Warning::of("DeprecatedModel", format!("the model `{name}` was to go on {date}")));
         }
-        let when = if is_over { "was to go" } else { "is to go" };
+        let (when, event) = match is_over {
+            true => ("was to go", "DeprecatedReference"),
+            false => ("is to go", "UpcomingReferenceDeprecation"),
+        };
         let readers = manifest.nodes.values().filter(|reader| {
             reader.resource == Resource::Model && reader.depends_on.contains(&node.unique_id)
         });
-        told.extend(
-            readers.map(|reader| format!("`{}` reads `{name}`, which {when} on {date}", reader.name)),
-        );
+        told.extend(readers.map(|reader| {
+            Warning::of(event, format!("`{}` reads `{name}`, which {when} on {date}", reader.name))
+        }));
     }
     manifest.warnings.extend(told);
 }

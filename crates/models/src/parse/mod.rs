@@ -46,6 +46,7 @@ use crate::{
     hash::sha256,
     place::{Place, Text},
     project::{files, render::Renderer, Adapter, Package, Project},
+    warning::Warning,
     yaml,
 };
 
@@ -71,7 +72,7 @@ pub struct Manifest {
     /// Files, for messages.
     pub texts: HashMap<Arc<str>, Arc<Text>>,
     /// What was found odd, for people.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Everything that was found in files before nodes are matched with what properties say of them.
@@ -162,7 +163,7 @@ fn read_package(
     package: &Arc<Package>,
     found: &mut Found,
     texts: &mut HashMap<Arc<str>, Arc<Text>>,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<()> {
     let project = &world.project;
     let paths = &package.paths;
@@ -413,8 +414,8 @@ impl Manifest {
         for (at, patch) in patches.iter().enumerate() {
             if !used[at] {
                 let name = patch.version.as_ref().map_or(&patch.name, |version| &version.files[0]);
-                self.warnings
-                    .push(format!("{}: there is none of the {} named `{name}`", patch.place, patch.section));
+                let text = format!("{}: there is none of the {} named `{name}`", patch.place, patch.section);
+                self.warnings.push(Warning::of("NoNodeForYamlKey", text));
                 continue;
             }
             tests.extend(patch.tests.iter().map(|test| (at, None, test)));

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     place::nearest,
+    warning::Warning,
     yaml::{Kind, Node as Yaml},
 };
 
@@ -61,13 +62,14 @@ const SECTIONS: &[(&str, &[Resource])] = &[
 ];
 
 /// Warns of keys that are one slip away from one that means something; any other key of a person's own is left alone.
-pub(super) fn keys(item: &Yaml, warnings: &mut Vec<String>) {
+pub(super) fn keys(item: &Yaml, warnings: &mut Vec<Warning>) {
     for (key, value) in item.entries() {
         let name = key.text.as_str();
         if !KEYS.contains(&name) {
             let meant = nearest(&name.replace('-', "_"), KEYS.iter().copied());
             if let Some(meant) = meant.filter(|_| name.chars().count() > 4) {
-                warnings.push(format!("{}: `{name}` means nothing here; did you mean `{meant}`?", key.place));
+                let text = format!("{}: `{name}` means nothing here; did you mean `{meant}`?", key.place);
+                warnings.push(Warning::own(text));
             }
         }
         if matches!(name, "columns" | "tables") && matches!(value.kind, Kind::List(_)) {
@@ -106,7 +108,8 @@ impl Manifest {
         }
         if !unused.is_empty() {
             let what = unused.join(", ");
-            self.warnings.push(format!("dbt_project.yml configures what isn't there: {what}"));
+            let text = format!("dbt_project.yml configures what isn't there: {what}");
+            self.warnings.push(Warning::of("UnusedResourceConfigPath", text));
         }
     }
 }

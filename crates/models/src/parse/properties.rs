@@ -12,6 +12,7 @@ use crate::{
     error::{Problem, ProblemKind, Result},
     place::{nearest, Place},
     project::render::Renderer,
+    warning::Warning,
     yaml::{Kind, Node as Yaml},
 };
 
@@ -88,7 +89,7 @@ pub struct Properties {
     /// Unit tests.
     pub unit_tests: Vec<(Yaml, Place)>,
     /// What was passed over, for people.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 const SECTIONS: &[&str] = &[
@@ -134,7 +135,7 @@ pub fn read(root: &Yaml, package: &str, original_path: &str, renderer: &Renderer
             if let Some(meant) = nearest(name, SECTIONS.iter().copied()) {
                 warning.push_str(&format!("; did you mean `{meant}`?"));
             }
-            found.warnings.push(warning);
+            found.warnings.push(Warning::own(warning));
             continue;
         }
         if node.is_null() {
@@ -146,7 +147,7 @@ pub fn read(root: &Yaml, package: &str, original_path: &str, renderer: &Renderer
                 .into());
         }
         if matches!(name, "metrics" | "semantic_models" | "saved_queries") {
-            found.warnings.push(format!("{}: `{name}` are read and not used", key.place));
+            found.warnings.push(Warning::own(format!("{}: `{name}` are read and not used", key.place)));
             continue;
         }
         let section = match name {

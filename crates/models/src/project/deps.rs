@@ -14,6 +14,7 @@ use crate::{
     context::base::Base,
     error::{ModelsError, Problem, ProblemKind, Result},
     hash,
+    warning::Warning,
     yaml::{self, Node},
 };
 
@@ -49,7 +50,7 @@ pub struct Done {
     /// What was put in place: its name and where it comes from.
     pub installed: Vec<(String, String)>,
     /// What is odd, for people.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// A package that is asked for.
@@ -224,7 +225,7 @@ struct Resolver<'r> {
     fetch: &'r dyn Fetch,
     /// Repositories that were got, by address and revision.
     got: HashMap<(String, Option<String>), Fetched>,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 impl Resolver<'_> {
@@ -284,10 +285,11 @@ impl Resolver<'_> {
                 let got = self.got[&key].clone();
                 let moves = matches!(revision.as_deref(), None | Some("HEAD" | "main" | "master"));
                 if moves && spec.rendered.get("warn-unpinned") != Some(&Json::Bool(false)) {
-                    self.warnings.push(format!(
+                    let text = format!(
                         "`{}` is asked for in no fixed revision: what is got changes with it",
                         spec.shown()
-                    ));
+                    );
+                    self.warnings.push(Warning::of("DepsUnpinned", text));
                 }
                 let dir = match spec.text("subdirectory") {
                     Some(within) => got.dir.join(within),

@@ -2,6 +2,7 @@
 
 pub mod clean;
 pub mod deps;
+pub mod examine;
 pub mod files;
 pub mod home;
 pub mod options;
@@ -43,19 +44,16 @@ pub struct Project {
 
 impl Project {
     /// Reads a project's configuration. Nothing of what it builds is read yet.
-    pub fn read(options: Options) -> Result<Self> {
+    pub fn read(mut options: Options) -> Result<Self> {
+        options.settle()?;
         let base = |target| Arc::new(Base::of(&options, target));
         let before = Renderer::new(base(None));
         // The profile's name is needed before the target is known, and the target before the rest is rendered.
         let path = options.project_dir.join("dbt_project.yml");
         let named = match fs::metadata(&path) {
-            Ok(_) => {
-                let root = yaml::parse(&files::read(&path, "dbt_project.yml")?)?;
-                root.get("profile").map(|node| before.all(node)).transpose()?
-            }
+            Ok(_) => examine::profile_named(&options)?,
             Err(_) => None,
         };
-        let named = named.as_ref().and_then(|node| node.as_str()).map(str::to_owned);
         if named.is_none() {
             // What is wrong with the file itself is told first.
             Package::read(&options.project_dir, "", &before)?;

@@ -7,8 +7,13 @@ use std::{
 
 use serde_json::{Map, Value as Json};
 
-use super::Home;
-use crate::engine::batches::{Batches, Span};
+use super::{files, Home};
+use crate::{
+    engine::batches::{Batches, Span},
+    error::Result,
+    warning::WarnErrors,
+    yaml,
+};
 
 /// How a project is to be read and run.
 #[derive(Debug, Clone, Default)]
@@ -45,8 +50,10 @@ pub struct Options {
     pub home: Option<Home>,
     /// `--no-print`: what templates print is not told.
     pub prints_nothing: bool,
-    /// `--no-write-json`: manifest and results are not written.
-    pub leaves_no_json: bool,
+    /// `--no-write-json` or `--write-json`: whether manifest and results are written; they are where nothing is said.
+    pub writes_json: Option<bool>,
+    /// `--warn-error` or `--warn-error-options`: which warnings are errors. What the project says where neither is given.
+    pub warn_errors: Option<WarnErrors>,
     /// `--event-time-start` and `--event-time-end`: which batches of microbatch models are built.
     pub event_time: Option<Span>,
     /// Up to when their batches go, where nothing is said: microseconds since 1970, UTC.
@@ -61,4 +68,26 @@ pub struct Options {
     pub invocation_id: String,
     /// When it began: microseconds since 1970, UTC.
     pub started_us: i64,
+}
+
+impl Options {
+    /// Takes from `flags` of `dbt_project.yml` what neither a flag nor a variable says. A project that can't be read says nothing; why is told when it is read.
+    ///
+    /// Errors: `warn_error_options` means nothing.
+    pub fn settle(&mut self) -> Result<()> {
+        let path = self.project_dir.join("dbt_project.yml");
+        let root = files::read(&path, "dbt_project.yml").and_then(|text| Ok(yaml::parse(&text)?));
+        let flags = root.ok().and_then(|root| root.get("flags").map(yaml::Node::to_json));
+        let flag =
+            |name: &str| flags.as_ref().and_then(|flags| flags.get(name)).filter(|value| !value.is_null());
+        if self.warn_errors.is_none() {
+            self.warn_errors = match (flag("warn_error").cloned(), flag("warn_error_options").cloned()) {
+                (Some(Json::Bool(true)), _) => Some(WarnErrors::everything()),
+                (_, Some(Json::Object(said))) => Some(WarnErrors::read(&said)?),
+                _ => None,
+            };
+        }
+        self.writes_json = self.writes_json.or(flag("write_json").and_then(Json::as_bool));
+        Ok(())
+    }
 }

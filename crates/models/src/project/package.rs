@@ -196,8 +196,7 @@ impl Package {
         let Some(name) = get("name").and_then(Node::as_str).map(str::to_owned) else {
             return Err(root.wrong("the project has no `name`").into());
         };
-        let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
-        if !plain || name.starts_with(|c: char| c.is_ascii_digit()) {
+        if !is_name(&name) {
             let node = get("name").unwrap_or(&root);
             return Err(node
                 .wrong(format!("`{name}` is no project name: letters, digits and _, no digit first"))
@@ -289,8 +288,6 @@ impl Package {
 /// Flags of `dbt_project.yml` that change what is built or told, and the only value whose behaviour is done. `fail_fast`, `indirect_selection` and
 /// `skip_nodes_if_on_run_start_fails` are kept to; all others concern dbt's own output, caches and logs.
 const FLAGS_DONE: &[(&str, bool)] = &[
-    ("warn_error", false),
-    ("write_json", true),
     ("require_explicit_package_overrides_for_builtin_materializations", true),
     ("require_resource_names_without_spaces", true),
     ("validate_macro_args", false),
@@ -304,10 +301,6 @@ fn check_flags(node: Option<&Node>) -> Result<()> {
         let json = value.to_json();
         let done = match (key.text.as_str(), FLAGS_DONE.iter().find(|(name, _)| *name == key.text)) {
             (_, Some((_, done))) => json == Json::Bool(*done) || json.is_null(),
-            ("warn_error_options", None) => match &json {
-                Json::Object(options) => options.is_empty(),
-                other => other.is_null(),
-            },
             (_, None) => true,
         };
         if !done {
@@ -316,6 +309,12 @@ fn check_flags(node: Option<&Node>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a project can have this name.
+pub fn is_name(name: &str) -> bool {
+    let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    plain && !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// Compares `require-dbt-version` with the version whose behaviour this program has.

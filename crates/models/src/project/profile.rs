@@ -111,13 +111,30 @@ pub fn database_of(path: &str) -> String {
     name.split('.').next().unwrap_or(name).to_owned()
 }
 
-fn find(options: &Options) -> Option<PathBuf> {
-    let in_dir = |dir: &Path| Some(dir.join("profiles.yml")).filter(|path| path.exists());
+/// The `profiles.yml` that holds, if there is one.
+pub(crate) fn find(options: &Options) -> Option<PathBuf> {
+    Some(dir(options).join("profiles.yml")).filter(|path| path.exists())
+}
+
+/// Where `profiles.yml` is: where a flag says, in the project's directory if it is there, in `~/.dbt` otherwise.
+pub fn dir(options: &Options) -> PathBuf {
     if let Some(dir) = &options.profiles_dir {
-        return in_dir(dir);
+        return dir.clone();
     }
-    let home = options.env.get("HOME").map(|home| Path::new(home).join(".dbt"));
-    in_dir(&options.project_dir).or_else(|| in_dir(&home?))
+    match options.env.get("HOME") {
+        Some(home) if !options.project_dir.join("profiles.yml").exists() => Path::new(home).join(".dbt"),
+        _ => options.project_dir.clone(),
+    }
+}
+
+/// The names of the profiles of `profiles.yml`, none where there is no such file.
+///
+/// Errors: it can't be read, or is no YAML.
+pub fn names(options: &Options) -> Result<Vec<String>> {
+    let Some(path) = find(options) else { return Ok(Vec::new()) };
+    let root = yaml::parse(&files::read(&path, "profiles.yml")?)?;
+    let names = root.entries().iter().map(|(key, _)| key.text.clone());
+    Ok(names.filter(|name| name != "config").collect())
 }
 
 fn target(options: &Options, profile: &str, name: &str, output: &Node) -> Result<Target> {

@@ -2,6 +2,7 @@
 
 use millstream_models::{
     artifacts,
+    context::base::{Said, Saying},
     engine::{
         batches,
         freshness::Checked,
@@ -84,11 +85,6 @@ impl<'o> Console<'o> {
         let target = &manifest.world.project.target;
         self.say(&format!("Concurrency: {} (target='{}')", plural(target.threads, "thread"), target.name));
         self.say("");
-    }
-
-    /// Nothing was selected.
-    pub(super) fn nothing(&self) {
-        self.say("Nothing to do. Try checking your model configs and model specification args");
     }
 
     /// Prints the SQL of the node that was named.
@@ -212,7 +208,7 @@ impl<'o> Console<'o> {
     }
 
     /// Colors are for terminals, and JSON is none of them.
-    fn painted(&self, style: Option<Style>, text: &str) -> String {
+    pub(super) fn painted(&self, style: Option<Style>, text: &str) -> String {
         match style.filter(|_| !self.json) {
             Some(style) => self.output.paint_data(style, text),
             None => text.to_owned(),
@@ -331,8 +327,16 @@ impl Observer for Console<'_> {
         self.batch_row(index, total, &text, Some(style), &format!("{status} in {seconds:.2}s"));
     }
 
-    fn said(&self, text: &str) {
-        self.say(text);
+    fn said(&self, said: &Said) {
+        match said.saying {
+            // As it is: whoever prints makes something of his own.
+            Saying::Printed => drop(self.output.line(&said.text)),
+            Saying::Logged => self.say(&said.text),
+            Saying::Warned(_) => {
+                let head = self.painted(Some(Style::Warning), "warning:");
+                self.print("warn", &format!("{head} {}", said.text));
+            }
+        }
     }
 
     fn checked(&self, index: usize, total: usize, node: &Node, checked: &Checked) {

@@ -16,7 +16,8 @@ use super::{options, Call};
 use crate::{args::DepsFlags, failure::Outcome};
 
 pub(super) fn run(call: &Call<'_>, flags: &DepsFlags) -> Outcome {
-    let options = options(call.global, call.flags, call.which)?;
+    let mut options = options(call.global, call.flags, call.which)?;
+    options.settle()?;
     let console = call.console();
     let incoming = Incoming {
         dir: std::env::temp_dir().join(format!("millstream-deps-{}", options.invocation_id)),
@@ -25,7 +26,7 @@ pub(super) fn run(call: &Call<'_>, flags: &DepsFlags) -> Outcome {
     };
     let done = deps::deps(&options, &incoming, flags.upgrade, flags.lock)?;
     for warning in &done.warnings {
-        call.output.warn(warning);
+        call.warn(&options, warning)?;
     }
     if done.locked {
         console

@@ -10,6 +10,7 @@ use std::{
 };
 
 use millstream_models::{
+    context::base::Said,
     engine::{
         live::Shared,
         run::{Observer, Outcome as NodeOutcome, Run, Status, Work},
@@ -147,7 +148,7 @@ impl Observer for Told<'_> {
         );
     }
 
-    fn said(&self, text: &str) {
-        self.output.note(text);
+    fn said(&self, said: &Said) {
+        self.output.note(&said.text);
     }
 }

@@ -9,7 +9,7 @@ use millstream_models::{
     project::files,
 };
 
-use super::{seconds, select, write_manifest, Call};
+use super::{nothing, seconds, select, write_manifest, Call};
 use crate::{args::FreshnessFlags, failure::Outcome};
 
 pub(super) fn run(call: &Call<'_>, flags: &FreshnessFlags) -> Outcome {
@@ -20,7 +20,7 @@ pub(super) fn run(call: &Call<'_>, flags: &FreshnessFlags) -> Outcome {
     console.found(&manifest);
     let (mut checked, mut hooks) = (Vec::new(), Vec::new());
     if ids.is_empty() {
-        console.nothing();
+        nothing(&manifest.world.project.options, &console)?;
     } else {
         let warehouse = call.warehouse(&manifest.world.project)?;
         console.concurrency(&manifest);

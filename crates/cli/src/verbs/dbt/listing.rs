@@ -7,9 +7,11 @@ use millstream_models::{
         Manifest,
     },
     select::{self, Ids},
+    warning::Warning,
 };
 use serde_json::{Map, Value};
 
+use super::warn;
 use crate::{
     args::{LsFlags, LsOutput},
     failure::Outcome,
@@ -39,7 +41,8 @@ pub(super) fn is_listed(resource: Resource) -> bool {
 pub(super) fn print(manifest: &Manifest, ids: &Ids, flags: &LsFlags, output: &Output) -> Outcome {
     let nodes: Vec<&Node> = ids.iter().filter_map(|id| manifest.get(id)).collect();
     if nodes.is_empty() {
-        output.warn("no nodes selected");
+        let warning = Warning::of("NoNodesSelected", "no nodes selected");
+        warn(&manifest.world.project.options, &warning, output)?;
     }
     for node in nodes {
         let line = match flags.output {

@@ -1,10 +1,12 @@
 //! dbt's verbs: a project is read, its nodes selected, compiled or built, and what became of them told as dbt tells it.
 
 mod console;
+mod debug;
 mod deps;
 mod docs;
 mod first;
 mod freshness;
+mod init;
 mod lineage;
 mod listing;
 mod operation;
@@ -36,9 +38,10 @@ use millstream_models::{
         Manifest,
     },
     place::Text,
-    project::{self, Adapter, Home, Options, Project},
+    project::{self, Adapter, Home, Options, Project, Target},
     report,
     select::{yaml::Selectors, Graph, Ids, Indirect, Selector, Spec},
+    warning::{WarnErrors, Warning},
     yaml, ModelsError, Problem, ProblemKind,
 };
 use millstream_store::{ModelNode, ModelOutcome, ModelRun};
@@ -48,7 +51,7 @@ use serde_json::{json, Map, Value};
 use self::console::Console;
 pub(super) use self::first::FirstBuild;
 use crate::{
-    args::{DbtFlags, DbtVerb, DocsVerb, Global, LsFlags, SourceVerb, VARIABLES_TO_COME},
+    args::{DbtFlags, DbtVerb, DocsVerb, Global, InitFlags, LsFlags, SourceVerb, VARIABLES_TO_COME},
     config::Project as MillstreamProject,
     engine::{self, home, Workshop},
     failure::{Doing, Failure, Outcome},
@@ -96,8 +99,31 @@ pub(super) fn run(global: &Global, output: &Output, mut verb: DbtVerb) -> Outcom
         }
         DbtVerb::Docs { verb: DocsVerb::Serve(flags) } => docs::serve(&call("serve", &flags.common), flags),
         DbtVerb::Lineage(flags) => lineage::run(&call("lineage", &flags.common), flags),
+        DbtVerb::Debug(flags) => debug::run(&call("debug", &flags.common), flags),
         DbtVerb::Clean(flags) => call("clean", flags).clean(),
     }
+}
+
+/// Makes a project.
+pub(super) fn init(global: &Global, output: &Output, flags: &InitFlags) -> Outcome {
+    refuse_variables()?;
+    let common = DbtFlags {
+        project_dir: flags.project_dir.clone().or_else(|| Some(PathBuf::from("."))),
+        profiles_dir: flags.profiles_dir.clone(),
+        profile: flags.profile.clone(),
+        vars: flags.vars.clone(),
+        ..DbtFlags::default()
+    };
+    let call = Call {
+        global,
+        output,
+        which: "init",
+        flags: &common,
+        belongs_to: &None,
+        opened: &OnceCell::new(),
+        again: None,
+    };
+    init::run(&call, flags)
 }
 
 /// What was called for: a verb with its flags.
@@ -135,9 +161,14 @@ impl Call<'_> {
         }
         let manifest = Arc::new(parse::parse(Project::read(options).map_err(Failure::from)?)?);
         for warning in &manifest.warnings {
-            self.output.warn(warning);
+            self.warn(&manifest.world.project.options, warning)?;
         }
         Ok(manifest)
+    }
+
+    /// Tells a warning, unless it is to be an error.
+    fn warn(&self, options: &Options, warning: &Warning) -> Result<(), Failure> {
+        warn(options, warning, self.output)
     }
 
     /// Where the project is built, if not where a profile says. What only reads files asks a running instance, and opens nothing.
@@ -160,7 +191,7 @@ impl Call<'_> {
     fn warehouse(&self, project: &Project) -> Result<Arc<dyn BuildWarehouse>, Failure> {
         match self.opened.get() {
             Some(workshop) => Ok(workshop.clone()),
-            None => open(project),
+            None => open(&project.target, &project.options.project_dir),
         }
     }
 
@@ -213,6 +244,37 @@ fn refuse_variables() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Tells a warning, unless it is to be an error.
+fn warn(options: &Options, warning: &Warning, output: &Output) -> Result<(), Failure> {
+    let told = options.warn_errors.as_ref().map_or(Ok(true), |errors| errors.told(warning))?;
+    if told {
+        output.warn(&warning.text);
+    }
+    Ok(())
+}
+
+/// Tells that nothing was selected, unless that is to be an error.
+fn nothing(options: &Options, console: &Console<'_>) -> Result<(), Failure> {
+    let text = "Nothing to do. Try checking your model configs and model specification args";
+    let warning = Warning::of("NothingToDo", text);
+    if options.warn_errors.as_ref().map_or(Ok(true), |errors| errors.told(&warning))? {
+        console.say(text);
+    }
+    Ok(())
+}
+
+/// Which warnings are errors, as the flags say.
+fn warn_errors(flags: &DbtFlags) -> Result<Option<WarnErrors>, Failure> {
+    match &flags.warn_error_options {
+        _ if flags.warn_error => Ok(Some(WarnErrors::everything())),
+        Some(text) => {
+            let said = mapping("--warn-error-options", Some(text), "{error: [NothingToDo]}")?;
+            Ok(Some(WarnErrors::read(&said)?))
+        }
+        None => Ok(None),
+    }
+}
+
 fn seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
@@ -232,10 +294,18 @@ fn mapping(flag: &str, text: Option<&str>, example: &str) -> Result<Map<String, 
 }
 
 fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Failure> {
-    let here = || global.project.clone().unwrap_or_else(|| PathBuf::from("."));
-    let given = flags.project_dir.clone().unwrap_or_else(here);
+    let given = flags.project_dir.clone().or_else(|| global.project.clone());
+    let dir = given.clone().unwrap_or_else(|| PathBuf::from("."));
     // Where a seed lies is told to the warehouse, which may be elsewhere.
-    let project_dir = std::path::absolute(&given).unwrap_or(given);
+    let dir = std::path::absolute(&dir).unwrap_or(dir);
+    let project_dir = match given {
+        Some(_) => dir,
+        // Within a project's directories it is that project.
+        None => {
+            let above = dir.ancestors().find(|above| above.join("dbt_project.yml").is_file());
+            above.map(Path::to_owned).unwrap_or(dir)
+        }
+    };
     let started_us = (seconds() * 1e6) as i64;
     let vars = mapping("--vars", flags.vars.as_deref(), "{start: 2026-01-01}")?;
     let random = hash::md5(&format!("{started_us} {} {}", std::process::id(), project_dir.display()));
@@ -261,8 +331,9 @@ fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Fa
         target_path: flags.target_path.clone(),
         store_failures: flags.store_failures,
         empty: flags.empty,
-        prints_nothing: flags.ignored.no_print,
-        leaves_no_json: flags.ignored.no_write_json,
+        prints_nothing: flags.ignored.prints_nothing(),
+        writes_json: flags.ignored.writes_json(),
+        warn_errors: warn_errors(flags)?,
         event_time,
         batches_until_us: started_us,
         batches: HashMap::new(),
@@ -326,13 +397,14 @@ fn select(
     let mut selector = Selector::new(manifest, &graph);
     let ids = selector.select(&spec)?;
     for empty in &selector.empty {
-        output.warn(&format!("the selection criterion `{empty}` does not match any enabled nodes"));
+        let text = format!("the selection criterion `{empty}` does not match any enabled nodes");
+        warn(&project.options, &Warning::of("NoNodesForSelectionCriteria", text), output)?;
     }
     Ok(ids.into_iter().filter(|id| manifest.get(id).is_some_and(&is_about)).collect())
 }
 
 fn write_manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>) -> Result<(), Failure> {
-    if manifest.world.project.options.leaves_no_json {
+    if manifest.world.project.options.writes_json == Some(false) {
         return Ok(());
     }
     let json = artifacts::manifest(manifest, compiled, seconds());
@@ -412,7 +484,7 @@ fn write_results(
     outcomes: &[NodeOutcome],
     began: f64,
 ) -> Result<(), Failure> {
-    if manifest.world.project.options.leaves_no_json {
+    if manifest.world.project.options.writes_json == Some(false) {
         return Ok(());
     }
     let mut arguments = retry::arguments(call);
@@ -431,9 +503,8 @@ fn belongs_to(global: &Global, flags: &DbtFlags) -> Result<Option<MillstreamProj
     engine::belongs_to(flags.project_dir.as_ref().or(global.project.as_ref()))
 }
 
-/// Opens the warehouse of the profile.
-fn open(project: &Project) -> Result<Arc<dyn BuildWarehouse>, Failure> {
-    let target = &project.target;
+/// Opens the warehouse of a profile's target, for a project in this directory.
+fn open(target: &Target, project_dir: &Path) -> Result<Arc<dyn BuildWarehouse>, Failure> {
     if target.kind == Adapter::Postgres {
         let problem = Problem::new(
             ProblemKind::Unsupported,
@@ -444,7 +515,7 @@ fn open(project: &Project) -> Result<Arc<dyn BuildWarehouse>, Failure> {
     let path = match target.path.as_str() {
         ":memory:" => PathBuf::from(":memory:"),
         // A path that is relative is so to where dbt runs: the project's directory.
-        path => project.options.project_dir.join(path),
+        path => project_dir.join(path),
     };
     let warehouse = DuckBuild::open(Path::new(&path), &target.settings, &target.extensions)
         .doing("opening the profile's warehouse")?;
@@ -489,7 +560,7 @@ fn outcomes(
     let graph = if which == "build" { Graph::with_tests_first(manifest) } else { Graph::of(manifest) };
     let shared = Arc::new(Shared::new(manifest.clone(), ids.clone())?);
     let outcomes = if ids.is_empty() {
-        console.nothing();
+        nothing(&manifest.world.project.options, console)?;
         Vec::new()
     } else {
         if which == "clone" {

@@ -34,7 +34,9 @@ pub(super) fn arguments(call: &Call<'_>) -> Map<String, Value> {
         "full_refresh": flags.full_refresh,
         "fail_fast": flags.fail_fast,
         "empty": flags.empty,
-        "print": !flags.ignored.no_print,
+        "print": !flags.ignored.prints_nothing(),
+        "warn_error": flags.warn_error.then_some(true),
+        "warn_error_options": super::warn_errors(flags).ok().flatten().filter(|_| !flags.warn_error).map(|said| said.json()),
         "event_time_start": flags.event_time_start.map(batches::text),
         "event_time_end": flags.event_time_end.map(batches::text),
         "store_failures": flags.store_failures,
@@ -114,11 +116,16 @@ fn flags(previous: &Map<String, Value>, now: &DbtFlags) -> DbtFlags {
         indirect_selection: text("indirect_selection"),
         resource_types: list("resource_types"),
         excluded_types: list("exclude_resource_types"),
+        warn_error: is("warn_error"),
+        warn_error_options: previous
+            .get("warn_error_options")
+            .filter(|said| said.is_object())
+            .map(Value::to_string),
         no_fail_fast: false,
         no_empty: false,
         ignored: IgnoredFlags {
-            no_print: now.ignored.no_print || previous.get("print") == Some(&Value::Bool(false)),
-            no_write_json: now.ignored.no_write_json,
+            no_print: now.ignored.prints_nothing() || previous.get("print") == Some(&Value::Bool(false)),
+            no_write_json: now.ignored.writes_json() == Some(false),
             ..IgnoredFlags::default()
         },
         state: StateFlags {
@@ -136,12 +143,12 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::args::{Arguments, DbtVerb, Verb};
+    use crate::args::{Arguments, DbtCommand, DbtVerb, Verb};
 
     fn build(arguments: &[&str]) -> DbtFlags {
         let all = [&["millstream", "dbt", "build"], arguments].concat();
         match Arguments::try_parse_from(all).unwrap().verb {
-            Verb::Dbt { verb: DbtVerb::Build(flags), .. } => flags,
+            Verb::Dbt { verb: DbtCommand::Verb(DbtVerb::Build(flags)), .. } => flags,
             _ => panic!("not build"),
         }
     }
