@@ -1,12 +1,13 @@
 //! The arguments. Global flags stand before or after the verb.
 
 mod dbt;
+mod environment;
 
 use std::path::PathBuf;
 
 use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
-    Args, CommandFactory, Parser, Subcommand,
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand,
 };
 use clap_complete::Shell;
 use millstream_core::Exit;
@@ -15,8 +16,9 @@ use millstream_models::{ModelsError, Problem, ProblemKind};
 pub use dbt::{
     BeforeFlags, CompileFlags, DbtCommand, DbtFlags, DbtVerb, DebugFlags, DepsFlags, DocsVerb,
     FreshnessFlags, GenerateFlags, IgnoredFlags, InitFlags, LineageFlags, LsFlags, LsOutput, OperationFlags,
-    ServeFlags, ShowFlags, ShowOutput, SourceVerb, StateFlags, VARIABLES_TO_COME,
+    ServeFlags, ShowFlags, ShowOutput, SourceVerb, StateFlags,
 };
+pub use environment::VARIABLES_TO_COME;
 
 use crate::{
     config::SchemaOf,
@@ -243,7 +245,10 @@ pub enum QuarantineVerb {
 
 /// Parses the process's arguments. What is wrong with them is printed in the form that they ask for; the error is the exit status.
 pub fn parse() -> Result<Arguments, u8> {
-    Arguments::try_parse().map(settled).map_err(|error| {
+    let mut command = environment::named(Arguments::command());
+    let matches = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = matches.and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches));
+    let parsed = parsed.map_err(|error| error.format(&mut command)).map_err(|error| {
         if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             // Help or version, asked for or not; an error of printing it changes nothing.
             let _ = error.print();
@@ -265,11 +270,18 @@ pub fn parse() -> Result<Arguments, u8> {
         };
         output_of_raw_arguments().failure(&failure);
         failure.exit
+    })?;
+    settled(parsed).map_err(|failure| {
+        output_of_raw_arguments().failure(&failure);
+        failure.exit
     })
 }
 
-/// The arguments with dbt's flags that take others back.
-fn settled(mut arguments: Arguments) -> Arguments {
+/// The arguments with what dbt's variables say of output, and dbt's flags that take others back.
+fn settled(mut arguments: Arguments) -> Result<Arguments, Failure> {
+    if matches!(arguments.verb, Verb::Models(_) | Verb::Dbt { .. }) {
+        environment::output(&mut arguments)?;
+    }
     let before = match &arguments.verb {
         Verb::Dbt { before, .. } => before.clone(),
         _ => BeforeFlags::default(),
@@ -277,9 +289,10 @@ fn settled(mut arguments: Arguments) -> Arguments {
     if let Verb::Models(verb) | Verb::Dbt { verb: DbtCommand::Verb(verb), .. } = &mut arguments.verb {
         let flags = verb.flags_mut();
         arguments.global.no_color |= before.ignored.no_use_colors || flags.ignored.no_use_colors;
+        flags.ignored.no_print |= environment::prints_nothing()?;
         flags.settle(before);
     }
-    arguments
+    Ok(arguments)
 }
 
 /// A flag of dbt that is not done, where that is what is wrong.

@@ -86,7 +86,7 @@ pub struct InitFlags {
     #[arg(long, value_name = "NAME", env = "DBT_PROFILE")]
     pub profile: Option<String>,
     /// Variables, as a mapping in YAML
-    #[arg(long, value_name = "YAML", env = "DBT_VARS")]
+    #[arg(long, value_name = "YAML")]
     pub vars: Option<String>,
     /// Those for dbt's own output, caches and logs.
     #[command(flatten)]
@@ -220,10 +220,10 @@ pub struct DbtFlags {
     #[arg(short, long, value_name = "NAME", env = "DBT_TARGET")]
     pub target: Option<String>,
     /// Variables, as a mapping in YAML
-    #[arg(long, value_name = "YAML", env = "DBT_VARS")]
+    #[arg(long, value_name = "YAML")]
     pub vars: Option<String>,
     /// How many nodes are built at a time [default: the target's]
-    #[arg(long, value_name = "N", env = "DBT_THREADS")]
+    #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
     /// Where what is written goes [default: the project's target-path]
     #[arg(long, value_name = "DIR", env = "DBT_TARGET_PATH")]
@@ -243,6 +243,18 @@ pub struct DbtFlags {
     /// Up to when
     #[arg(long, value_name = "TIME", env = "DBT_EVENT_TIME_END", requires = "event_time_start", value_parser = time)]
     pub event_time_end: Option<i64>,
+    /// Of what has an event_time, read rows of this time only: `3 days`, or `{start: 2026-01-01, end: 2026-02-01}`
+    #[arg(long, value_name = "SPAN", env = "DBT_SAMPLE")]
+    pub sample: Option<String>,
+    /// What is compiled asks nothing of the warehouse
+    #[arg(long, overrides_with = "introspect")]
+    pub no_introspect: bool,
+    /// The opposite of --no-introspect.
+    #[arg(long, hide = true, overrides_with = "no_introspect", env = "DBT_INTROSPECT", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub introspect: Option<bool>,
+    /// Print the first rows of each seed that is loaded
+    #[arg(long)]
+    pub show: bool,
     /// Keep the rows that tests find
     #[arg(long, env = "DBT_STORE_FAILURES", value_parser = BoolishValueParser::new())]
     pub store_failures: bool,
@@ -308,8 +320,8 @@ pub struct IgnoredFlags {
         hide = true,
         action = ArgAction::Count,
         aliases = [
-            "no-partial-parse", "cache-selected-only", "no-cache-selected-only", "debug", "no-debug", "inject-ephemeral-ctes",
-            "introspect", "log-cache-events", "no-log-cache-events", "macro-debugging", "no-macro-debugging",
+            "no-partial-parse", "cache-selected-only", "clean-project-files-only", "no-cache-selected-only", "debug", "no-debug", "inject-ephemeral-ctes",
+            "log-cache-events", "no-log-cache-events", "macro-debugging", "no-macro-debugging",
             "partial-parse-file-diff", "no-partial-parse-file-diff", "populate-cache", "no-populate-cache",
             "send-anonymous-usage-stats", "no-send-anonymous-usage-stats", "show-all-deprecations",
             "no-show-all-deprecations", "single-threaded", "no-single-threaded", "static-parser", "no-static-parser",
@@ -582,20 +594,13 @@ const FLAGS_TO_COME: &[&str] = &[
     "include-saved-query",
     "inject-ephemeral-ctes",
     "inline-direct",
-    "introspect",
     "record-timing-info",
-    "sample",
-    "show",
     "show-resource-report",
     "upload-to-artifacts-ingest-api",
 ];
 
 /// Flags that can be turned on and not off.
-const FLAGS_ON: &[&str] = &["quiet"];
-
-/// dbt's variables that would change what is built and are not done.
-pub const VARIABLES_TO_COME: &[&str] =
-    &["DBT_ARTIFACT_STATE_PATH", "DBT_DEFER_TO_STATE", "DBT_FAVOR_STATE_MODE", "DBT_SAMPLE"];
+const FLAGS_ON: &[&str] = &["clean-project-files-only", "quiet"];
 
 /// Whether dbt has this flag, with its dashes, and this program does not yet.
 pub(super) fn is_flag_to_come(flag: &str) -> bool {
@@ -620,11 +625,8 @@ mod tests {
             for flag in verb.get_arguments().filter_map(|argument| argument.get_long()) {
                 assert!(!is_flag_to_come(&format!("--{flag}")), "{flag}");
             }
-            for variable in verb.get_arguments().filter_map(|argument| argument.get_env()) {
-                assert!(!VARIABLES_TO_COME.iter().any(|known| variable == *known), "{variable:?}");
-            }
         }
-        assert!(is_flag_to_come("--no-introspect") && is_flag_to_come("--no-quiet"));
+        assert!(is_flag_to_come("--no-browser") && is_flag_to_come("--no-quiet"));
         assert!(!is_flag_to_come("--nonsense") && !is_flag_to_come("--fail-fast"));
     }
 
@@ -656,6 +658,6 @@ mod tests {
             "a",
         ]);
         assert_eq!(flags.select, ["a"]);
-        assert!(Arguments::try_parse_from(["millstream", "dbt", "run", "--no-introspect"]).is_err());
+        assert!(Arguments::try_parse_from(["millstream", "dbt", "run", "--inline-direct"]).is_err());
     }
 }

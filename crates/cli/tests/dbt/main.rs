@@ -633,7 +633,7 @@ fn what_dbt_has_and_we_have_not_is_refused_by_name() {
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.contains("MS9108") && told.contains(word), "{told}");
     };
-    for flag in ["--sample", "--no-introspect"] {
+    for flag in ["--inline-direct", "--no-inject-ephemeral-ctes"] {
         refused(&pair.ours(&["build", flag]), &format!("dbt's `{flag}` is not supported yet"));
     }
     // What concerns dbt's own caches, logs and colours is taken, before the verb and behind it.
@@ -649,6 +649,14 @@ fn what_dbt_has_and_we_have_not_is_refused_by_name() {
         );
     }
     let mut command = pair.our_command(&["ls"]);
-    refused(&command.env("DBT_SAMPLE", "3 days").output().unwrap(), "`DBT_SAMPLE` is not supported yet");
-    assert!(command.env("DBT_SAMPLE", "").env("DBT_WARN_ERROR", "false").status().unwrap().success());
+    refused(
+        &command.env("DBT_EXPORT_SAVED_QUERIES", "1").output().unwrap(),
+        "`DBT_EXPORT_SAVED_QUERIES` is not supported yet",
+    );
+    assert!(command
+        .env("DBT_EXPORT_SAVED_QUERIES", "")
+        .env("DBT_WARN_ERROR", "false")
+        .status()
+        .unwrap()
+        .success());
 }

@@ -321,7 +321,7 @@ impl Scene {
             ("STORE_FAILURES", Value::Bool(options.store_failures)),
             ("WHICH", Value::from(options.which.as_str())),
             ("EMPTY", Value::Bool(options.empty)),
-            ("INTROSPECT", Value::Bool(true)),
+            ("INTROSPECT", Value::Bool(!options.asks_nothing)),
             ("WRITE_JSON", Value::Bool(options.writes_json.unwrap_or(true))),
             ("PROFILES_DIR", Value::from(options.profiles_dir.as_ref().map(|dir| dir.display().to_string()))),
         ])

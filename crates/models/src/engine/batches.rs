@@ -54,6 +54,22 @@ impl BatchSize {
         }
     }
 
+    /// A moment so many hours, days, months or years later; the last day of a month that is too short.
+    fn moved(self, us: i64, count: i64) -> i64 {
+        let [year, month, day] = Moment::utc(us).date_parts();
+        let months = match self {
+            BatchSize::Hour => return us.saturating_add(count.saturating_mul(HOUR_US)),
+            BatchSize::Day => return us.saturating_add(count.saturating_mul(DAY_US)),
+            BatchSize::Month => count,
+            BatchSize::Year => count.saturating_mul(12),
+        };
+        let all = (year * 12 + month - 1).saturating_add(months).clamp(0, 9999 * 12);
+        let [year, month] = [all.div_euclid(12), all.rem_euclid(12) + 1];
+        let first = Moment::of_date(year, month, 1);
+        let days = (BatchSize::Month.begin(first, 1) - first) / DAY_US;
+        first + (day.min(days) - 1) * DAY_US + us.rem_euclid(DAY_US)
+    }
+
     /// When the batch of a moment ends; the moment itself where one begins then.
     fn ceiling(self, us: i64) -> i64 {
         let begin = self.begin(us, 0);
@@ -159,6 +175,51 @@ impl Settings {
     }
 }
 
+/// Reads the time that `--sample` means: `3 days` before now, or a mapping of `start` and `end`, as JSON.
+///
+/// Errors: it is neither, or ends before it begins.
+pub fn sample(said: &Json, now: i64) -> Result<Span, Problem> {
+    let wrong = |message: String| {
+        Problem::new(ProblemKind::Configuration, message)
+            .hint("as `3 days`, or as `{start: 2026-01-01, end: 2026-02-01}`")
+    };
+    let span = match said {
+        Json::String(text) => {
+            let (count, size) = text.split_once(' ').unwrap_or((text, ""));
+            let count = count.parse::<i64>().map_err(|_| wrong(format!("`{count}` is no whole number")))?;
+            let lower = size.to_lowercase();
+            let Some(size) = BatchSize::of_name(lower.trim_end_matches('s')) else {
+                return Err(wrong(format!("`{size}` is not hours, days, months or years")));
+            };
+            [size.moved(now, count.saturating_neg()), now]
+        }
+        Json::Object(map) if map.len() == 2 => {
+            let at = |key: &str| {
+                let text = map.get(key).and_then(Json::as_str).unwrap_or_default();
+                moment(text)
+                    .ok_or_else(|| wrong(format!("`{key}` of a sample is a date, or a date and a time")))
+            };
+            [at("start")?, at("end")?]
+        }
+        _ => return Err(wrong("a sample is a span of time".into())),
+    };
+    match span {
+        [start, end] if start < end => Ok(span),
+        _ => Err(wrong("a sample begins before it ends".into())),
+    }
+}
+
+/// What two spans have in common; the second's begin twice where that is nothing.
+pub fn common(first: Span, second: Span) -> Span {
+    [first[0].max(second[0]), first[1].min(second[1])]
+}
+
+/// The condition on rows of a span, by a column.
+pub fn within(span: Span, column: &str) -> String {
+    let [start, end] = span.map(|us| Moment::utc(us).iso(" "));
+    format!("{column} >= '{start}' and {column} < '{end}'")
+}
+
 /// Reads a date, or a date and a time, as flags and `begin` have them.
 pub fn moment(text: &str) -> Option<i64> {
     Moment::parse(text).or_else(|| Moment::parse(&format!("{text} 00:00:00")))
@@ -200,12 +261,6 @@ impl Batch {
     pub fn json(&self) -> Json {
         let [start, end] = self.times();
         json!({"id": self.label.replace('-', ""), "event_time_start": start, "event_time_end": end})
-    }
-
-    /// The condition on rows of this batch, by a column.
-    pub fn condition(&self, column: &str) -> String {
-        let [start, end] = self.times();
-        format!("{column} >= '{start}' and {column} < '{end}'")
     }
 }
 
@@ -272,6 +327,35 @@ mod tests {
             assert_eq!((size.ceiling(now), size.ceiling(at(behind))), (at(behind), at(behind)));
         }
         assert_eq!(BatchSize::Month.begin(at("2024-01-31"), -14), at("2022-11-01"));
+    }
+
+    #[test]
+    fn a_sample_is_so_long_before_now_or_between_two_moments() {
+        let now = at("2024-03-31 16:06:00");
+        let of = |said: Json| sample(&said, now).map(|span| told(&[span]).remove(0));
+        for (said, expected) in [
+            (json!("2 hours"), "2024-03-31T14:06:00/2024-03-31T16:06:00"),
+            (json!("1 Day"), "2024-03-30T16:06:00/2024-03-31T16:06:00"),
+            (json!("1 month"), "2024-02-29T16:06:00/2024-03-31T16:06:00"),
+            (json!("13 months"), "2023-02-28T16:06:00/2024-03-31T16:06:00"),
+            (json!("1 years"), "2023-03-31T16:06:00/2024-03-31T16:06:00"),
+            (
+                json!({"start": "2024-01-01", "end": "2024-01-02 10:00:00"}),
+                "2024-01-01T00:00:00/2024-01-02T10:00:00",
+            ),
+        ] {
+            assert_eq!(of(said).unwrap(), expected);
+        }
+        for wrong in [
+            json!("3"),
+            json!("x days"),
+            json!("3 weeks"),
+            json!({"start": "2024-01-01"}),
+            json!("-1 days"),
+            json!(3),
+        ] {
+            assert!(of(wrong.clone()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

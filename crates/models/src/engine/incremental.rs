@@ -210,7 +210,12 @@ impl Upsert<'_> {
         let Upsert { target, staged, .. } = self;
         let columns = self.columns.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
         let column = self.node.config_str("event_time").unwrap_or_default();
-        let within = self.node.batch.as_ref().map(|batch| batch.condition(column)).unwrap_or_default();
+        let within = self
+            .node
+            .batch
+            .as_ref()
+            .map(|batch| super::batches::within(batch.span, column))
+            .unwrap_or_default();
         let also: String = self.predicates.iter().map(|predicate| format!("\nand ({predicate})")).collect();
         format!(
             "delete from {target}\nwhere {within}{also};\ninsert into {target} ({columns})\nselect {columns}\nfrom {staged}\nwhere {within};"

@@ -10,7 +10,11 @@ use std::{
 use millstream_core::build::{BuildConnection, BuiltRelation, RelationKind};
 use serde_json::{json, Map, Value as Json};
 
-use super::{batches::Batch, compile::SharedConnection, ddl, foreign, planned};
+use super::{
+    batches::{self, Batch},
+    compile::SharedConnection,
+    ddl, foreign, planned,
+};
 use crate::{
     context::{
         relation::{quoted, Column, Relation},
@@ -256,15 +260,21 @@ impl NodeLive {
         Ok(Relation::cte(&stand_in_name(node)))
     }
 
-    /// Which rows of a relation a batch reads: those of its time, where it is known when they happened.
+    /// Which rows of a relation a batch reads, or one of a sample: those of its time, where it is known when they happened.
     fn condition(&self, of: &Node) -> Option<String> {
-        let batch = self.batch.as_ref()?;
+        let sample = self.shared.manifest.world.project.options.sample;
+        let samples = ["model.", "snapshot."].iter().any(|kind| self.unique_id.starts_with(kind));
+        let span = match (&self.batch, sample.filter(|_| samples)) {
+            (Some(batch), Some(sample)) => batches::common(sample, batch.span),
+            (Some(batch), None) => batch.span,
+            (None, sample) => sample?,
+        };
         let name = of.config_str("event_time").filter(|name| !name.is_empty())?;
         let column = of.columns.get(name);
         let says = |of: Option<&Json>, key: &str| of.and_then(|of| of.get(key)).and_then(Json::as_bool);
         let quotes = says(column, "quote").or_else(|| says(of.extra.get("quoting"), "column"));
         let column = if quotes == Some(true) { quoted(name) } else { name.to_owned() };
-        Some(batch.condition(&column))
+        Some(batches::within(span, &column))
     }
 
     fn is_known(&self, relation: &Relation) -> bool {

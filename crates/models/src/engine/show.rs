@@ -44,7 +44,8 @@ pub fn compiled(
 ) -> Result<String> {
     deep(|| {
         let connection = listed(shared, warehouse)?;
-        let compiled = compile::compile(shared, node, Some(&connection));
+        let asked = (!shared.manifest.world.project.options.asks_nothing).then_some(&connection);
+        let compiled = compile::compile(shared, node, asked);
         tell(observer);
         compiled.map(|compiled| compiled.sql)
     })
@@ -60,7 +61,8 @@ fn rows(
     let connection = listed(shared, warehouse)?;
     let mut answers = Vec::new();
     for node in nodes {
-        let compiled = compile::compile(shared, node, Some(&connection));
+        let asked = (!shared.manifest.world.project.options.asks_nothing).then_some(&connection);
+        let compiled = compile::compile(shared, node, asked);
         tell(observer);
         let sql = match node.resource {
             Resource::Seed => format!("select * from {}", node.relation().render()),

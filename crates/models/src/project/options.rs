@@ -56,6 +56,10 @@ pub struct Options {
     pub warn_errors: Option<WarnErrors>,
     /// `--event-time-start` and `--event-time-end`: which batches of microbatch models are built.
     pub event_time: Option<Span>,
+    /// `--sample`: of what has an `event_time`, only rows of this time are read.
+    pub sample: Option<Span>,
+    /// `--no-introspect`: what is compiled asks nothing of the warehouse.
+    pub asks_nothing: bool,
     /// Up to when their batches go, where nothing is said: microseconds since 1970, UTC.
     pub batches_until_us: i64,
     /// What an earlier run that is done again has made of the batches of models, by unique id: only what failed is built.

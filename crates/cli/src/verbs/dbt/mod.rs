@@ -12,6 +12,7 @@ mod listing;
 mod operation;
 mod retry;
 mod show;
+mod unasked;
 
 use std::{
     cell::OnceCell,
@@ -25,7 +26,7 @@ use millstream_core::{build::BuildWarehouse, Exit};
 use millstream_models::{
     artifacts,
     engine::{
-        clone,
+        batches, clone,
         compile::Compiled,
         live::Shared,
         retry::Previous,
@@ -48,8 +49,8 @@ use millstream_store::{ModelNode, ModelOutcome, ModelRun};
 use millstream_warehouse::DuckBuild;
 use serde_json::{json, Map, Value};
 
-use self::console::Console;
 pub(super) use self::first::FirstBuild;
+use self::{console::Console, unasked::Unasked};
 use crate::{
     args::{DbtFlags, DbtVerb, DocsVerb, Global, InitFlags, LsFlags, SourceVerb, VARIABLES_TO_COME},
     config::Project as MillstreamProject,
@@ -279,6 +280,15 @@ fn seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
+/// The span of time that `--sample` means.
+fn sample(said: &str, now_us: i64) -> Result<batches::Span, Failure> {
+    let said = match said.trim_start().starts_with('{') {
+        true => Value::Object(mapping("--sample", Some(said), "{start: 2026-01-01, end: 2026-02-01}")?),
+        false => Value::String(said.to_owned()),
+    };
+    Ok(batches::sample(&said, now_us).map_err(ModelsError::from)?)
+}
+
 /// What a flag holds that takes a mapping in YAML.
 fn mapping(flag: &str, text: Option<&str>, example: &str) -> Result<Map<String, Value>, Failure> {
     let Some(text) = text else { return Ok(Map::new()) };
@@ -320,6 +330,10 @@ fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Fa
         (Some(start), Some(end)) => Some([start, end]),
         _ => None,
     };
+    let sample = match &flags.sample {
+        Some(said) if matches!(which, "build" | "run") => Some(sample(said, started_us)?),
+        _ => None,
+    };
     Ok(Options {
         project_dir,
         profiles_dir: flags.profiles_dir.clone(),
@@ -334,7 +348,9 @@ fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Fa
         prints_nothing: flags.ignored.prints_nothing(),
         writes_json: flags.ignored.writes_json(),
         warn_errors: warn_errors(flags)?,
-        event_time,
+        event_time: sample.or(event_time),
+        sample,
+        asks_nothing: flags.no_introspect || flags.introspect == Some(false),
         batches_until_us: started_us,
         batches: HashMap::new(),
         state: flags.state.state.clone(),
@@ -566,7 +582,11 @@ fn outcomes(
         if which == "clone" {
             clone::check(manifest)?;
         }
-        let warehouse = call.warehouse(&manifest.world.project)?;
+        let asks_nothing = call.only_compiles() && manifest.world.project.options.asks_nothing;
+        let warehouse = match asks_nothing {
+            true => Arc::new(Unasked),
+            false => call.warehouse(&manifest.world.project)?,
+        };
         let warehouse = &*warehouse;
         console.concurrency(manifest);
         let run = Run {
@@ -586,6 +606,9 @@ fn outcomes(
         run.run()?
     };
     let mut outcomes = outcomes;
+    if which == "seed" && flags.show {
+        show::seeds(call, manifest, &shared, &outcomes)?;
+    }
     if which == "build" && flags.resource_types.is_empty() && only.is_none() {
         let is_exposure = |node: &Node| wanted(flags, node, |kind| kind == Resource::Exposure);
         let exposures = select(manifest, flags, is_exposure, output)?;

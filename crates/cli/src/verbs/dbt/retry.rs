@@ -34,6 +34,10 @@ pub(super) fn arguments(call: &Call<'_>) -> Map<String, Value> {
         "full_refresh": flags.full_refresh,
         "fail_fast": flags.fail_fast,
         "empty": flags.empty,
+        "sample": flags.sample.as_deref().and_then(|said| super::sample(said, (super::seconds() * 1e6) as i64).ok()).map(|[start, end]| {
+            json!({"start": batches::text(start), "end": batches::text(end)})
+        }),
+        "introspect": (flags.no_introspect || flags.introspect == Some(false)).then_some(false),
         "print": !flags.ignored.prints_nothing(),
         "warn_error": flags.warn_error.then_some(true),
         "warn_error_options": super::warn_errors(flags).ok().flatten().filter(|_| !flags.warn_error).map(|said| said.json()),
@@ -116,6 +120,10 @@ fn flags(previous: &Map<String, Value>, now: &DbtFlags) -> DbtFlags {
         indirect_selection: text("indirect_selection"),
         resource_types: list("resource_types"),
         excluded_types: list("exclude_resource_types"),
+        sample: previous.get("sample").filter(|said| said.is_object()).map(Value::to_string),
+        no_introspect: previous.get("introspect") == Some(&Value::Bool(false)),
+        introspect: None,
+        show: false,
         warn_error: is("warn_error"),
         warn_error_options: previous
             .get("warn_error_options")

@@ -4,21 +4,28 @@ use std::sync::Arc;
 
 use millstream_core::build::{Answer, Cell};
 use millstream_models::{
-    engine::{live::Shared, show},
-    parse::node::{Node, Resource},
+    engine::{
+        live::Shared,
+        run::{Outcome, Status},
+        show,
+    },
+    parse::{
+        node::{Node, Resource},
+        Manifest,
+    },
     select::Ids,
     ModelsError, Problem, ProblemKind,
 };
 use serde_json::{json, Map, Value};
 use unicode_width::UnicodeWidthStr;
 
-use super::{select, wanted, Call};
+use super::{select, unasked::Unasked, wanted, Call};
 use crate::{
     args::{ShowFlags, ShowOutput},
-    failure::Outcome,
+    failure::{Failure, Outcome as VerbOutcome},
 };
 
-pub(super) fn run(call: &Call<'_>, flags: &ShowFlags) -> Outcome {
+pub(super) fn run(call: &Call<'_>, flags: &ShowFlags) -> VerbOutcome {
     let common = call.flags;
     if flags.inline.is_none() && common.select.is_empty() && common.selector.is_none() {
         let problem = Problem::new(ProblemKind::Selection, "there is nothing to show");
@@ -72,15 +79,41 @@ pub(super) fn run(call: &Call<'_>, flags: &ShowFlags) -> Outcome {
 }
 
 /// Prints what a query compiles to.
-pub(super) fn compile(call: &Call<'_>, sql: &str) -> Outcome {
+pub(super) fn compile(call: &Call<'_>, sql: &str) -> VerbOutcome {
     let manifest = call.project()?;
     let node = manifest.inline(sql)?;
-    let warehouse = call.warehouse(&manifest.world.project)?;
+    let warehouse = match manifest.world.project.options.asks_nothing {
+        true => Arc::new(Unasked),
+        false => call.warehouse(&manifest.world.project)?,
+    };
     let shared = Arc::new(Shared::new(manifest.clone(), Ids::new())?);
     let console = call.console();
     let compiled = show::compiled(&shared, &*warehouse, &node, &console)?;
     console.say(&format!("Compiled inline node is:\n{compiled}"));
     Ok(0)
+}
+
+/// How many rows of a seed are printed.
+const SEED_ROWS: u64 = 10;
+
+/// Prints the first rows of the seeds that were loaded.
+pub(super) fn seeds(
+    call: &Call<'_>,
+    manifest: &Arc<Manifest>,
+    shared: &Arc<Shared>,
+    outcomes: &[Outcome],
+) -> Result<(), Failure> {
+    let loaded = outcomes.iter().filter(|outcome| outcome.status == Status::Success);
+    let nodes: Vec<&Node> = loaded.filter_map(|outcome| manifest.nodes.get(&outcome.unique_id)).collect();
+    let warehouse = call.warehouse(&manifest.world.project)?;
+    let answers = show::show(shared, &*warehouse, &nodes, Some(SEED_ROWS), &call.console())?;
+    for (node, answer) in nodes.iter().zip(&answers) {
+        call.output.line(&format!("First rows of {}.{}:", node.schema, node.alias))?;
+        for line in table(answer) {
+            call.output.line(&line)?;
+        }
+    }
+    Ok(())
 }
 
 fn objects(answer: &Answer) -> Vec<Value> {
