@@ -313,14 +313,22 @@ pub struct DbtFlags {
 /// Flags for dbt's own output, caches and logs. Scripts that call dbt have them; they change nothing of what is built, and have no effect.
 #[derive(Debug, Clone, Default, Args)]
 pub struct IgnoredFlags {
+    /// Tell programs of each node.
+    #[arg(short = 'd', long, hide = true, overrides_with = "no_debug", env = "DBT_DEBUG", value_parser = BoolishValueParser::new())]
+    pub debug: bool,
+    /// The opposite of --debug.
+    #[arg(long, hide = true, overrides_with = "debug")]
+    pub no_debug: bool,
+    /// What matters less is not told: debug, info, warn, error, none.
+    #[arg(long, hide = true, env = "DBT_LOG_LEVEL", ignore_case = true, value_parser = ["debug", "info", "warn", "error", "none"])]
+    pub log_level: Option<String>,
     /// Those without a value.
     #[arg(
         long = "partial-parse",
-        short = 'd',
         hide = true,
         action = ArgAction::Count,
         aliases = [
-            "no-partial-parse", "cache-selected-only", "clean-project-files-only", "no-cache-selected-only", "debug", "no-debug", "inject-ephemeral-ctes",
+            "no-partial-parse", "cache-selected-only", "clean-project-files-only", "no-cache-selected-only", "inject-ephemeral-ctes",
             "log-cache-events", "no-log-cache-events", "macro-debugging", "no-macro-debugging",
             "partial-parse-file-diff", "no-partial-parse-file-diff", "populate-cache", "no-populate-cache",
             "send-anonymous-usage-stats", "no-send-anonymous-usage-stats", "show-all-deprecations",
@@ -333,11 +341,11 @@ pub struct IgnoredFlags {
     pub bare: u8,
     /// Those with a value.
     #[arg(
-        long = "log-level",
+        long = "log-path",
         hide = true,
         action = ArgAction::Append,
         aliases = [
-            "log-format-file", "log-level-file", "log-file-max-bytes", "log-path", "partial-parse-file-path", "printer-width",
+            "log-format-file", "log-level-file", "log-file-max-bytes", "partial-parse-file-path", "printer-width",
         ]
     )]
     pub valued: Vec<String>,
@@ -432,6 +440,8 @@ impl DbtFlags {
         self.state.favor_state |= before.favor_state;
         // What is said behind the verb counts more.
         self.ignored.no_print |= ignored.no_print && self.ignored.print != Some(true);
+        self.ignored.debug = (self.ignored.debug || ignored.debug) && !self.ignored.no_debug;
+        self.ignored.log_level = ignored.log_level.or(self.ignored.log_level.take());
         self.ignored.no_write_json |= ignored.no_write_json && self.ignored.write_json != Some(true);
     }
 
@@ -451,6 +461,31 @@ impl DbtFlags {
 }
 
 impl DbtVerb {
+    /// dbt's name of it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            DbtVerb::Parse(_) => "parse",
+            DbtVerb::Ls(_) => "list",
+            DbtVerb::Compile(_) => "compile",
+            DbtVerb::Run(_) => "run",
+            DbtVerb::Test(_) => "test",
+            DbtVerb::Seed(_) => "seed",
+            DbtVerb::Snapshot(_) => "snapshot",
+            DbtVerb::Build(_) => "build",
+            DbtVerb::Retry(_) => "retry",
+            DbtVerb::Clone(_) => "clone",
+            DbtVerb::Show(_) => "show",
+            DbtVerb::RunOperation(_) => "run-operation",
+            DbtVerb::Source { .. } => "source freshness",
+            DbtVerb::Deps(_) => "deps",
+            DbtVerb::Docs { verb: DocsVerb::Generate(_) } => "docs generate",
+            DbtVerb::Docs { .. } => "docs serve",
+            DbtVerb::Lineage(_) => "lineage",
+            DbtVerb::Debug(_) => "debug",
+            DbtVerb::Clean(_) => "clean",
+        }
+    }
+
     /// The flags that all verbs have.
     pub(crate) fn flags_mut(&mut self) -> &mut DbtFlags {
         match self {

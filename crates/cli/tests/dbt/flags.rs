@@ -150,7 +150,7 @@ fn a_sample_is_read_of_what_says_when_its_rows_happened() {
     let select = ["-s", "rows", "without", "some", "through", "batches"];
     let with = |sample: &str| pair.both(&[&["build", "--sample", sample][..], &select].concat());
     with("{start: '2026-01-01T12:00:00', end: '2026-01-05'}");
-    assert_eq!(pair.ask("select id from some"), "[(2,)]");
+    assert_eq!(pair.ask("select id from main.some"), "[(2,)]");
     pair.both(
         &[&["run", "--full-refresh", "--sample", "{start: '2026-01-02', end: '2026-01-06'}"][..], &select]
             .concat(),
@@ -160,7 +160,7 @@ fn a_sample_is_read_of_what_says_when_its_rows_happened() {
     // So long before now there is nothing.
     let ours = pair.ours(&["run", "-s", "some", "--sample", "2 hours"]);
     assert!(ours.status.success());
-    assert_eq!(pair.ask("select id from some"), "[]");
+    assert_eq!(pair.ask("select id from main.some"), "[]");
 }
 
 #[test]

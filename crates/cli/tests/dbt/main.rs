@@ -9,6 +9,7 @@ mod begin;
 mod clone;
 mod deps;
 mod docs;
+mod events;
 mod flags;
 mod freshness;
 mod lineage;

@@ -23,7 +23,7 @@ pub(super) fn run(call: &Call<'_>, flags: &FreshnessFlags) -> Outcome {
         nothing(&manifest.world.project.options, &console)?;
     } else {
         let warehouse = call.warehouse(&manifest.world.project)?;
-        console.concurrency(&manifest);
+        console.concurrency(&manifest, ids.len());
         let shared = Arc::new(Shared::new(manifest.clone(), ids.clone())?);
         (checked, hooks) = freshness::check(&shared, &*warehouse, &ids, &console)?;
     }

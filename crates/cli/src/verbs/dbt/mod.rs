@@ -4,6 +4,7 @@ mod console;
 mod debug;
 mod deps;
 mod docs;
+mod events;
 mod first;
 mod freshness;
 mod init;
@@ -32,14 +33,13 @@ use millstream_models::{
         retry::Previous,
         run::{Outcome as NodeOutcome, Run, Status, Work},
     },
-    hash,
     parse::{
         self,
         node::{Node, Resource},
         Manifest,
     },
     place::Text,
-    project::{self, Adapter, Home, Options, Project, Target},
+    project::{self, package::DBT_VERSION, Adapter, Home, Options, Project, Target},
     report,
     select::{yaml::Selectors, Graph, Ids, Indirect, Selector, Spec},
     warning::{WarnErrors, Warning},
@@ -50,17 +50,47 @@ use millstream_warehouse::DuckBuild;
 use serde_json::{json, Map, Value};
 
 pub(super) use self::first::FirstBuild;
-use self::{console::Console, unasked::Unasked};
+use self::{console::Console, events::Level, unasked::Unasked};
 use crate::{
     args::{DbtFlags, DbtVerb, DocsVerb, Global, InitFlags, LsFlags, SourceVerb, VARIABLES_TO_COME},
     config::Project as MillstreamProject,
     engine::{self, home, Workshop},
     failure::{Doing, Failure, Outcome},
-    output::Output,
+    output::{LogFormat, Output},
 };
 
 /// Runs a verb.
 pub(super) fn run(global: &Global, output: &Output, mut verb: DbtVerb) -> Outcome {
+    let began = seconds();
+    let which = verb.name();
+    let flags = verb.flags_mut().ignored.clone();
+    let console = Console::new(global, &flags, output, false);
+    if output.messages == LogFormat::Json {
+        let (text, version) = (format!("Running as dbt={DBT_VERSION}"), format!("={DBT_VERSION}"));
+        console.event(Level::Info, "MainReportVersion", &text, json!({"version": version, "log_version": 3}));
+    }
+    let ended = verb_of(global, output, verb);
+    if output.messages == LogFormat::Json {
+        if let Err(failure) = &ended {
+            console.event(
+                Level::Error,
+                "MainEncounteredError",
+                &failure.message,
+                json!({"exc": failure.message}),
+            );
+        }
+        let success = ended.as_ref().is_ok_and(|exit| *exit == 0);
+        let (at, elapsed) = (artifacts::seconds(seconds()), seconds() - began);
+        let how = if success { "succeeded" } else { "failed" };
+        let text = format!("Command `dbt {which}` {how} at {at} after {elapsed:.2} seconds");
+        let data = json!({"command": format!("dbt {which}"), "completed_at": at, "elapsed": elapsed, "success": success});
+        console.event(Level::Debug, "CommandCompleted", &text, data);
+    }
+    ended
+}
+
+/// Does what a verb says.
+fn verb_of(global: &Global, output: &Output, mut verb: DbtVerb) -> Outcome {
     refuse_variables()?;
     let belongs_to = belongs_to(global, verb.flags_mut())?;
     let opened = OnceCell::new();
@@ -150,7 +180,8 @@ impl Call<'_> {
 
     fn console(&self) -> Console<'_> {
         // What is only compiled or cloned ends before anybody could read that it began.
-        Console::new(self.global, self.output, !self.only_compiles() && self.which != "clone")
+        let rows = !self.only_compiles() && self.which != "clone";
+        Console::new(self.global, &self.flags.ignored, self.output, rows)
     }
 
     /// Reads the project.
@@ -248,8 +279,13 @@ fn refuse_variables() -> Result<(), Failure> {
 /// Tells a warning, unless it is to be an error.
 fn warn(options: &Options, warning: &Warning, output: &Output) -> Result<(), Failure> {
     let told = options.warn_errors.as_ref().map_or(Ok(true), |errors| errors.told(warning))?;
-    if told {
-        output.warn(&warning.text);
+    match (told, output.messages) {
+        (false, _) => {}
+        (true, LogFormat::Json) => {
+            let data = json!({"msg": warning.text});
+            events::print(output, Level::Warn, warning.event.unwrap_or("Note"), &warning.text, data);
+        }
+        (true, LogFormat::Text) => output.warn(&warning.text),
     }
     Ok(())
 }
@@ -259,7 +295,7 @@ fn nothing(options: &Options, console: &Console<'_>) -> Result<(), Failure> {
     let text = "Nothing to do. Try checking your model configs and model specification args";
     let warning = Warning::of("NothingToDo", text);
     if options.warn_errors.as_ref().map_or(Ok(true), |errors| errors.told(&warning))? {
-        console.say(text);
+        console.event(Level::Warn, "NothingToDo", text, json!({}));
     }
     Ok(())
 }
@@ -318,10 +354,6 @@ fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Fa
     };
     let started_us = (seconds() * 1e6) as i64;
     let vars = mapping("--vars", flags.vars.as_deref(), "{start: 2026-01-01}")?;
-    let random = hash::md5(&format!("{started_us} {} {}", std::process::id(), project_dir.display()));
-    let part = |from: usize, to: usize| random[from..to].to_owned();
-    let invocation_id =
-        [part(0, 8), part(8, 12), format!("4{}", part(13, 16)), format!("8{}", part(17, 20)), part(20, 32)];
     let event_time = match (flags.event_time_start, flags.event_time_end) {
         (Some(start), Some(end)) if start >= end => {
             let message = "--event-time-start is before --event-time-end";
@@ -363,7 +395,7 @@ fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Fa
             .collect(),
         home: None,
         which: which.to_owned(),
-        invocation_id: invocation_id.join("-"),
+        invocation_id: events::invocation_id().to_owned(),
         started_us,
     })
 }
@@ -588,7 +620,7 @@ fn outcomes(
             false => call.warehouse(&manifest.world.project)?,
         };
         let warehouse = &*warehouse;
-        console.concurrency(manifest);
+        console.concurrency(manifest, ids.len());
         let run = Run {
             shared: shared.clone(),
             warehouse,
