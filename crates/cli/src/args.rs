@@ -94,6 +94,7 @@ impl Global {
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, and it is not moved about")]
 pub enum Verb {
     /// Make a project
     Init {

@@ -82,17 +82,21 @@ impl WarnErrors {
         let mut read = WarnErrors::default();
         for (key, value) in options {
             let names = match (key.as_str(), value) {
-                (_, Json::Null) => Vec::new(),
+                ("error" | "include" | "warn" | "exclude" | "silence", Json::Null) => Vec::new(),
                 ("error" | "include", Json::String(all)) if all == "all" || all == "*" => {
                     read.all = true;
                     Vec::new()
                 }
-                (_, Json::Array(items)) => {
+                ("error" | "include" | "warn" | "exclude" | "silence", Json::Array(items)) => {
                     items.iter().map(|item| item.as_str().unwrap_or_default().to_owned()).collect()
                 }
-                _ => {
+                ("error" | "include" | "warn" | "exclude" | "silence", _) => {
                     let message = format!("`{key}` of warn_error_options is a list of names");
                     return Err(wrong(message).hint("`error` can be \"all\", too").into());
+                }
+                (other, _) => {
+                    let problem = wrong(format!("`{other}` is no part of warn_error_options"));
+                    return Err(problem.hint("they are `error`, `warn` and `silence`").into());
                 }
             };
             if let Some(unknown) = names.iter().find(|name| !EVENTS.lines().any(|known| known == *name)) {
@@ -105,11 +109,7 @@ impl WarnErrors {
             let list = match key.as_str() {
                 "error" | "include" => &mut read.error,
                 "warn" | "exclude" => &mut read.warn,
-                "silence" => &mut read.silence,
-                other => {
-                    let problem = wrong(format!("`{other}` is no part of warn_error_options"));
-                    return Err(problem.hint("they are `error`, `warn` and `silence`").into());
-                }
+                _ => &mut read.silence,
             };
             if !list.is_empty() && !names.is_empty() {
                 return Err(

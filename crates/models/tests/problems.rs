@@ -44,6 +44,11 @@ fn refused(files: &[(&str, &str)], code: &str, words: &[&str]) {
     }
 }
 
+/// What was found odd, a line each.
+fn told(manifest: &Manifest) -> String {
+    manifest.warnings.iter().map(|warning| warning.text.as_str()).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn a_misspelt_ref_suggests_the_nearest_name_and_shows_the_line() {
     refused(
@@ -106,8 +111,7 @@ fn two_of_one_name_are_both_named() {
 fn what_would_change_what_is_built_and_is_not_done_is_refused_with_its_place() {
     let model = ("models/a.sql", "select 1 as x");
     for (flags, told) in [
-        ("warn_error: true", "warn_error"),
-        ("warn_error_options: {error: all}", "warn_error_options"),
+        ("validate_macro_args: true", "validate_macro_args"),
         (
             "require_ref_searches_node_package_before_root: true",
             "require_ref_searches_node_package_before_root",
@@ -284,7 +288,10 @@ fn a_contract_that_cannot_be_kept_is_refused() {
         ", materialized: view}, columns: [{name: a, data_type: int, constraints: [{type: not_null}]}]}]",
     );
     let manifest = parsed(&[model, ("models/a.yml", &odd)]).unwrap();
-    assert!(manifest.warnings.iter().any(|one| one.contains("not enforced by the materialization `view`")));
+    assert!(manifest
+        .warnings
+        .iter()
+        .any(|one| one.text.contains("not enforced by the materialization `view`")));
 }
 
 #[test]
@@ -306,7 +313,7 @@ fn versions_that_cannot_be_are_told() {
     let one = ("models/a.yml", "models: [{name: a, versions: [{v: 1}, {v: 7}], latest_version: 1}]\n");
     let manifest = parsed(&[model, one]).unwrap();
     assert!(manifest.nodes.keys().any(|id| id.ends_with(".a.v1")));
-    assert!(manifest.warnings.iter().any(|told| told.contains("none of the models named `a_v7`")));
+    assert!(manifest.warnings.iter().any(|told| told.text.contains("none of the models named `a_v7`")));
     let reader = ("models/b.sql", "select * from {{ ref('a', v=2) }}");
     refused(&[model, one, reader], "MS9104", &["`a.v2` isn't there", "models/b.sql:1:"]);
 }
@@ -492,7 +499,7 @@ fn a_test_of_what_is_not_there_is_left_out_and_told() {
     ];
     let manifest = parsed(&files).unwrap();
     assert_eq!(manifest.nodes.keys().map(String::as_str).collect::<Vec<_>>(), ["model.p.a"]);
-    let warnings = manifest.warnings.join("\n");
+    let warnings = told(&manifest);
     for word in ["`gone` isn't there", "named `ghost`", "did you mean `models`?"] {
         assert!(warnings.contains(word), "no {word:?} in:\n{warnings}");
     }
@@ -508,7 +515,7 @@ fn what_a_project_says_and_nobody_hears_is_told_with_what_was_meant() {
         ("models/staging/models.yml", properties),
     ])
     .unwrap();
-    let told = manifest.warnings.join("\n");
+    let told = told(&manifest);
     assert_eq!(manifest.warnings.len(), 3, "{told}");
     for word in [
         "models/staging/models.yml:3:5: `discription` means nothing here; did you mean `description`?",

@@ -44,9 +44,12 @@ fn events(pair: &Pair, side: &str, arguments: &[&str]) -> Vec<Value> {
     all.filter(|event| TOLD.contains(&event["info"]["name"].as_str().unwrap())).collect()
 }
 
+/// By node its events in order, with what they tell of it.
+type OfNodes = BTreeMap<String, Vec<(String, Value)>>;
+
 /// The order of events that are of no node, and by node the order of its own with what they tell of it.
-fn told(events: &[Value]) -> (Vec<String>, BTreeMap<String, Vec<(String, Value)>>) {
-    let (mut whole, mut nodes) = (Vec::new(), BTreeMap::<String, Vec<(String, Value)>>::new());
+fn told(events: &[Value]) -> (Vec<String>, OfNodes) {
+    let (mut whole, mut nodes) = (Vec::new(), OfNodes::new());
     for event in events {
         let (info, data) = (&event["info"], &event["data"]);
         let name = format!(

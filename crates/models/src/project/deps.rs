@@ -1,5 +1,8 @@
 //! `deps`: the packages that a project asks for, found, written down in `package-lock.yml` and put where they are looked for.
 
+mod hub;
+mod versions;
+
 use std::{
     collections::HashMap,
     fs, io,
@@ -9,6 +12,10 @@ use std::{
 
 use serde_json::{json, Map, Value as Json};
 
+use self::{
+    hub::{asked_by, Hub},
+    versions::Bound,
+};
 use super::{files, options::Options, render::Renderer, Package};
 use crate::{
     context::base::Base,
@@ -22,7 +29,21 @@ use crate::{
 pub const LOCK: &str = "package-lock.yml";
 
 /// What of a package's entry changes where it comes from.
-const KEYS: &[&str] = &["local", "git", "revision", "warn-unpinned", "subdirectory", "name"];
+const KEYS: &[&str] = &[
+    "local",
+    "git",
+    "revision",
+    "warn-unpinned",
+    "subdirectory",
+    "name",
+    "package",
+    "version",
+    "install_prerelease",
+    "tarball",
+];
+
+/// What says where a package comes from.
+const KINDS: [&str; 4] = ["local", "git", "package", "tarball"];
 
 /// How packages are got that are elsewhere.
 pub trait Fetch {
@@ -31,6 +52,16 @@ pub trait Fetch {
     ///
     /// Errors: it can't be had.
     fn git(&self, url: &str, revision: Option<&str>, shown: &str) -> Result<Fetched>;
+
+    /// What an address of the web gives, as text.
+    ///
+    /// Errors: it can't be had.
+    fn text(&self, url: &str) -> Result<String>;
+
+    /// The one directory that an archive of the web holds.
+    ///
+    /// Errors: it can't be had, is no archive, or holds something else.
+    fn archive(&self, url: &str, shown: &str) -> Result<PathBuf>;
 }
 
 /// What was got.
@@ -66,22 +97,49 @@ struct Spec {
 struct Found {
     spec: Spec,
     name: String,
-    dir: PathBuf,
-    commit: Option<String>,
+    source: Source,
+}
+
+/// Where a package is.
+enum Source {
+    /// In a folder, which stays where it is.
+    Folder(PathBuf),
+    /// Got from a repository.
+    Commit { dir: PathBuf, commit: String },
+    /// Got as an archive.
+    Archive(PathBuf),
+    /// At the hub: what is asked of its version, the version, and the archive to get.
+    Hub { bounds: Vec<Bound>, prereleases: bool, version: String, url: String },
+}
+
+impl Source {
+    /// What is moved into place; a folder is not.
+    fn got(&self) -> Option<&Path> {
+        match self {
+            Source::Commit { dir, .. } | Source::Archive(dir) => Some(dir),
+            Source::Folder(_) | Source::Hub { .. } => None,
+        }
+    }
+
+    /// How it is told to a person.
+    fn shown(&self, spec: &Spec) -> String {
+        match self {
+            Source::Folder(_) => format!("<local @ {}>", spec.shown()),
+            Source::Commit { commit, .. } => format!("revision {commit}"),
+            Source::Archive(_) => format!("tarball (url: {})", spec.shown()),
+            Source::Hub { version, .. } => format!("version {version}"),
+        }
+    }
 }
 
 impl Spec {
     fn read(written: &Node, renderer: &Renderer) -> Result<Self> {
         let rendered = renderer.all(written)?;
-        for kind in ["package", "tarball", "private"] {
-            if let Some(node) = written.get(kind) {
-                let problem = Problem::new(
-                    ProblemKind::Unsupported,
-                    format!("packages given by `{kind}` are not fetched yet"),
-                );
-                let hint = "name its repository instead: `git:` with a `revision`, or a folder with `local:`";
-                return Err(problem.at(&node.place).hint(hint).into());
-            }
+        if let Some(node) = written.get("private") {
+            let problem =
+                Problem::new(ProblemKind::Unsupported, "packages given by `private` are not fetched yet");
+            let hint = "name its repository instead: `git:` with a `revision`, or a folder with `local:`";
+            return Err(problem.at(&node.place).hint(hint).into());
         }
         let (Json::Object(written_map), Json::Object(rendered)) = (written.to_json(), rendered.to_json())
         else {
@@ -93,11 +151,49 @@ impl Spec {
                 return Err(Problem::new(ProblemKind::Unsupported, message).at(&key.place).into());
             }
         }
-        let said = ["local", "git"].map(|kind| rendered.get(kind).and_then(Json::as_str).unwrap_or_default());
+        let said = KINDS.map(|kind| rendered.get(kind).and_then(Json::as_str).unwrap_or_default());
         if said.iter().filter(|said| !said.is_empty()).count() != 1 {
-            return Err(written.wrong("a package is `local`, a folder, or `git`, a repository").into());
+            let message =
+                "a package is `local`, a folder, `git`, a repository, `package`, one of the hub, or `tarball`";
+            return Err(written.wrong(message).into());
         }
-        Ok(Spec { written: written_map, rendered })
+        let spec = Spec { written: written_map, rendered };
+        match spec.kind() {
+            "package" => spec.bounds().map(drop).map_err(|wrong| wrong.at(&written.place))?,
+            "tarball" if spec.text("name").is_none() => {
+                return Err(written.wrong("a package by `tarball` has a `name`").into());
+            }
+            _ => {}
+        }
+        Ok(spec)
+    }
+
+    /// Which key says where it comes from.
+    fn kind(&self) -> &'static str {
+        KINDS.into_iter().find(|kind| self.rendered.contains_key(*kind)).unwrap_or("local")
+    }
+
+    /// What is asked of the version of a package of the hub.
+    ///
+    /// Errors: nothing, or what is no version.
+    fn bounds(&self) -> std::result::Result<Vec<Bound>, Problem> {
+        let said = match self.rendered.get("version") {
+            Some(Json::Array(items)) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+            _ => self.text("version").map(|one| vec![Some(one)]).unwrap_or_default(),
+        };
+        let bounds = said.iter().map(|one| Bound::parse(one.as_deref().unwrap_or_default()));
+        match bounds.collect::<std::result::Result<Vec<Bound>, Problem>>()? {
+            bounds if bounds.is_empty() => {
+                let message = format!("the package `{}` of the hub has no `version`", self.shown());
+                Err(Problem::new(ProblemKind::Configuration, message)
+                    .hint("such as 1.0.0, or [\">=1.0.0\", \"<2.0.0\"]"))
+            }
+            bounds => Ok(bounds),
+        }
+    }
+
+    fn prereleases(&self) -> bool {
+        self.rendered.get("install_prerelease") == Some(&Json::Bool(true))
     }
 
     fn text(&self, key: &str) -> Option<String> {
@@ -111,27 +207,33 @@ impl Spec {
     /// How it is told to a person.
     fn shown(&self) -> String {
         let of = |key: &str| self.written.get(key).and_then(Json::as_str).map(str::to_owned);
-        of("local").or_else(|| of("git")).unwrap_or_default()
+        of(self.kind()).unwrap_or_default()
     }
 
     /// What makes two of them the same package.
     fn key(&self) -> String {
-        match (self.text("local"), self.text("git")) {
-            (Some(path), _) => format!("local {path}"),
-            (None, url) => {
-                let url = url.unwrap_or_default();
+        let kind = self.kind();
+        let of = self.text(kind).unwrap_or_default();
+        match kind {
+            "git" => {
                 let within = self.text("subdirectory").unwrap_or_default();
-                format!("git {}/{within}", url.strip_suffix(".git").unwrap_or(&url))
+                format!("git {}/{within}", of.strip_suffix(".git").unwrap_or(&of))
             }
+            _ => format!("{kind} {of}"),
         }
     }
 
     /// As dbt has it when it makes the lock's hash.
     fn to_json(&self) -> Json {
         let of = |key: &str| self.rendered.get(key).cloned().unwrap_or(Json::Null);
-        let mut json = match self.rendered.contains_key("local") {
-            true => json!({"local": of("local"), "unrendered": self.written}),
-            false => json!({
+        let mut json = match self.kind() {
+            "local" => json!({"local": of("local"), "unrendered": self.written}),
+            "tarball" => json!({"tarball": of("tarball"), "unrendered": self.written}),
+            "package" => json!({
+                "package": of("package"), "version": of("version"), "unrendered": self.written,
+                "install_prerelease": self.prereleases(),
+            }),
+            _ => json!({
                 "git": of("git"), "revision": of("revision"), "subdirectory": of("subdirectory"),
                 "unrendered": self.written, "warn-unpinned": of("warn-unpinned"),
             }),
@@ -146,7 +248,7 @@ impl Spec {
 /// Fetches what a project asks for, as `package-lock.yml` has it where that is of the same packages, and puts it in place; with `only_lock` it is only written
 /// down, with `upgrade` in any case anew. No profile is needed.
 ///
-/// Errors: a package can't be had, is none, has another's name or is asked for in two revisions; a file can't be read or written. What was in place before stays then.
+/// Errors: a package can't be had, is none, has another's name or is asked for in two revisions, or in versions that don't go together; a file can't be read or written. What was in place before stays then.
 pub fn deps(options: &Options, fetch: &dyn Fetch, upgrade: bool, only_lock: bool) -> Result<Done> {
     let base = Base::of(options, None);
     let renderer = Renderer::new(Arc::new(base));
@@ -159,12 +261,13 @@ pub fn deps(options: &Options, fetch: &dyn Fetch, upgrade: bool, only_lock: bool
         options,
         root: &root,
         renderer: &renderer,
+        hub: Hub::of(options, fetch),
         fetch,
         got: HashMap::new(),
         warnings: Vec::new(),
     };
     let known = if lock.exists() && !upgrade { locked(&lock, &hash, &renderer)? } else { None };
-    let found = match known {
+    let mut found = match known {
         Some(specs) => specs.into_iter().map(|spec| resolver.find(spec)).collect::<Result<Vec<_>>>()?,
         None if asked.is_empty() => Vec::new(),
         None => {
@@ -176,14 +279,18 @@ pub fn deps(options: &Options, fetch: &dyn Fetch, upgrade: bool, only_lock: bool
     };
     done.warnings = resolver.warnings;
     if !only_lock && (!found.is_empty() || lock.exists()) {
+        // All of it is here before anything is put in place.
+        for package in &mut found {
+            if let Source::Hub { url, .. } = &package.source {
+                let dir = fetch.archive(url, &package.spec.shown())?;
+                let shown = package.source.shown(&package.spec);
+                done.installed.push((package.spec.shown(), shown));
+                package.source = Source::Archive(dir);
+            } else {
+                done.installed.push((package.spec.shown(), package.source.shown(&package.spec)));
+            }
+        }
         install(&options.project_dir.join(&root.paths.packages), &found)?;
-        done.installed = found
-            .iter()
-            .map(|found| {
-                let from = found.commit.as_ref().map(|commit| format!("revision {commit}"));
-                (found.spec.shown(), from.unwrap_or_else(|| format!("<local @ {}>", found.spec.shown())))
-            })
-            .collect();
     }
     Ok(done)
 }
@@ -223,6 +330,7 @@ struct Resolver<'r> {
     root: &'r Package,
     renderer: &'r Renderer,
     fetch: &'r dyn Fetch,
+    hub: Hub<'r>,
     /// Repositories that were got, by address and revision.
     got: HashMap<(String, Option<String>), Fetched>,
     warnings: Vec<Warning>,
@@ -236,7 +344,13 @@ impl Resolver<'_> {
         while !pending.is_empty() {
             let mut next = Vec::new();
             for spec in pending {
-                if let Some(first) = found.iter().find(|first| first.spec.key() == spec.key()) {
+                if let Some(first) = found.iter_mut().find(|first| first.spec.key() == spec.key()) {
+                    if let Source::Hub { bounds, prereleases, .. } = &mut first.source {
+                        bounds.extend(spec.bounds()?);
+                        *prereleases |= spec.prereleases();
+                        next.extend(self.pin(first)?);
+                        continue;
+                    }
                     let revisions = [first.spec.text("revision"), spec.text("revision")];
                     if let [Some(first), Some(second)] = &revisions {
                         if first != second {
@@ -249,8 +363,24 @@ impl Resolver<'_> {
                     }
                     continue;
                 }
+                if spec.kind() == "package" {
+                    let source = Source::Hub {
+                        bounds: spec.bounds()?,
+                        prereleases: spec.prereleases(),
+                        version: String::new(),
+                        url: String::new(),
+                    };
+                    let mut package = Found { spec, name: String::new(), source };
+                    next.extend(self.pin(&mut package)?);
+                    found.push(package);
+                    continue;
+                }
                 let package = self.find(spec)?;
-                next.extend(asked_for(&package.dir, &format!("{}/", package.name), self.renderer)?);
+                if let Source::Folder(dir) | Source::Commit { dir, .. } | Source::Archive(dir) =
+                    &package.source
+                {
+                    next.extend(asked_for(dir, &format!("{}/", package.name), self.renderer)?);
+                }
                 found.push(package);
             }
             pending = next;
@@ -269,14 +399,46 @@ impl Resolver<'_> {
         Ok(found)
     }
 
+    /// Takes the newest version of a package of the hub that is what everybody asks for so far; the packages that it asks for itself.
+    fn pin(&self, package: &mut Found) -> Result<Vec<Spec>> {
+        let hub_name = package.spec.text("package").unwrap_or_default();
+        let Source::Hub { bounds, prereleases, version, url } = &mut package.source else {
+            return Ok(Vec::new());
+        };
+        *version = self.hub.newest(&hub_name, bounds, *prereleases)?;
+        let told = self.hub.version(&hub_name, version)?;
+        *url = told["downloads"]["tarball"].as_str().unwrap_or_default().to_owned();
+        package.name = named(told["name"].as_str().unwrap_or_default(), &hub_name)?;
+        asked_by(&hub_name, &told)?.iter().map(|node| Spec::read(node, self.renderer)).collect()
+    }
+
+    /// A package that is got as it is asked for: all but those of the hub whose version is still to be found.
     fn find(&mut self, spec: Spec) -> Result<Found> {
-        let (dir, commit) = match (spec.text("local"), spec.text("git")) {
-            (Some(path), _) => {
-                let path = self.options.project_dir.join(path);
-                (path.canonicalize().map_err(|source| ModelsError::Unreadable { path, source })?, None)
+        let (dir, source) = match spec.kind() {
+            "local" => {
+                let path = self.options.project_dir.join(spec.text("local").unwrap_or_default());
+                let dir = path.canonicalize().map_err(|source| ModelsError::Unreadable { path, source })?;
+                (dir.clone(), Source::Folder(dir))
             }
-            (None, url) => {
-                let (url, revision) = (url.unwrap_or_default(), spec.text("revision"));
+            "tarball" => {
+                let url = spec.text("tarball").unwrap_or_default();
+                let dir = self.fetch.archive(&url, &spec.shown())?;
+                self.name(&dir, &spec.shown())?;
+                let name = named(&spec.text("name").unwrap_or_default(), &spec.shown())?;
+                return Ok(Found { spec, name, source: Source::Archive(dir) });
+            }
+            // As the lock has it.
+            "package" => {
+                let (hub_name, version) =
+                    (spec.text("package").unwrap_or_default(), spec.text("version").unwrap_or_default());
+                let told = self.hub.version(&hub_name, &version)?;
+                let name = named(told["name"].as_str().unwrap_or_default(), &hub_name)?;
+                let url = told["downloads"]["tarball"].as_str().unwrap_or_default().to_owned();
+                let source = Source::Hub { bounds: Vec::new(), prereleases: false, version, url };
+                return Ok(Found { spec, name, source });
+            }
+            _ => {
+                let (url, revision) = (spec.text("git").unwrap_or_default(), spec.text("revision"));
                 let key = (url.clone(), revision.clone());
                 if !self.got.contains_key(&key) {
                     let got = self.fetch.git(&url, revision.as_deref(), &spec.shown())?;
@@ -293,13 +455,13 @@ impl Resolver<'_> {
                 }
                 let dir = match spec.text("subdirectory") {
                     Some(within) => got.dir.join(within),
-                    None => got.dir,
+                    None => got.dir.clone(),
                 };
-                (dir, Some(got.commit))
+                (dir.clone(), Source::Commit { dir, commit: got.commit })
             }
         };
         let name = self.name(&dir, &spec.shown())?;
-        Ok(Found { spec, name, dir, commit })
+        Ok(Found { spec, name, source })
     }
 
     /// The name that a package gives itself.
@@ -311,22 +473,28 @@ impl Resolver<'_> {
         }
         let root = yaml::parse(&files::read(&path, &format!("{shown}/dbt_project.yml"))?)?;
         let name = root.get("name").map(|node| self.renderer.all(node)).transpose()?;
-        let name = name.as_ref().and_then(Node::as_str).unwrap_or_default();
-        // It becomes the name of a directory.
-        if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
-            return Err(root
-                .wrong(format!("`{name}` is no name of a package: letters, digits and _"))
-                .into());
-        }
-        Ok(name.to_owned())
+        named(name.as_ref().and_then(Node::as_str).unwrap_or_default(), shown)
     }
+}
+
+/// A name that can become that of a directory.
+///
+/// Errors: it can't.
+fn named(name: &str, shown: &str) -> Result<String> {
+    if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+        let message =
+            format!("`{name}`, as `{shown}` is called, is no name of a package: letters, digits and _");
+        return Err(Problem::new(ProblemKind::Configuration, message).into());
+    }
+    Ok(name.to_owned())
 }
 
 /// Puts packages in place: a folder as a link to it, a repository's files themselves. What was there before is removed once all is there to take its place.
 fn install(dir: &Path, found: &[Found]) -> Result<()> {
     let unwritable = |path: &Path, source| ModelsError::Unwritable { path: path.to_owned(), source };
     let real = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-    if let Some(within) = found.iter().find(|found| found.commit.is_none() && found.dir.starts_with(&real)) {
+    let lies_within = |found: &&Found| matches!(&found.source, Source::Folder(dir) if dir.starts_with(&real));
+    if let Some(within) = found.iter().find(lies_within) {
         let message = format!("`{}` lies in {}, which is emptied first", within.spec.shown(), dir.display());
         return Err(Problem::new(ProblemKind::Configuration, message)
             .hint("move the package elsewhere: what is in that directory is made by `deps`")
@@ -338,11 +506,13 @@ fn install(dir: &Path, found: &[Found]) -> Result<()> {
     }
     for package in found {
         let to = dir.join(&package.name);
-        if package.commit.is_none() {
-            std::os::unix::fs::symlink(&package.dir, &to).map_err(|error| unwritable(&to, error))?;
-        } else if fs::rename(&package.dir, &to).is_err() {
-            // It is on another file system.
-            files::copy_dir(&package.dir, &to)?;
+        if let Source::Folder(dir) = &package.source {
+            std::os::unix::fs::symlink(dir, &to).map_err(|error| unwritable(&to, error))?;
+        } else if let Some(got) = package.source.got() {
+            if fs::rename(got, &to).is_err() {
+                // It is on another file system.
+                files::copy_dir(got, &to)?;
+            }
         }
     }
     Ok(())
@@ -388,12 +558,23 @@ fn lock_text(found: &[Found], hash: &str) -> String {
     let mut text = String::from("packages:\n");
     for package in found {
         let written = |key: &str| package.spec.written.get(key).and_then(Json::as_str).map(str::to_owned);
+        let (mut revision, mut within, mut version) = (None, None, None);
+        match &package.source {
+            Source::Commit { commit, .. } => {
+                (revision, within) = (Some(commit.clone()), package.spec.text("subdirectory"));
+            }
+            Source::Hub { version: pinned, .. } => version = Some(pinned.clone()),
+            Source::Folder(_) | Source::Archive(_) => {}
+        }
         let entries = [
             ("git", written("git")),
             ("local", written("local")),
             ("name", Some(package.name.clone())),
-            ("revision", package.commit.clone()),
-            ("subdirectory", package.commit.as_ref().and(package.spec.text("subdirectory"))),
+            ("package", written("package")),
+            ("revision", revision),
+            ("subdirectory", within),
+            ("tarball", written("tarball")),
+            ("version", version),
         ];
         let mut dash = "  - ";
         for (key, value) in entries {

@@ -1,6 +1,13 @@
 //! What a run tells a program: dbt's events by their names and fields, a JSON object a line (`--log-format json`).
 
-use std::{process, sync::OnceLock, thread};
+use std::{
+    process,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        OnceLock,
+    },
+    thread,
+};
 
 use millstream_models::{artifacts, engine::run::Outcome, hash, parse::node::Node};
 use serde_json::{json, Value};
@@ -85,6 +92,19 @@ const CODES: &[(&str, &str)] = &[
     ("UnsupportedConstraintMaterialization", "I068"),
     ("DepsUnpinned", "M029"),
 ];
+
+/// Whether a verb of dbt's tells events: what `up` builds by itself is told with the rest of what it does.
+static ARE_TOLD: AtomicBool = AtomicBool::new(false);
+
+/// From now on what is odd is told as an event, too.
+pub(super) fn begin() {
+    ARE_TOLD.store(true, Ordering::Relaxed);
+}
+
+/// Whether what is odd is told as an event.
+pub(super) fn are_told() -> bool {
+    ARE_TOLD.load(Ordering::Relaxed)
+}
 
 /// The number of this invocation, a UUID of chance. A process is one.
 pub(super) fn invocation_id() -> &'static str {

@@ -66,6 +66,7 @@ pub(super) fn run(global: &Global, output: &Output, mut verb: DbtVerb) -> Outcom
     let flags = verb.flags_mut().ignored.clone();
     let console = Console::new(global, &flags, output, false);
     if output.messages == LogFormat::Json {
+        events::begin();
         let (text, version) = (format!("Running as dbt={DBT_VERSION}"), format!("={DBT_VERSION}"));
         console.event(Level::Info, "MainReportVersion", &text, json!({"version": version, "log_version": 3}));
     }
@@ -279,13 +280,13 @@ fn refuse_variables() -> Result<(), Failure> {
 /// Tells a warning, unless it is to be an error.
 fn warn(options: &Options, warning: &Warning, output: &Output) -> Result<(), Failure> {
     let told = options.warn_errors.as_ref().map_or(Ok(true), |errors| errors.told(warning))?;
-    match (told, output.messages) {
+    match (told, events::are_told()) {
         (false, _) => {}
-        (true, LogFormat::Json) => {
+        (true, true) => {
             let data = json!({"msg": warning.text});
             events::print(output, Level::Warn, warning.event.unwrap_or("Note"), &warning.text, data);
         }
-        (true, LogFormat::Text) => output.warn(&warning.text),
+        (true, false) => output.warn(&warning.text),
     }
     Ok(())
 }
@@ -600,11 +601,11 @@ fn outcomes(
         };
         kind && builds && !node.is_ephemeral()
     };
+    console.found(manifest);
     let ids = match only {
         Some(only) => only.iter().filter(|id| manifest.get(id).is_some_and(is_about)).cloned().collect(),
         None => select(manifest, flags, is_about, output)?,
     };
-    console.found(manifest);
     let graph = if which == "build" { Graph::with_tests_first(manifest) } else { Graph::of(manifest) };
     let shared = Arc::new(Shared::new(manifest.clone(), ids.clone())?);
     let outcomes = if ids.is_empty() {
