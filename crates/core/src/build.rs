@@ -22,6 +22,23 @@ pub enum Cell {
     Text(String),
 }
 
+/// What a warehouse says of a statement that it has done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// In its words: `INSERT 0 5`; `OK` where it has none.
+    pub message: String,
+    /// What kind of statement it was, as the warehouse calls it: `INSERT`. `None` where it doesn't say.
+    pub code: Option<String>,
+    /// How many rows it gave or changed; `None` where that is not told.
+    pub rows: Option<u64>,
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Response { message: "OK".into(), code: None, rows: None }
+    }
+}
+
 /// The rows of a query.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
@@ -29,6 +46,8 @@ pub struct Answer {
     pub columns: Vec<(String, String)>,
     /// Each with a cell per column.
     pub rows: Vec<Vec<Cell>>,
+    /// What is said of the statement.
+    pub response: Response,
 }
 
 /// What a relation is.
@@ -38,6 +57,8 @@ pub enum RelationKind {
     Table,
     /// A view.
     View,
+    /// A view that holds its rows until it is brought up to date.
+    MaterializedView,
 }
 
 /// A relation that is there.
@@ -64,6 +85,8 @@ pub struct DescribedRelation {
     pub kind: RelationKind,
     /// What is noted about it.
     pub comment: Option<String>,
+    /// Whose it is, where the warehouse knows owners.
+    pub owner: Option<String>,
     /// Its columns, in order.
     pub columns: Vec<DescribedColumn>,
 }
@@ -105,8 +128,8 @@ pub trait BuildWarehouse: Send + Sync {
 
 /// A connection. Its statements run one behind another; dropping it rolls back what is open.
 pub trait BuildConnection: Send {
-    /// Runs one or more statements and returns how many rows the last one changed. An error names what the warehouse said.
-    fn run(&mut self, sql: &str) -> Result<u64>;
+    /// Runs one or more statements and returns what is said of the last one. An error names what the warehouse said.
+    fn run(&mut self, sql: &str) -> Result<Response>;
 
     /// Runs statements and returns the rows of the last one. `rows_max` bounds how many are held; more are an error.
     fn query(&mut self, sql: &str, rows_max: usize) -> Result<Answer>;
@@ -123,7 +146,7 @@ pub trait BuildConnection: Send {
     /// All relations of a database.
     fn relations(&mut self, database: &str) -> Result<Vec<BuiltRelation>>;
 
-    /// A relation's columns and their types, in order; none where it isn't there.
+    /// A relation's columns and their types, in order; none where it isn't there. How temporary relations are named is the warehouse's own.
     fn columns(&mut self, database: &str, schema: &str, relation: &str) -> Result<Vec<(String, String)>>;
 
     /// All relations of a database with their columns, by schema and name.

@@ -10,6 +10,7 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 use crate::{
     error::{Result, SourceError},
     patterns::TablePatterns,
+    wire::KEEPALIVE_IDLE,
 };
 
 /// How long one attempt may take, name resolution, TLS and authentication included, where the connection string does not say.
@@ -129,6 +130,8 @@ pub struct Connection {
     pub options: Option<String>,
     /// Bound on one attempt.
     pub connect_timeout: Duration,
+    /// How long the server may be silent before it is asked whether it is still there.
+    pub keepalives_idle: Duration,
     /// TLS.
     pub ssl: Ssl,
     /// SCRAM over TLS.
@@ -185,7 +188,7 @@ fn malformed(reason: impl Into<String>) -> SourceError {
 struct Parameters(Vec<(&'static str, String)>);
 
 /// Every parameter that is understood. What libpq knows beyond these is refused by name instead of being ignored.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 17] = [
     "host",
     "hostaddr",
     "port",
@@ -198,6 +201,7 @@ const KNOWN: [&str; 16] = [
     "sslkey",
     "ssl",
     "connect_timeout",
+    "keepalives_idle",
     "application_name",
     "options",
     "channel_binding",
@@ -288,6 +292,12 @@ impl Parameters {
                 seconds.parse().map_err(|_| malformed("connect_timeout is a number of seconds"))?,
             ),
         };
+        let keepalives_idle = match self.get("keepalives_idle") {
+            None | Some("0") => KEEPALIVE_IDLE,
+            Some(seconds) => Duration::from_secs(
+                seconds.parse().map_err(|_| malformed("keepalives_idle is a number of seconds"))?,
+            ),
+        };
         Ok(Connection {
             hosts: self.hosts()?,
             database: self.get("dbname").unwrap_or(&user).to_owned(),
@@ -296,6 +306,7 @@ impl Parameters {
             application_name: self.get("application_name").unwrap_or("millstream").to_owned(),
             options: self.get("options").map(str::to_owned),
             connect_timeout,
+            keepalives_idle,
             ssl: Ssl { mode, roots, identity },
             channel_binding,
         })

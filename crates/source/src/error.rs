@@ -22,6 +22,8 @@ pub struct ServerMessage {
     pub detail: Option<String>,
     /// `H`: the server's advice.
     pub hint: Option<String>,
+    /// `P`: which character of the statement it is about, from 1.
+    pub position: Option<usize>,
 }
 
 impl fmt::Display for ServerMessage {
@@ -82,7 +84,7 @@ pub enum SourceError {
     #[error("PostgreSQL is not available: {server}")]
     Unavailable {
         /// The server's words.
-        server: ServerMessage,
+        server: Box<ServerMessage>,
     },
     /// The connection broke or fell silent.
     #[error("the connection to PostgreSQL was lost while {doing}")]
@@ -384,7 +386,7 @@ impl SourceError {
     pub(crate) fn from_server(doing: &str, server: ServerMessage) -> Self {
         match server.sqlstate.as_str() {
             // admin shutdown, crash shutdown, cannot connect now, too many connections
-            "57P01" | "57P02" | "57P03" | "53300" => SourceError::Unavailable { server },
+            "57P01" | "57P02" | "57P03" | "53300" => SourceError::Unavailable { server: Box::new(server) },
             _ => SourceError::Server { doing: doing.to_owned(), server: Box::new(server) },
         }
     }

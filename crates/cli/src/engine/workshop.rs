@@ -167,6 +167,7 @@ pub(crate) fn home(project: &Project, tables: Option<Vec<LiveTable>>) -> Home {
             path,
             settings: Vec::new(),
             extensions: Vec::new(),
+            server: None,
         },
         tables,
         hidden_schema: HIDDEN_SCHEMA.into(),

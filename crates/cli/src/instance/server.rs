@@ -301,7 +301,7 @@ mod tests {
             connection.begin().unwrap();
             connection.run("create table t (a int, b text)").unwrap();
             connection.commit().unwrap();
-            assert_eq!(connection.run("insert into t values (1, 'x'), (2, 'y')").unwrap(), 2);
+            assert_eq!(connection.run("insert into t values (1, 'x'), (2, 'y')").unwrap().rows, Some(2));
             connection.begin().unwrap();
             connection.run("create table gone (a int)").unwrap();
             connection.rollback().unwrap();

@@ -11,7 +11,7 @@ use std::{
 };
 
 use millstream_core::{
-    build::{Answer, BuildConnection, BuildWarehouse, BuiltRelation, DescribedRelation},
+    build::{Answer, BuildConnection, BuildWarehouse, BuiltRelation, DescribedRelation, Response},
     log::Result,
 };
 use serde::{Deserialize, Serialize};
@@ -45,7 +45,7 @@ enum Call {
 #[derive(Debug, Serialize, Deserialize)]
 enum Reply {
     Done,
-    Changed(u64),
+    Ran(Response),
     Answer(Answer),
     Relations(Vec<BuiltRelation>),
     Columns(Vec<(String, String)>),
@@ -85,7 +85,7 @@ pub(super) fn serve(stream: &UnixStream, mut connection: Box<dyn BuildConnection
 
 fn does(connection: &mut dyn BuildConnection, call: Call) -> Result<Reply> {
     Ok(match call {
-        Call::Run(sql) => Reply::Changed(connection.run(&sql)?),
+        Call::Run(sql) => Reply::Ran(connection.run(&sql)?),
         Call::Query(sql, rows_max) => Reply::Answer(connection.query(&sql, rows_max)?),
         Call::Begin => connection.begin().map(|()| Reply::Done)?,
         Call::Commit => connection.commit().map(|()| Reply::Done)?,
@@ -141,9 +141,9 @@ fn strange<T>(reply: &Reply) -> Result<T> {
 }
 
 impl BuildConnection for RemoteConnection {
-    fn run(&mut self, sql: &str) -> Result<u64> {
+    fn run(&mut self, sql: &str) -> Result<Response> {
         match self.call(&Call::Run(sql.to_owned()))? {
-            Reply::Changed(rows) => Ok(rows),
+            Reply::Ran(response) => Ok(response),
             other => strange(&other),
         }
     }

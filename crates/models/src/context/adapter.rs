@@ -9,11 +9,13 @@ use super::{
     table::Table,
 };
 use crate::{
+    engine::dialect::{alter_type, widened},
     jinja::{fail, Args, Eval, Interpreter, JinjaError, Object, Value},
+    project::Adapter as Dialect,
     warning::{WarnErrors, Warning},
 };
 
-/// The incremental strategies that DuckDB has.
+/// The incremental strategies that DuckDB and PostgreSQL have.
 const STRATEGIES: &[&str] = &["append", "delete+insert", "merge", "microbatch"];
 
 /// `adapter`.
@@ -44,7 +46,7 @@ impl Adapter {
     /// The macro that plans a strategy's statement: dbt's, or one of a project's own.
     fn strategy(&self, strategy: &str) -> Eval<Value> {
         if strategy == "insert_overwrite" {
-            return fail(format!("DuckDB has no incremental strategy `{strategy}`"));
+            return fail(format!("this warehouse has no incremental strategy `{strategy}`"));
         }
         let wanted = format!("get_incremental_{}_sql", strategy.replace('+', "_"));
         match self.0.find_macro(&wanted) {
@@ -57,6 +59,8 @@ impl Adapter {
 
     fn live(&self, live: &dyn Live, name: &str, args: Args) -> Eval<Value> {
         let run = |sql: String| live.execute(&sql, false, false).map(|_| Value::from(""));
+        let dialect = self.0.world.project.target.kind;
+        let word = |kind: Option<&str>| kind.unwrap_or("table").replace('_', " ");
         Ok(match name {
             "get_relation" => {
                 let [database, schema, identifier] = args.bind(name, ["database", "schema", "identifier"])?;
@@ -93,53 +97,82 @@ impl Adapter {
             "check_schema_exists" => {
                 let [database, schema] = args.bind(name, ["database", "schema"])?;
                 let (database, schema) = (database.unwrap_or(Value::None), schema.unwrap_or(Value::None));
-                let sql = format!(
-                    "select count(*) from information_schema.schemata where lower(catalog_name) = lower('{}') \
-                     and lower(schema_name) = lower('{}')",
-                    database.to_string().replace('\'', "''"),
-                    schema.to_string().replace('\'', "''")
-                );
-                let counted = Value::object(live.execute(&sql, true, false)?);
+                let sql = dialect.count_of_schemas(&database.to_string(), &schema.to_string());
+                let counted = Value::object(live.execute(&sql, true, false)?.1);
                 let count = counted.items()?.first().map(Value::items).transpose()?;
                 Value::Bool(count.and_then(|row| row.first()?.as_int()).unwrap_or(0) > 0)
             }
             "create_schema" => {
                 let relation = Self::relation(args.positional.first())?;
-                run(format!("create schema if not exists {}", relation.without_identifier().render()))?
+                run(format!(
+                    "create schema if not exists {}",
+                    dialect.schema(relation.database(), relation.schema())
+                ))?
             }
             "drop_schema" => {
                 let relation = Self::relation(args.positional.first())?;
-                run(format!("drop schema if exists {} cascade", relation.without_identifier().render()))?
+                run(format!(
+                    "drop schema if exists {} cascade",
+                    dialect.schema(relation.database(), relation.schema())
+                ))?
             }
             "drop_relation" => {
                 let relation = Self::relation(args.positional.first())?;
-                let kind = relation.kind.as_deref().unwrap_or("table").to_owned();
+                let kind = word(relation.kind.as_deref());
                 run(format!("drop {kind} if exists {} cascade", relation.render()))?
             }
             "rename_relation" => {
                 let from = Self::relation(args.positional.first())?;
                 let to = Self::relation(args.positional.get(1))?;
-                let kind = from.kind.as_deref().unwrap_or("table");
+                let kind = word(from.kind.as_deref());
                 run(format!("alter {kind} {} rename to {}", from.render(), quoted(to.identifier())))?
             }
             "truncate_relation" => {
                 let relation = Self::relation(args.positional.first())?;
-                run(format!("delete from {} where true", relation.render()))?
+                run(dialect.empty(&relation))?
             }
             "execute" => {
                 let [sql, begin, fetch] = args.bind(name, ["sql", "auto_begin", "fetch"])?;
                 let begin = begin.is_some_and(|begin| begin.truth());
                 let fetch = fetch.is_some_and(|fetch| fetch.truth());
-                let table = live.execute(&sql.unwrap_or(Value::None).to_string(), fetch, begin)?;
-                Value::tuple([Value::from("OK"), Value::object(table)])
+                let (response, table) =
+                    live.execute(&sql.unwrap_or(Value::None).to_string(), fetch, begin)?;
+                Value::tuple([response, Value::object(table)])
             }
             "commit" => live.commit().map(|()| Value::from(""))?,
-            // There is nothing to do for them here: there is no cache, and a text of DuckDB's has no length that could grow.
-            "cache_added"
-            | "cache_dropped"
-            | "cache_renamed"
-            | "clear_transaction"
-            | "expand_target_column_types" => Value::from(""),
+            // There is nothing to do for them here: there is no cache.
+            "cache_added" | "cache_dropped" | "cache_renamed" | "clear_transaction" => Value::from(""),
+            "expand_target_column_types" => {
+                let [from, to] = args.bind(name, ["from_relation", "to_relation"])?;
+                // A text of DuckDB's has no length that could grow.
+                if dialect == Dialect::Postgres {
+                    let (from, to) = (Self::relation(from.as_ref())?, Self::relation(to.as_ref())?);
+                    let pairs = |relation: &Relation| -> Eval<Vec<(String, String)>> {
+                        Ok(live
+                            .columns(relation)?
+                            .into_iter()
+                            .map(|column| (column.name, column.data_type))
+                            .collect())
+                    };
+                    for (column, data_type) in widened(&pairs(&to)?, &pairs(&from)?) {
+                        for statement in alter_type(&to.render(), &column, &data_type) {
+                            run(statement)?;
+                        }
+                    }
+                }
+                Value::from("")
+            }
+            "verify_database" => {
+                let [database] = args.bind(name, ["database"])?;
+                let database = database.unwrap_or(Value::None).to_string();
+                let own = &self.0.world.project.target.database;
+                if !database.trim_matches('"').eq_ignore_ascii_case(own) {
+                    return fail(format!(
+                        "`{database}` is another database than `{own}`, and PostgreSQL has one at a time"
+                    ));
+                }
+                Value::from("")
+            }
             "get_incremental_strategy_macro" => {
                 let [_, strategy] = args.bind(name, ["model_context", "strategy"])?;
                 self.strategy(&strategy.unwrap_or(Value::None).to_string())?

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 use super::{json, modules};
 use crate::{
     jinja::{fail, Args, Eval, Host, Interpreter, Interrupt, Object, Value},
-    project::{Options, Target},
+    project::{Adapter, Options, Target},
     warning::{WarnErrors, Warning},
 };
 
@@ -103,6 +103,9 @@ pub fn target(target: &Target) -> Value {
         ("path", target.path.as_str().into()),
     ] {
         fields.insert(key.to_owned(), value);
+    }
+    if target.kind == Adapter::Postgres {
+        fields.shift_remove("path");
     }
     Value::from_json(&Json::Object(fields))
 }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 
+use crate::engine::dialect::{text_length, POSTGRES_NAME_BYTES_MAX};
 use crate::jinja::{fail, Args, Eval, Interpreter, Object, Value};
 
 /// A table or view by name. It renders as its quoted name.
@@ -13,12 +14,14 @@ pub struct Relation {
     pub include: [bool; 3],
     /// Which parts are quoted.
     pub quote: [bool; 3],
-    /// `table`, `view`, `cte`, `external`.
+    /// `table`, `view`, `materialized_view`, `cte`, `external`.
     pub kind: Option<String>,
     /// Reads no row: `--empty`.
     pub limit: Option<u64>,
     /// Reads the rows of a span of time: a condition on them.
     pub condition: Option<String>,
+    /// Whether a subquery in FROM must have a name.
+    pub names_subqueries: bool,
 }
 
 const PARTS: [&str; 3] = ["database", "schema", "identifier"];
@@ -33,17 +36,22 @@ impl Relation {
             kind: None,
             limit: None,
             condition: None,
+            names_subqueries: false,
         }
     }
 
     /// As it stands in FROM: with `--empty` none of its rows, for a batch those of its time.
     pub fn in_from(&self) -> String {
+        let named = |what: &str| match self.names_subqueries {
+            true => format!(" _dbt_{what}_subq_{}", self.identifier()),
+            false => String::new(),
+        };
         let rendered = match self.limit {
-            Some(0) => format!("(select * from {} where false limit 0)", self.render()),
+            Some(0) => format!("(select * from {} where false limit 0){}", self.render(), named("limit")),
             _ => self.render(),
         };
         match &self.condition {
-            Some(condition) => format!("(select * from {rendered} where {condition})"),
+            Some(condition) => format!("(select * from {rendered} where {condition}){}", named("et_filter")),
             None => rendered,
         }
     }
@@ -57,6 +65,7 @@ impl Relation {
             kind: Some("cte".into()),
             limit: None,
             condition: None,
+            names_subqueries: false,
         }
     }
 
@@ -143,7 +152,11 @@ impl Object for Relation {
             "is_table" => is("table"),
             "is_view" => is("view"),
             "is_cte" => is("cte"),
-            "is_materialized_view" | "is_dynamic_table" | "is_pointer" => Some(Value::Bool(false)),
+            "is_materialized_view" => is("materialized_view"),
+            "is_dynamic_table" | "is_pointer" => Some(Value::Bool(false)),
+            "Table" => Some("table".into()),
+            "View" => Some("view".into()),
+            "MaterializedView" => Some("materialized_view".into()),
             _ => None,
         }
     }
@@ -198,6 +211,7 @@ impl Object for Relation {
                 Ok(self.attribute(interpreter, &key).or(default).unwrap_or(Value::None))
             }
             "create" => Relation::create(args),
+            "relation_max_name_length" => Ok(Value::from(POSTGRES_NAME_BYTES_MAX)),
             _ => fail(format!("a relation has no method `{name}`")),
         }
     }
@@ -225,6 +239,22 @@ pub struct Column {
 }
 
 impl Column {
+    /// A number that the type is declared with, where it is one of those that have it; of PostgreSQL's numbers what its information schema tells of them.
+    fn number(&self, at: usize, has: bool) -> Value {
+        let of_itself = match self.data_type.as_str() {
+            "smallint" => [Some(16), Some(0)],
+            "integer" => [Some(32), Some(0)],
+            "bigint" => [Some(64), Some(0)],
+            "real" => [Some(24), None],
+            "double precision" => [Some(53), None],
+            _ => [None; 2],
+        };
+        let list = self.data_type.split_once('(').map(|(_, rest)| rest.trim_end_matches(')'));
+        let number = list.and_then(|list| list.split(',').nth(at)?.trim().parse().ok());
+        let number = if has { number } else { of_itself[at] };
+        number.map_or(Value::None, Value::Int)
+    }
+
     fn is_type(&self, names: &[&str]) -> bool {
         let plain = self.data_type.split('(').next().unwrap_or_default().trim().to_lowercase();
         names.contains(&plain.as_str())
@@ -269,14 +299,34 @@ impl Object for Column {
         Some(match name {
             "name" | "column" => Value::from(self.name.as_str()),
             "quoted" => Value::from(quoted(&self.name)),
-            "data_type" => Value::from(self.data_type.as_str()),
+            "data_type" | "expanded_data_type" => Value::from(self.data_type.as_str()),
+            "char_size" if !self.is_string() => Value::None,
+            "char_size" => self.number(0, true),
+            "numeric_precision" => self.number(0, self.is_type(&["numeric", "decimal"])),
+            "numeric_scale" => self.number(1, self.is_type(&["numeric", "decimal"])),
             "dtype" => Value::from(self.data_type.split('(').next().unwrap_or_default().trim()),
             _ => return None,
         })
     }
 
-    fn call_method(&self, _: &Interpreter, name: &str, _: Args) -> Eval<Value> {
+    fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
         let numeric = self.is_type(&["numeric", "decimal"]);
+        match name {
+            "string_size" => {
+                return match text_length(&self.data_type) {
+                    Some(length) => Ok(Value::Int(length as i64)),
+                    None => fail(format!("`{}` is no text, and has no size", self.name)),
+                };
+            }
+            "can_expand_to" => {
+                let [other] = args.bind(name, ["other_column"])?;
+                let other = other.as_ref().and_then(Value::downcast::<Column>);
+                let lengths =
+                    text_length(&self.data_type).zip(other.and_then(|other| text_length(&other.data_type)));
+                return Ok(Value::Bool(lengths.is_some_and(|(own, other)| other > own)));
+            }
+            _ => {}
+        }
         Ok(Value::Bool(match name {
             "is_string" => self.is_string(),
             "is_integer" => self.is_integer(),

@@ -106,8 +106,8 @@ pub trait Live {
     fn source(&self, source: &str, table: &str) -> Result<Relation, JinjaError>;
     /// `graph`.
     fn graph(&self) -> Json;
-    /// Runs a statement; its rows where they are wanted. `begin` says that it is part of a transaction, which it begins if there is none.
-    fn execute(&self, sql: &str, fetch: bool, begin: bool) -> Result<Table, JinjaError>;
+    /// Runs a statement; what is said of it, and its rows where they are wanted. `begin` says that it is part of a transaction, which it begins if there is none.
+    fn execute(&self, sql: &str, fetch: bool, begin: bool) -> Result<(Value, Table), JinjaError>;
     /// Commits what `begin` has begun. A node's transaction is the engine's, and stays open.
     fn commit(&self) -> Result<(), JinjaError>;
     /// A relation that is there.

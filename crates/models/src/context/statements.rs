@@ -20,9 +20,9 @@ impl Scene {
         if name.as_deref() == Some("main") {
             live.write(&sql);
         }
-        let table = live.execute(&sql, fetch.is_some_and(|fetch| fetch.truth()), begin)?;
+        let (response, table) = live.execute(&sql, fetch.is_some_and(|fetch| fetch.truth()), begin)?;
         if let Some(name) = name {
-            self.store(&name, Value::from("OK"), Value::object(table));
+            self.store(&name, response, Value::object(table));
         }
         Ok(Value::from(""))
     }

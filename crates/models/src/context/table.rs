@@ -46,7 +46,9 @@ impl Table {
         let [row] = &self.rows[..] else { return None };
         let time = |at: usize| match row.get(at)? {
             Value::None => Some(None),
-            Value::Str(text) if self.kinds.get(at)?.starts_with("TIMESTAMP") => Moment::parse(text).map(Some),
+            Value::Str(text) if self.kinds.get(at)?.to_ascii_uppercase().starts_with("TIMESTAMP") => {
+                Moment::parse(text).map(Some)
+            }
             _ => None,
         };
         (row.len() == 2).then(|| Some([time(0)?, time(1)?])).flatten()

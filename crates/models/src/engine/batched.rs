@@ -27,7 +27,7 @@ impl Run<'_> {
         let before = options.batches.get(&node.unique_id);
         // What an earlier run has built stays.
         let is_new = before.is_none() && self.shared.is_built_anew(node);
-        let planned = Settings::of(node).and_then(|settings| {
+        let planned = Settings::of(node, self.shared.dialect()).and_then(|settings| {
             let spans = match before {
                 Some(before) => before.failed.clone(),
                 None => settings.batches(options.event_time, is_new, options.batches_until_us)?,

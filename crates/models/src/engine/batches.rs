@@ -8,6 +8,7 @@ use crate::{
     context::modules::Moment,
     error::{Problem, ProblemKind},
     parse::node::Node,
+    project::Adapter,
 };
 
 /// More batches than this are taken for a mistake in `begin`: a hundred years of hours.
@@ -111,7 +112,7 @@ impl Settings {
     /// Reads a microbatch model's configuration.
     ///
     /// Errors: something that it needs isn't there, or is of another form.
-    pub fn of(node: &Node) -> Result<Self, Problem> {
+    pub fn of(node: &Node, warehouse: Adapter) -> Result<Self, Problem> {
         let wrong = |message: &str| Problem::new(ProblemKind::Configuration, message);
         let said = |key: &str| node.config.get(key).filter(|value| !value.is_null());
         match said("event_time") {
@@ -139,7 +140,10 @@ impl Settings {
         if !matches!(said("concurrent_batches"), None | Some(Json::Bool(_))) {
             return Err(wrong("`concurrent_batches` is true or false"));
         }
-        if said("unique_key").is_some_and(|key| *key != json!([]) && *key != json!("")) {
+        // In PostgreSQL a batch is merged by it.
+        if warehouse == Adapter::DuckDb
+            && said("unique_key").is_some_and(|key| *key != json!([]) && *key != json!(""))
+        {
             return Err(wrong(
                 "a microbatch model has no `unique_key`: each batch replaces all rows of its span",
             )

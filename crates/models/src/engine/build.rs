@@ -4,15 +4,18 @@
 
 use std::sync::{Arc, PoisonError};
 
-use millstream_core::build::{Cell, RelationKind};
+use millstream_core::build::{Cell, RelationKind, Response};
 use serde_json::{json, Value as Json};
 
 use super::{
     compile::{scene, Compiled, SharedConnection},
-    contract, custom, ddl, finish,
+    contract, custom, ddl,
+    dialect::{response_json, POSTGRES_NAME_BYTES_MAX},
+    finish,
     foreign::{MadeWay, Ties},
-    history, incremental,
+    grants, history, incremental,
     live::Shared,
+    matview,
     planned::word,
     run::{warehouse_failed, Status},
     seed, snapshot, unit,
@@ -30,6 +33,7 @@ use crate::{
         node::{Node, Resource},
         snapshot::is_from_history,
     },
+    project::Adapter,
     warning::Verdict,
 };
 
@@ -54,10 +58,10 @@ impl Built {
         Built { status: Status::Success, message: None, failures: None, response: json!({}), ran: None }
     }
 
-    pub(super) fn made(message: &str, ran: String) -> Self {
+    pub(super) fn made(response: &Response, ran: String) -> Self {
         Built {
-            message: Some(message.to_owned()),
-            response: json!({"_message": message}),
+            message: Some(response.message.clone()),
+            response: response_json(response),
             ran: Some(ran),
             ..Built::compiled()
         }
@@ -71,6 +75,7 @@ pub fn build(
     compiled: &Compiled,
     connection: &SharedConnection,
 ) -> Result<Built> {
+    check_name(shared, node)?;
     match node.resource {
         Resource::Model => model(shared, node, compiled, connection),
         Resource::Seed => {
@@ -78,10 +83,10 @@ pub fn build(
             let is_new = shared.kind(&node.schema, &node.alias).is_none() || shared.full_refresh(node);
             let work = || {
                 let built = seed::load(shared, node, connection)?;
-                finish(shared, node, is_new, true, connection)?;
+                finish(shared, node, Made { indexes: is_new, described: true, keeps: !is_new }, connection)?;
                 Ok(built)
             };
-            hooks.around(work, || Ok(()))
+            noted(shared, node, hooks.around(work, || Ok(()))?)
         }
         Resource::Snapshot => {
             let sql = compiled.sql.trim_end().trim_end_matches(';');
@@ -92,10 +97,10 @@ pub fn build(
                     true => history::run(shared, node, sql, connection)?,
                     false => snapshot::run(shared, node, sql, connection)?,
                 };
-                finish(shared, node, is_new, true, connection)?;
+                finish(shared, node, Made { indexes: is_new, described: true, keeps: !is_new }, connection)?;
                 Ok(built)
             };
-            hooks.around(work, || Ok(()))
+            noted(shared, node, hooks.around(work, || Ok(()))?)
         }
         Resource::Test => test(shared, node, compiled, connection),
         Resource::UnitTest => match &node.unit {
@@ -106,8 +111,28 @@ pub fn build(
     }
 }
 
+/// A name that PostgreSQL would cut is an error: the relation would be there under another one.
+fn check_name(shared: &Shared, node: &Node) -> Result<()> {
+    let has_relation = node.relation_name().is_some() || stores_failures(shared, node);
+    if shared.dialect() != Adapter::Postgres || !has_relation || node.alias.len() <= POSTGRES_NAME_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "the name `{}` is longer than the {POSTGRES_NAME_BYTES_MAX} bytes that PostgreSQL keeps",
+        node.alias
+    );
+    let problem = Problem::new(ProblemKind::Configuration, message).around(names::describe(node));
+    Err(problem.hint("give it a shorter `alias`").into())
+}
+
+/// What was built once its transaction is over: whoever lists relations knows it now.
+fn noted(shared: &Shared, node: &Node, built: Built) -> Result<Built> {
+    shared.note(&node.schema, &node.alias, Some(RelationKind::Table));
+    Ok(built)
+}
+
 /// Runs a statement on a shared connection.
-pub(super) fn run_statement(connection: &SharedConnection, sql: &str) -> Result<u64> {
+pub(super) fn run_statement(connection: &SharedConnection, sql: &str) -> Result<Response> {
     connection.borrow_mut().run(sql).map_err(warehouse_failed)
 }
 
@@ -191,8 +216,8 @@ fn model(
     if node.has_contract() {
         contract::imprecise(node)?.map(|odd| warn(&world.project.base.warn_errors, &odd)).transpose()?;
     }
-    let (root, adapter) = (&world.project.root().name, world.project.target.kind.name());
-    match materialization::find(&world.macros, root, adapter, node.materialized())? {
+    let root = &world.project.root().name;
+    match materialization::find(&world.macros, root, shared.dialect(), node.materialized())? {
         Materialization::Native if !node.has_own_strategy() => {}
         Materialization::Native | Materialization::NotDone => {
             if let Some(entry) = materialization::of_library(&world.macros, node.materialized()) {
@@ -208,7 +233,11 @@ fn model(
     let relation = node.relation();
     let there = shared.kind(&node.schema, &node.alias);
     let sql = compiled.sql.trim_end().trim_end_matches(';');
-    let kind = if node.materialized() == "view" { RelationKind::View } else { RelationKind::Table };
+    let kind = match node.materialized() {
+        "view" => RelationKind::View,
+        "materialized_view" => RelationKind::MaterializedView,
+        _ => RelationKind::Table,
+    };
     let is_new = !node.is_incremental() || shared.is_built_anew(node);
     let makes_table = is_new && kind == RelationKind::Table;
     let ties = if makes_table { Ties::of(shared, node, connection)? } else { Ties::default() };
@@ -216,40 +245,60 @@ fn model(
     // dbt describes a table after its last hook, and everything else before.
     let describes_last = node.materialized() == "table";
     let work = || {
-        let built = if is_new {
+        let built = if kind == RelationKind::MaterializedView {
+            matview::make(shared, node, &relation, there, sql, connection)?
+        } else if is_new {
             let replacing = Replacing { shared, node, relation: &relation, there, connection };
-            Built::made(
-                "OK",
-                if ties.any() { replacing.tied(ties, sql)? } else { replacing.whole(kind, sql)? },
-            )
+            let (response, main) =
+                if ties.any() { replacing.tied(ties, sql)? } else { replacing.whole(kind, sql)? };
+            Built::made(&response, main)
         } else {
-            incremental::add(node, &relation, sql, connection)?
+            incremental::add(node, shared.dialect(), &relation, sql, connection)?
         };
-        finish(shared, node, makes_table, !describes_last, connection)?;
+        let made = Made { indexes: makes_table, described: !describes_last, keeps: !is_new };
+        finish(shared, node, made, connection)?;
         Ok(built)
     };
-    let last = || if describes_last { finish(shared, node, false, true, connection) } else { Ok(()) };
+    let at_last = Made { indexes: false, described: true, keeps: false };
+    let last = || if describes_last { finish(shared, node, at_last, connection) } else { Ok(()) };
     let built = hooks.around(work, last);
     if built.is_ok() {
         shared.note(&node.schema, &node.alias, Some(kind));
+        if there.is_some() && is_new && shared.dialect() == Adapter::Postgres {
+            // What read the relation that was there is gone with it.
+            let listed = shared.list(&mut **connection.borrow_mut());
+            listed.map_err(|error| Problem::new(ProblemKind::Warehouse, error.message))?;
+        }
     }
     built
 }
 
-/// What is done to a relation once it has its rows.
-fn finish(
-    shared: &Arc<Shared>,
-    node: &Node,
+/// What was made of a relation, and so what is left to do.
+#[derive(Clone, Copy)]
+struct Made {
+    /// Its indexes are to be made.
     indexes: bool,
-    describe: bool,
-    connection: &SharedConnection,
-) -> Result<()> {
+    /// It is to be described, and who may read it said.
+    described: bool,
+    /// It is the one that was there.
+    keeps: bool,
+}
+
+/// What is done to a relation once it has its rows.
+fn finish(shared: &Arc<Shared>, node: &Node, made: Made, connection: &SharedConnection) -> Result<()> {
     let (relation, mut connection) = (node.relation(), connection.borrow_mut());
-    if indexes {
-        finish::indexes(node, &relation, &mut **connection)?;
+    let dialect = shared.dialect();
+    if made.indexes {
+        finish::indexes(node, dialect, &relation, &mut **connection)?;
     }
-    if describe {
-        finish::pass_over(shared, node);
+    if made.described {
+        if dialect.has_grants() {
+            if let Some(wanted) = node.config.get("grants").and_then(Json::as_object) {
+                grants::apply(wanted, &relation, made.keeps, &mut **connection)?;
+            }
+        } else {
+            finish::pass_over(shared, node);
+        }
         let odd =
             finish::describe(node, &relation, [true; 2], &mut **connection).map_err(warehouse_failed)?;
         odd.map(|odd| warn(&shared.manifest.world.project.base.warn_errors, &odd)).transpose()?;
@@ -268,15 +317,15 @@ pub(super) struct Replacing<'r> {
 
 impl Replacing<'_> {
     /// Makes the new one under another name first, and gives it its own: the SQL may read the old one, and an error in it leaves everything as it was.
-    pub(super) fn whole(&self, kind: RelationKind, sql: &str) -> Result<String> {
-        let (new, main) = self.aside(kind, sql)?;
+    pub(super) fn whole(&self, kind: RelationKind, sql: &str) -> Result<(Response, String)> {
+        let (new, made) = self.aside(kind, sql)?;
         self.drop_old()?;
         self.rename(&new, kind)?;
-        Ok(main)
+        Ok(made)
     }
 
     /// The same of a table that foreign keys tie to others.
-    fn tied(&self, ties: Ties, sql: &str) -> Result<String> {
+    fn tied(&self, ties: Ties, sql: &str) -> Result<(Response, String)> {
         let Replacing { shared, node, relation, connection, .. } = *self;
         let is_table = self.there == Some(RelationKind::Table);
         let way = || match is_table && ties.has_key {
@@ -286,34 +335,38 @@ impl Replacing<'_> {
         if ties.refers {
             let made_way = way()?;
             self.drop_old()?;
-            let main = ddl::create_table_as(node, false, relation, sql, &mut **connection.borrow_mut())?;
-            run_statement(connection, &main)?;
+            let dialect = shared.dialect();
+            let main =
+                ddl::create_table_as(node, dialect, false, relation, sql, &mut **connection.borrow_mut())?;
+            let response = run_statement(connection, &main)?;
             made_way.back(connection)?;
-            return Ok(main);
+            return Ok((response, main));
         }
-        let (new, main) = self.aside(RelationKind::Table, sql)?;
+        let (new, made) = self.aside(RelationKind::Table, sql)?;
         let made_way = way()?;
         self.drop_old()?;
         self.rename(&new, RelationKind::Table)?;
         made_way.back(connection)?;
-        Ok(main)
+        Ok(made)
     }
 
-    fn aside(&self, kind: RelationKind, sql: &str) -> Result<(Relation, String)> {
-        let connection = self.connection;
+    fn aside(&self, kind: RelationKind, sql: &str) -> Result<(Relation, (Response, String))> {
+        let (connection, dialect) = (self.connection, self.shared.dialect());
         let mut new = self.relation.clone();
-        new.path[2] = Some(format!("{}__dbt_tmp", self.relation.identifier()));
+        new.path[2] = Some(dialect.with_suffix(self.relation.identifier(), "__dbt_tmp"));
         if let Some(left) = self.shared.kind(new.schema(), new.identifier()) {
             run_statement(connection, &ddl::drop(&new, word(left)))?;
         }
         let main = match kind {
-            RelationKind::View => ddl::create_view_as(self.node, &new, sql, &mut **connection.borrow_mut()),
-            RelationKind::Table => {
-                ddl::create_table_as(self.node, false, &new, sql, &mut **connection.borrow_mut())
+            RelationKind::View => {
+                ddl::create_view_as(self.node, dialect, &new, sql, &mut **connection.borrow_mut())
+            }
+            RelationKind::Table | RelationKind::MaterializedView => {
+                ddl::create_table_as(self.node, dialect, false, &new, sql, &mut **connection.borrow_mut())
             }
         }?;
-        run_statement(connection, &main)?;
-        Ok((new, main))
+        let response = run_statement(connection, &main)?;
+        Ok((new, (response, main)))
     }
 
     fn drop_old(&self) -> Result<()> {
@@ -413,7 +466,7 @@ fn test(
         message: (status != Status::Pass)
             .then(|| format!("Got {failures} result{plural}, configured to {kind} if {rule}")),
         failures: Some(failures),
-        response: json!({"_message": "OK"}),
+        response: response_json(&answer.response),
         ran: Some(sql),
     })
 }

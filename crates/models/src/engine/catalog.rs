@@ -70,11 +70,15 @@ fn told(relation: &DescribedRelation) -> Json {
             (column.name.clone(), told)
         })
         .collect();
-    let kind = if relation.kind == RelationKind::View { "VIEW" } else { "BASE TABLE" };
+    let kind = match relation.kind {
+        RelationKind::View => "VIEW",
+        RelationKind::MaterializedView => "MATERIALIZED VIEW",
+        RelationKind::Table => "BASE TABLE",
+    };
     json!({
         "metadata": {
             "type": kind, "schema": relation.schema, "name": relation.name, "database": relation.database,
-            "comment": relation.comment, "owner": null,
+            "comment": relation.comment, "owner": relation.owner,
         },
         "columns": columns,
         "stats": {"has_stats": {

@@ -12,6 +12,7 @@ use crate::{
     context::relation::{quoted, Relation},
     error::{Problem, ProblemKind, Result},
     parse::{contract::constraints, names, node::Node},
+    project::Adapter,
     warning::Warning,
 };
 
@@ -53,7 +54,7 @@ fn written(name: &str, column: &Json) -> String {
 /// Errors: a column has no type.
 pub(super) fn imprecise(node: &Node) -> Result<Option<Warning>> {
     let declared = declared(node)?;
-    // A number of any width is one of three decimals to DuckDB.
+    // A number of any width is one of three decimals to DuckDB, and of as many as it has to PostgreSQL: dbt warns of both.
     let wide: Vec<&str> = declared
         .iter()
         .filter(|(_, kind)| ["numeric", "decimal", "number"].contains(&kind.trim().to_lowercase().as_str()))
@@ -68,7 +69,12 @@ pub(super) fn imprecise(node: &Node) -> Result<Option<Warning>> {
 /// Compares what a query gives with what its model declares.
 ///
 /// Errors: they differ, a column has no type, or the warehouse refuses the query.
-pub(super) fn check(node: &Node, sql: &str, connection: &mut dyn BuildConnection) -> Result<()> {
+pub(super) fn check(
+    node: &Node,
+    dialect: Adapter,
+    sql: &str,
+    connection: &mut dyn BuildConnection,
+) -> Result<()> {
     let declared = declared(node)?;
     let header = header(node);
     if !header.is_empty() {
@@ -80,7 +86,7 @@ pub(super) fn check(node: &Node, sql: &str, connection: &mut dyn BuildConnection
     let given = columns(sql)?;
     let empty = declared.iter().map(|(name, kind)| format!("cast(null as {kind}) as {name}"));
     let wanted = columns(&format!("select {}", empty.collect::<Vec<_>>().join(", ")))?;
-    let differences = differences(&given, &wanted);
+    let differences = differences(&given, &wanted, dialect);
     if differences.is_empty() {
         return Ok(());
     }
@@ -91,14 +97,14 @@ pub(super) fn check(node: &Node, sql: &str, connection: &mut dyn BuildConnection
 }
 
 /// What a query gives otherwise than is wanted, in words.
-fn differences(given: &Columns, wanted: &Columns) -> Vec<String> {
+fn differences(given: &Columns, wanted: &Columns, dialect: Adapter) -> Vec<String> {
     let of = |columns: &Columns, name: &str| {
         columns.iter().find(|(known, _)| known == name).map(|(_, kind)| kind.clone())
     };
     let mut found: Vec<String> = given
         .iter()
         .filter_map(|(name, kind)| match of(wanted, name) {
-            Some(wanted) if wanted == *kind => None,
+            Some(wanted) if dialect.contract_type(&wanted) == dialect.contract_type(kind) => None,
             Some(wanted) => Some(format!("`{name}` is {kind} in the query and {wanted} in the contract")),
             None => Some(format!("`{name}` {kind} is not in the contract")),
         })
@@ -112,13 +118,13 @@ fn differences(given: &Columns, wanted: &Columns) -> Vec<String> {
     found
 }
 
-/// The statements that make a table as the model declares it, and fill it.
+/// The statements that make a table, or an unlogged one, as the model declares it, and fill it.
 ///
 /// Errors: a column has no type.
-pub(super) fn create_table(node: &Node, relation: &Relation, sql: &str) -> Result<String> {
+pub(super) fn create_table(node: &Node, kind: &str, relation: &Relation, sql: &str) -> Result<String> {
     let table = relation.render();
     Ok(format!(
-        "{}create table {table} (\n{}\n);\ninsert into {table} ({names}) (\nselect {names} from (\n{sql}\n) as model_rows\n);",
+        "{}create {kind} {table} (\n{}\n);\ninsert into {table} ({names}) (\nselect {names} from (\n{sql}\n) as model_rows\n);",
         header(node),
         definitions(node)?.join(",\n"),
         names = column_names(node).join(", "),
@@ -208,13 +214,13 @@ mod tests {
         let given = columns(&[("a", "INTEGER"), ("b", "VARCHAR"), ("c", "DATE")]);
         let wanted = columns(&[("b", "VARCHAR"), ("a", "BIGINT"), ("d", "DATE")]);
         assert_eq!(
-            differences(&given, &wanted),
+            differences(&given, &wanted, Adapter::DuckDb),
             [
                 "`a` is INTEGER in the query and BIGINT in the contract",
                 "`c` DATE is not in the contract",
                 "`d` DATE is not in the query"
             ]
         );
-        assert!(differences(&given, &given).is_empty());
+        assert!(differences(&given, &given, Adapter::DuckDb).is_empty());
     }
 }

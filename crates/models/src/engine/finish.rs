@@ -1,19 +1,15 @@
-//! What is done to a relation once it has its rows: indexes, descriptions, and that there are no grants.
+//! What is done to a relation once it has its rows: indexes, descriptions, and that DuckDB has no grants.
 
 use std::sync::Arc;
 
 use millstream_core::{build::BuildConnection, log::Result};
 use serde_json::Value as Json;
 
-use super::{
-    ddl::{self, Index},
-    live::Shared,
-    run::warehouse_failed,
-};
+use super::{ddl, live::Shared, run::warehouse_failed};
 use crate::{
     context::{base::warn, relation::Relation},
-    error::{Problem, ProblemKind},
     parse::node::Node,
+    project::Adapter,
     warning::Warning,
 };
 
@@ -22,11 +18,11 @@ use crate::{
 /// Errors: one of them is none, or the warehouse refuses it.
 pub(super) fn indexes(
     node: &Node,
+    dialect: Adapter,
     relation: &Relation,
     connection: &mut dyn BuildConnection,
 ) -> crate::error::Result<()> {
-    for index in node.config.get("indexes").and_then(Json::as_array).into_iter().flatten() {
-        let index = Index::of(index).map_err(|wrong| Problem::new(ProblemKind::Configuration, wrong))?;
+    for index in ddl::indexes_of(node, dialect)? {
         connection.run(&index.statement(relation)).map_err(warehouse_failed)?;
     }
     Ok(())

@@ -47,6 +47,8 @@ pub struct Found {
     pub verdict: Verdict,
     /// What the table's configuration says of its age.
     pub threshold: Threshold,
+    /// What the warehouse said.
+    pub response: Json,
 }
 
 impl Found {
@@ -154,7 +156,7 @@ fn ask(
         }
     };
     *ready = names::now();
-    let answer = call(&scene, name, arguments).map_err(told)?;
+    let (answer, response) = call(&scene, name, arguments).map_err(told)?;
     let times = answer.as_ref().and_then(Table::times);
     let Some([loaded, asked]) = times else {
         return Err(format!("`{name}` gives no row of two times, which is what freshness is told from"));
@@ -162,15 +164,15 @@ fn ask(
     let threshold = threshold(&node).ok_or("nothing says how old it may be")?;
     let [loaded_us, asked_us] = [loaded, asked].map(|time| time.unwrap_or(NEVER_US));
     let verdict = threshold.verdict((asked_us - loaded_us) as f64 / 1e6);
-    Ok(Found { loaded_us, asked_us, verdict, threshold })
+    Ok(Found { loaded_us, asked_us, verdict, threshold, response })
 }
 
-/// What a macro gives: the table of its result, or a table.
+/// What a macro gives: the table of its result, or a table; and what the warehouse said of it.
 fn call(
     scene: &Rc<Scene>,
     name: &str,
     arguments: Vec<(&str, Value)>,
-) -> std::result::Result<Option<Table>, JinjaError> {
+) -> std::result::Result<(Option<Table>, Json), JinjaError> {
     let Some(entry) = scene.find_macro(name) else {
         return Err(JinjaError::new(format!("there is no macro `{name}`")));
     };
@@ -180,11 +182,16 @@ fn call(
         Ok(value) | Err(Interrupt::Return(value)) => value,
         Err(Interrupt::Error(error)) => return Err(*error),
     };
-    let table = match &value {
-        Value::Dict(result) => result.borrow().get(&Value::from("table")).cloned(),
-        other => Some(other.clone()),
+    let of = |key: &str| match &value {
+        Value::Dict(result) => result.borrow().get(&Value::from(key)).cloned(),
+        _ => None,
     };
-    Ok(table.and_then(|table| table.downcast::<Table>().cloned()))
+    let table = if matches!(value, Value::Dict(_)) { of("table") } else { Some(value.clone()) };
+    let response = match of("response").map(|response| response.to_json()) {
+        Some(said @ Json::Object(_)) => said,
+        _ => json!({"_message": "OK"}),
+    };
+    Ok((table.and_then(|table| table.downcast::<Table>().cloned()), response))
 }
 
 /// What is told of each table in `sources.json`. One that nothing could be told of is not in it, as with dbt.
@@ -202,7 +209,7 @@ pub fn results(all: &[Checked]) -> Vec<Json> {
                 "max_loaded_at_time_ago_in_s": found.age_seconds(),
                 "status": checked.status(),
                 "criteria": found.threshold.to_json(),
-                "adapter_response": {"_message": "OK"},
+                "adapter_response": found.response,
                 "timing": [
                     {"name": "compile", "started_at": seconds(begun), "completed_at": seconds(ready)},
                     {"name": "execute", "started_at": seconds(ready), "completed_at": seconds(done)},

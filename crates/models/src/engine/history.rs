@@ -20,7 +20,10 @@ use crate::{
         node::Node,
         snapshot::{HardDeletes, Settings},
     },
-    project::home::{HistoryColumns, LiveTable},
+    project::{
+        home::{HistoryColumns, LiveTable},
+        Adapter,
+    },
 };
 
 /// Makes the snapshot, or brings it up to date, in the transaction that is open.
@@ -46,10 +49,15 @@ pub(super) fn run(
         target: target.render(),
     };
     let first = || format!("create table {} as (\n{}\n);", plan.target, plan.versions());
-    make(shared, node, connection, first, || again(&plan, &target, connection))
+    make(shared, node, connection, first, || again(&plan, shared.dialect(), &target, connection))
 }
 
-fn again(plan: &Plan<'_>, target: &Relation, connection: &SharedConnection) -> Result<Built> {
+fn again(
+    plan: &Plan<'_>,
+    dialect: Adapter,
+    target: &Relation,
+    connection: &SharedConnection,
+) -> Result<Built> {
     let held = columns_of(connection, target.database(), target.schema(), target.identifier())?;
     let names = &plan.settings.names;
     if let Some(missing) =
@@ -61,7 +69,9 @@ fn again(plan: &Plan<'_>, target: &Relation, connection: &SharedConnection) -> R
             .into());
     }
     let gather = |staged: &str| format!("create temporary table {staged} as (\n{}\n);", plan.versions());
-    through_staged(connection, target, &held, gather, |staged, columns| plan.bring_in(staged, columns))
+    through_staged(connection, dialect, target, &held, gather, |staged, columns| {
+        plan.bring_in(staged, columns)
+    })
 }
 
 /// The history of the one table that a snapshot reads, and what its columns are called.

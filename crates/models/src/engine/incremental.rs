@@ -8,12 +8,15 @@ use serde_json::Value as Json;
 use super::{
     build::{columns_of, has, run_statement, Built, Columns},
     compile::SharedConnection,
-    ddl, merge,
+    ddl,
+    dialect::{alter_type, text_length, widened},
+    merge,
 };
 use crate::{
     context::relation::{quoted, Relation},
     error::{Problem, ProblemKind, Result},
     parse::{incremental::OnSchemaChange, names, node::Node},
+    project::Adapter,
 };
 
 /// Adds what a query gives to a table.
@@ -21,23 +24,31 @@ use crate::{
 /// Errors: the warehouse refuses a statement; columns differ, and the model says that this is an error.
 pub(super) fn add(
     node: &Node,
+    dialect: Adapter,
     relation: &Relation,
     sql: &str,
     connection: &SharedConnection,
 ) -> Result<Built> {
-    let staged_name = format!("{}__dbt_tmp", relation.identifier());
+    let staged_name = dialect.staged(relation);
     let staged = quoted(&staged_name);
-    run_statement(connection, &format!("drop table if exists temp.{staged}"))?;
+    let (temporary_database, temporary_schema) = dialect.temporary();
+    let given = || columns_of(connection, temporary_database, temporary_schema, &staged_name);
+    if dialect == Adapter::DuckDb {
+        run_statement(connection, &dialect.drop_staged(&staged_name))?;
+    }
     let as_table = Relation::new("", "", &staged_name);
-    let stage = ddl::create_table_as(node, true, &as_table, sql, &mut **connection.borrow_mut())?;
+    let stage = ddl::create_table_as(node, dialect, true, &as_table, sql, &mut **connection.borrow_mut())?;
     run_statement(connection, &stage)?;
+    if dialect == Adapter::Postgres && !node.has_contract() {
+        widen(relation, &given()?, connection)?;
+    }
     let there = columns_of(connection, relation.database(), relation.schema(), relation.identifier())?;
     let on_change = OnSchemaChange::of(node)?;
     let columns = if on_change == OnSchemaChange::Ignore {
         there
     } else {
-        let given = columns_of(connection, "temp", "main", &staged_name)?;
-        let changes = Changes::between(&there, &given);
+        let given = given()?;
+        let changes = Changes::between(&there, &given, dialect);
         if on_change == OnSchemaChange::Fail && !changes.is_nothing() {
             return Err(changes.problem(relation).into());
         }
@@ -51,6 +62,7 @@ pub(super) fn add(
     let columns: Vec<String> = columns.into_iter().map(|(name, _)| name).collect();
     let main = Upsert {
         node,
+        dialect,
         strategy: node.config_str("incremental_strategy").unwrap_or("default"),
         target: &relation.render(),
         staged: &staged,
@@ -60,14 +72,26 @@ pub(super) fn add(
     }
     .statement()
     .map_err(|problem| problem.around(names::describe(node)))?;
-    run_statement(connection, &main)?;
-    run_statement(connection, &format!("drop table if exists temp.{staged}"))?;
-    Ok(Built::made("OK", main))
+    let response = run_statement(connection, &main)?;
+    run_statement(connection, &dialect.drop_staged(&staged_name))?;
+    Ok(Built::made(&response, main))
+}
+
+/// Lets columns of a table in PostgreSQL take texts as long as those that are to come.
+pub(super) fn widen(relation: &Relation, given: &Columns, connection: &SharedConnection) -> Result<()> {
+    let there = columns_of(connection, relation.database(), relation.schema(), relation.identifier())?;
+    for (name, data_type) in widened(&there, given) {
+        for statement in alter_type(&relation.render(), &name, &data_type) {
+            run_statement(connection, &statement)?;
+        }
+    }
+    Ok(())
 }
 
 /// How the columns of a query differ from those of a table, in the query's order.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Changes {
+    dialect: Adapter,
     added: Columns,
     removed: Vec<String>,
     /// With the type that they are to have.
@@ -75,9 +99,15 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    pub(super) fn between(there: &Columns, given: &Columns) -> Self {
+    pub(super) fn between(there: &Columns, given: &Columns, dialect: Adapter) -> Self {
         let kind = |name: &str| there.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        // A text that has room already keeps its type.
+        let has_room = |old: &str, new: &str| {
+            dialect == Adapter::Postgres
+                && text_length(old).zip(text_length(new)).is_some_and(|(old, new)| old > new)
+        };
         Changes {
+            dialect,
             added: given.iter().filter(|(name, _)| !has(there, name)).cloned().collect(),
             removed: there
                 .iter()
@@ -87,7 +117,9 @@ impl Changes {
             retyped: given
                 .iter()
                 .filter_map(|(name, new)| match kind(name) {
-                    Some((known, old)) if old != new => Some((known.clone(), new.clone())),
+                    Some((known, old)) if old != new && !has_room(old, new) => {
+                        Some((known.clone(), new.clone()))
+                    }
                     _ => None,
                 })
                 .collect(),
@@ -95,7 +127,7 @@ impl Changes {
     }
 
     pub(super) fn is_nothing(&self) -> bool {
-        *self == Changes::default()
+        self.added.is_empty() && self.removed.is_empty() && self.retyped.is_empty()
     }
 
     /// What brings the table in line. Columns that change their type go to its end, as with dbt.
@@ -113,10 +145,11 @@ impl Changes {
         if on_change != OnSchemaChange::SyncAllColumns {
             return add.collect();
         }
-        if self.retyped.is_empty() {
+        if self.retyped.is_empty() || self.dialect == Adapter::Postgres {
             let drop =
                 self.removed.iter().map(|name| format!("alter table {target} drop column {}", quoted(name)));
-            return add.chain(drop).collect();
+            let retype = self.retyped.iter().flat_map(|(name, kind)| alter_type(&target, name, kind));
+            return add.chain(drop).chain(retype).collect();
         }
         // Every row is written again for a type, so all of it is done at once. The columns are those of a new table, which takes the place of this one.
         let stays = |name: &str| !self.removed.iter().any(|gone| gone == name) && !has(&self.retyped, name);
@@ -164,11 +197,13 @@ impl Changes {
 
 /// Staged rows that are to be brought into a table by a strategy.
 ///
-/// Conditions may name both sides as they do with dbt on DuckDB: `DBT_INTERNAL_DEST` and `DBT_INTERNAL_SOURCE` where rows are merged,
-/// `DBT_INCREMENTAL_TARGET` where they are deleted by several keys.
+/// Conditions may name both sides as they do with dbt: `DBT_INTERNAL_DEST` and `DBT_INTERNAL_SOURCE` where rows are merged, and in PostgreSQL where they are deleted,
+/// `DBT_INCREMENTAL_TARGET` where they are deleted by several keys in DuckDB.
 pub(super) struct Upsert<'u> {
     /// The model.
     pub node: &'u Node,
+    /// The warehouse.
+    pub dialect: Adapter,
     /// `append`, `merge`, `delete+insert`, which is the default.
     pub strategy: &'u str,
     /// The table, as statements name it.
@@ -191,8 +226,18 @@ impl Upsert<'_> {
         let keys = self.key.map(texts).unwrap_or_default();
         Ok(match self.strategy {
             "append" => self.insert(),
-            "microbatch" => self.replace_batch(),
-            "merge" => format!("{}{};", ddl::header(self.node), merge::statement(self, &keys)?),
+            "microbatch" if self.dialect == Adapter::DuckDb => self.replace_batch(),
+            "microbatch" if keys.is_empty() => {
+                let message = "`microbatch` needs a `unique_key` in PostgreSQL, by which rows are merged";
+                return Err(Problem::new(ProblemKind::Configuration, message));
+            }
+            "merge" | "microbatch" => {
+                let statement = match self.dialect {
+                    Adapter::DuckDb => merge::statement(self, &keys)?,
+                    Adapter::Postgres => merge::plain(self, &keys)?,
+                };
+                format!("{}{statement};", ddl::header(self.node))
+            }
             _ if keys.is_empty() => self.insert(),
             _ => format!("{};\n{}", self.delete(&keys), self.insert()),
         })
@@ -230,6 +275,12 @@ impl Upsert<'_> {
         let Upsert { target, staged, .. } = self;
         let also: String = self.predicates.iter().map(|predicate| format!("\nand {predicate}")).collect();
         match self.key {
+            _ if self.dialect == Adapter::Postgres => {
+                let key = keys.join(", ");
+                format!(
+                    "delete from {target} as DBT_INTERNAL_DEST\nwhere ({key}) in (\nselect distinct {key} from {staged} as DBT_INTERNAL_SOURCE\n){also}"
+                )
+            }
             Some(Json::Array(_)) => format!(
                 "delete from {target} as DBT_INCREMENTAL_TARGET using {staged}\nwhere ({}{also})",
                 Self::equal(staged, "DBT_INCREMENTAL_TARGET", keys).join(" and ")
@@ -264,7 +315,8 @@ mod tests {
         let there = columns(&[("id", "INTEGER"), ("name", "VARCHAR"), ("size", "INTEGER")]);
         let relation = Relation::new("d", "s", "t");
         let said = |given: &[(&str, &str)], on_change| {
-            Changes::between(&there, &columns(given)).statements(&relation, &there, on_change)
+            Changes::between(&there, &columns(given), Adapter::DuckDb)
+                .statements(&relation, &there, on_change)
         };
         let more = [("ID", "INTEGER"), ("fresh", "BOOLEAN"), ("size", "INTEGER")];
         let add = "alter table \"d\".\"s\".\"t\" add column \"fresh\" BOOLEAN";

@@ -7,13 +7,15 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use millstream_core::build::{BuildConnection, BuiltRelation, RelationKind};
+use millstream_core::build::{BuildConnection, BuiltRelation, RelationKind, Response};
 use serde_json::{json, Map, Value as Json};
 
 use super::{
     batches::{self, Batch},
     compile::SharedConnection,
-    ddl, foreign, planned,
+    ddl,
+    dialect::{kind_name, response_json},
+    foreign, planned,
 };
 use crate::{
     context::{
@@ -29,6 +31,7 @@ use crate::{
         unit::UnitTest,
         Manifest,
     },
+    project::Adapter,
     select::Ids,
 };
 
@@ -110,6 +113,11 @@ impl Shared {
         Ok(())
     }
 
+    /// The warehouse's dialect.
+    pub fn dialect(&self) -> Adapter {
+        self.manifest.world.project.target.kind
+    }
+
     /// What a relation is, if it is there.
     pub fn kind(&self, schema: &str, name: &str) -> Option<RelationKind> {
         lock(&self.relations).get(&key(schema, name)).map(|relation| relation.kind)
@@ -139,7 +147,9 @@ impl Shared {
         }
         let declares = |node: &Node| node.has_contract() && contract::has(node, "foreign_key");
         let database = &self.manifest.world.project.target.database;
-        let any = self.manifest.nodes.values().any(declares) || foreign::any_in(database, connection)?;
+        // Where a table that others refer to can be replaced, nothing has to make way.
+        let any = self.dialect() == Adapter::DuckDb
+            && (self.manifest.nodes.values().any(declares) || foreign::any_in(database, connection)?);
         Ok(*known.insert(any))
     }
 
@@ -195,7 +205,8 @@ pub(super) fn deferred_relation(node: &Json) -> Option<Relation> {
     let mut relation = Relation::new(database, text("schema")?, text("alias").or_else(|| text("name"))?);
     let quoted = |part: &str| node["config"]["quoting"][part].as_bool().unwrap_or(true);
     relation.quote = [quoted("database"), quoted("schema"), quoted("identifier")];
-    relation.kind = Some(if materialized == Some("view") { "view" } else { "table" }.into());
+    let kind = materialized.filter(|kind| matches!(*kind, "view" | "materialized_view")).unwrap_or("table");
+    relation.kind = Some(kind.into());
     Some(relation)
 }
 
@@ -304,7 +315,9 @@ impl Live for NodeLive {
             self.ephemeral.borrow_mut().push(node.unique_id.clone());
             return Ok(Relation { condition: self.condition(node), ..Relation::cte(&node.name) });
         }
-        let mut relation = Relation { condition: self.condition(node), ..self.shared.relation_of(node) };
+        let names_subqueries = self.shared.dialect() == Adapter::Postgres;
+        let mut relation =
+            Relation { condition: self.condition(node), names_subqueries, ..self.shared.relation_of(node) };
         if manifest.world.project.options.empty {
             relation.limit = Some(0);
         }
@@ -321,7 +334,9 @@ impl Live for NodeLive {
         }
         match found {
             Some(node) => {
-                let mut relation = Relation { condition: self.condition(node), ..node.relation() };
+                let names_subqueries = self.shared.dialect() == Adapter::Postgres;
+                let mut relation =
+                    Relation { condition: self.condition(node), names_subqueries, ..node.relation() };
                 if manifest.world.project.options.empty {
                     relation.limit = Some(0);
                 }
@@ -337,20 +352,20 @@ impl Live for NodeLive {
         (*self.shared.graph()).clone()
     }
 
-    fn execute(&self, sql: &str, fetch: bool, begin: bool) -> Result<Table, JinjaError> {
+    fn execute(&self, sql: &str, fetch: bool, begin: bool) -> Result<(Value, Table), JinjaError> {
         if begin && self.begins {
             self.with(|connection| connection.begin())?;
         }
         if fetch {
             let answer = self.with(|connection| connection.query(sql, ROWS_MAX))?;
-            return Ok(Table::new(&answer));
+            return Ok((told(&answer.response), Table::new(&answer)));
         }
-        self.with(|connection| connection.run(sql))?;
+        let response = self.with(|connection| connection.run(sql))?;
         // What a template does to relations is not followed statement by statement.
         if let Some(connection) = &self.connection {
             self.shared.list(&mut **connection.borrow_mut())?;
         }
-        Ok(Table::empty())
+        Ok((told(&response), Table::empty()))
     }
 
     fn commit(&self) -> Result<(), JinjaError> {
@@ -372,7 +387,7 @@ impl Live for NodeLive {
         }
         let kind = self.shared.kind(schema, identifier);
         Ok(kind.map(|kind| {
-            relation.kind = Some(if kind == RelationKind::View { "view" } else { "table" }.into());
+            relation.kind = Some(kind_name(kind).into());
             relation
         }))
     }
@@ -383,7 +398,7 @@ impl Live for NodeLive {
             .filter(|relation| relation.schema.eq_ignore_ascii_case(schema))
             .map(|known| {
                 let mut relation = Relation::new(database, &known.schema, &known.name);
-                relation.kind = Some(if known.kind == RelationKind::View { "view" } else { "table" }.into());
+                relation.kind = Some(kind_name(known.kind).into());
                 relation
             })
             .collect();
@@ -395,7 +410,7 @@ impl Live for NodeLive {
         // One without schema is a temporary table.
         let (database, schema) = match &relation.path[1] {
             Some(schema) => (relation.database(), schema.as_str()),
-            None => ("temp", "main"),
+            None => self.shared.dialect().temporary(),
         };
         let columns = self.with(|connection| connection.columns(database, schema, relation.identifier()))?;
         Ok(columns.into_iter().map(|(name, data_type)| Column { name, data_type }).collect())
@@ -441,6 +456,14 @@ impl Live for NodeLive {
 
     fn given(&self, name: &str) -> Option<Json> {
         self.own.get(name).cloned().or_else(|| lock(&self.shared.given).get(name).cloned())
+    }
+}
+
+/// What a warehouse says of a statement, as templates see it.
+fn told(response: &Response) -> Value {
+    match response.code {
+        None => Value::from(response.message.as_str()),
+        Some(_) => Value::from_json(&response_json(response)),
     }
 }
 

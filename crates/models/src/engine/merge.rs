@@ -62,6 +62,44 @@ pub(super) fn statement(upsert: &Upsert<'_>, keys: &[String]) -> Result<String, 
     Ok(parts.join("\n"))
 }
 
+/// Plans the statement as PostgreSQL has it, without its end: rows that are there are updated, others inserted.
+///
+/// Errors: columns that are updated and columns that are not are both said.
+pub(super) fn plain(upsert: &Upsert<'_>, keys: &[String]) -> Result<String, Problem> {
+    let said = |key: &str| upsert.node.config.get(key).map(texts).unwrap_or_default();
+    let (include, exclude) = (said("merge_update_columns"), said("merge_exclude_columns"));
+    let columns: Vec<String> = upsert.columns.iter().map(|name| quoted(name)).collect();
+    let updated = match (include.is_empty(), exclude.is_empty()) {
+        (false, false) => {
+            return Err(wrong("columns that are updated and columns that are not are both said: keep one"))
+        }
+        (false, true) => include,
+        (true, _) => {
+            let stays = |name: &&String| !exclude.iter().any(|other| other.eq_ignore_ascii_case(name));
+            upsert.columns.iter().filter(stays).map(|name| quoted(name)).collect()
+        }
+    };
+    let mut on = upsert.predicates.clone();
+    on.extend(keys.iter().map(|key| format!("DBT_INTERNAL_SOURCE.{key} = DBT_INTERNAL_DEST.{key}")));
+    let mut parts = vec![format!(
+        "merge into {} as DBT_INTERNAL_DEST using {} as DBT_INTERNAL_SOURCE",
+        upsert.target, upsert.staged
+    )];
+    if keys.is_empty() {
+        // Nothing is the same row: all are new.
+        on.push("false".to_owned());
+    }
+    parts.push(format!("on ({})", on.join(") and (")));
+    if !keys.is_empty() {
+        let set: Vec<String> =
+            updated.iter().map(|name| format!("{name} = DBT_INTERNAL_SOURCE.{name}")).collect();
+        parts.push(format!("when matched then update set {}", set.join(", ")));
+    }
+    let columns = columns.join(", ");
+    parts.push(format!("when not matched then insert ({columns}) values ({columns})"));
+    Ok(parts.join("\n"))
+}
+
 /// What becomes of a row that is there where no clauses are said.
 fn update_of<'c>(of: &dyn Fn(&str) -> Option<&'c Json>) -> Json {
     let is_said = |key: &str| match of(key) {

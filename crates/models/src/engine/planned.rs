@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use super::{
     contract,
     ddl::{self, Index},
-    finish,
+    finish, grants,
     incremental::{texts, Changes, Upsert},
     live::NodeLive,
 };
@@ -18,6 +18,7 @@ use crate::{
     },
     jinja::{fail, Args, Eval, JinjaError, Value},
     parse::{incremental::OnSchemaChange, node::Node},
+    project::Adapter,
 };
 
 /// Plans or does one thing for the macro of a node.
@@ -28,26 +29,31 @@ pub(super) fn call(live: &NodeLive, what: &str, args: Args) -> Eval<Value> {
     let Some(node) = manifest.nodes.get(&live.unique_id) else {
         return fail("this is there only while a node is built");
     };
+    let dialect = live.shared.dialect();
     match what {
         "create_table_as" => {
             let [temporary, relation, sql] = args.bind(what, ["temporary", "relation", "sql"])?;
             let temporary = temporary.is_some_and(|temporary| temporary.truth());
             let (relation, sql) = (relation_of(relation.as_ref())?, query(sql));
-            planned(live, |connection| ddl::create_table_as(node, temporary, relation, &sql, connection))
+            planned(live, |connection| {
+                ddl::create_table_as(node, dialect, temporary, relation, &sql, connection)
+            })
         }
         "create_view_as" => {
             let [relation, sql] = args.bind(what, ["relation", "sql"])?;
             let (relation, sql) = (relation_of(relation.as_ref())?, query(sql));
-            planned(live, |connection| ddl::create_view_as(node, relation, &sql, connection))
+            planned(live, |connection| ddl::create_view_as(node, dialect, relation, &sql, connection))
         }
         "check_contract" => {
             let [sql] = args.bind(what, ["sql"])?;
             let sql = query(sql);
-            planned(live, |connection| contract::check(node, &sql, connection).map(|()| String::new()))
+            planned(live, |connection| {
+                contract::check(node, dialect, &sql, connection).map(|()| String::new())
+            })
         }
         "definitions" => planned(live, |_| Ok(format!("({})", contract::definitions(node)?.join(", ")))),
         "column_names" => Ok(contract::column_names(node).join(", ").into()),
-        "upsert" => upsert(node, args),
+        "upsert" => upsert(node, dialect, args),
         "persist_docs" => {
             let [relation, for_relation, for_columns] =
                 args.bind(what, ["relation", "for_relation", "for_columns"])?;
@@ -63,10 +69,28 @@ pub(super) fn call(live: &NodeLive, what: &str, args: Args) -> Eval<Value> {
         }
         "create_index" => {
             let [relation, index] = args.bind(what, ["relation", "index"])?;
-            let index = Index::of(&index.unwrap_or(Value::None).to_json()).map_err(JinjaError::new)?;
+            let index =
+                Index::of(&index.unwrap_or(Value::None).to_json(), dialect).map_err(JinjaError::new)?;
             Ok(index.statement(relation_of(relation.as_ref())?).into())
         }
         "process_schema_changes" => schema_changes(live, args),
+        "with_suffix" => {
+            let [name, suffix] = args.bind(what, ["name", "suffix"])?;
+            let text = |value: Option<Value>| value.unwrap_or(Value::None).to_string();
+            Ok(dialect.with_suffix(&text(name), &text(suffix)).into())
+        }
+        "apply_grants" => {
+            let [relation, grants, keeps] = args.bind(what, ["relation", "grant_config", "should_revoke"])?;
+            let wanted = match grants.map(|grants| grants.to_json()) {
+                Some(Json::Object(wanted)) => wanted,
+                _ => return Ok(Value::from("")),
+            };
+            let (relation, keeps) =
+                (relation_of(relation.as_ref())?, keeps.is_some_and(|keeps| keeps.truth()));
+            planned(live, |connection| {
+                grants::apply(&wanted, relation, keeps, connection).map(|()| String::new())
+            })
+        }
         _ => fail(format!("there is no `{what}` here")),
     }
 }
@@ -97,7 +121,7 @@ fn query(sql: Option<Value>) -> String {
     sql.trim_end().trim_end_matches(';').to_owned()
 }
 
-fn upsert(node: &Node, args: Args) -> Eval<Value> {
+fn upsert(node: &Node, dialect: Adapter, args: Args) -> Eval<Value> {
     let [strategy, target, source, key, columns, predicates] =
         args.bind("upsert", ["strategy", "target", "source", "unique_key", "dest_columns", "predicates"])?;
     let columns = columns.unwrap_or(Value::None).items()?;
@@ -111,6 +135,7 @@ fn upsert(node: &Node, args: Args) -> Eval<Value> {
     let key = key.map_or(Json::Null, |key| key.to_json());
     let upsert = Upsert {
         node,
+        dialect,
         strategy: &strategy.unwrap_or(Value::None).to_string(),
         target: &target.unwrap_or(Value::None).to_string(),
         staged: &source.unwrap_or(Value::None).to_string(),
@@ -139,7 +164,7 @@ fn schema_changes(live: &NodeLive, args: Args) -> Eval<Value> {
         Ok(columns.into_iter().map(|column| (column.name, column.data_type)).collect())
     };
     let (there, given) = (pairs(target)?, pairs(relation_of(source.as_ref())?)?);
-    let changes = Changes::between(&there, &given);
+    let changes = Changes::between(&there, &given, live.shared.dialect());
     if on_change == OnSchemaChange::Fail && !changes.is_nothing() {
         let problem = changes.problem(target);
         let told = problem.around.iter().chain(&problem.hint).map(String::as_str);
@@ -157,5 +182,6 @@ pub(super) fn word(kind: RelationKind) -> &'static str {
     match kind {
         RelationKind::View => "view",
         RelationKind::Table => "table",
+        RelationKind::MaterializedView => "materialized view",
     }
 }

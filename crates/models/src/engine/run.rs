@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use millstream_core::build::BuildWarehouse;
+use millstream_core::build::{BuildWarehouse, Cell};
 use serde_json::{json, Map, Value as Json};
 
 use super::{
@@ -22,16 +22,13 @@ use super::{
 };
 use crate::{
     artifacts,
-    context::{
-        base::{self, Said},
-        relation::quoted,
-    },
+    context::base::{self, Said},
     error::{ModelsError, Problem, ProblemKind, Result},
     parse::{
         names,
         node::{Node, Resource},
     },
-    project::files,
+    project::{files, Adapter},
     select::{Graph, Ids},
 };
 
@@ -264,7 +261,26 @@ impl Run<'_> {
             .map(|node| (node.database.as_str(), node.schema.as_str()))
             .collect();
         for (database, schema) in wanted {
-            let sql = format!("create schema if not exists {}.{}", quoted(database), quoted(schema));
+            let dialect = self.shared.dialect();
+            let target = &self.shared.manifest.world.project.target;
+            if dialect == Adapter::Postgres && !database.eq_ignore_ascii_case(&target.database) {
+                let message = format!(
+                    "`{database}` is another database than `{}`, and PostgreSQL has one at a time",
+                    target.database
+                );
+                return Err(Problem::new(ProblemKind::Configuration, message)
+                    .hint("leave `database` out, or give the target another `dbname`")
+                    .into());
+            }
+            // Who may not make schemas may still use one that is there.
+            if dialect == Adapter::Postgres {
+                let count = connection.borrow_mut().query(&dialect.count_of_schemas(database, schema), 1);
+                let count = count.map_err(warehouse_failed)?;
+                if count.rows.first().and_then(|row| row.first()) == Some(&Cell::Int(1)) {
+                    continue;
+                }
+            }
+            let sql = format!("create schema if not exists {}", dialect.schema(database, schema));
             connection.borrow_mut().run(&sql).map_err(warehouse_failed)?;
         }
         Ok(())

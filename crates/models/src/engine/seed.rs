@@ -1,16 +1,17 @@
-//! Seeds: the types of a CSV file's columns as dbt guesses them, and loading it by the warehouse's own reader.
+//! Seeds: the types of a CSV file's columns as dbt guesses them, and loading it: by DuckDB's own reader, into PostgreSQL by statements that hold many rows each.
 
 use std::{fs, sync::Arc};
 
 use millstream_core::build::RelationKind;
 use serde_json::{json, Value as Json};
 
-use super::{build::Built, compile::SharedConnection, live::Shared, run::warehouse_failed};
+use super::{build::Built, compile::SharedConnection, live::Shared, planned::word, run::warehouse_failed};
 use crate::{
     context::relation::quoted,
     csv,
     error::{ModelsError, Problem, ProblemKind, Result},
     parse::node::Node,
+    project::Adapter,
 };
 
 /// The kinds of values that are tried in this order.
@@ -36,6 +37,21 @@ impl Kind {
         }
     }
 
+    /// A value in a statement of PostgreSQL, of what dbt reads it as.
+    fn literal(self, value: &str) -> String {
+        let trimmed = value.trim();
+        if trimmed.is_empty() || trimmed.eq_ignore_ascii_case("null") {
+            return "null".into();
+        }
+        match self {
+            Kind::Integer | Kind::Number => literal(&plain_number(trimmed)),
+            // A moment with a zone is one in the session's, in a column that has none.
+            Kind::DateTime if has_zone(trimmed) => format!("{}::timestamptz", literal(trimmed)),
+            Kind::Date | Kind::DateTime | Kind::Boolean => literal(trimmed),
+            Kind::Text => literal(value),
+        }
+    }
+
     fn takes(self, value: &str) -> bool {
         match self {
             Kind::Integer => {
@@ -43,8 +59,7 @@ impl Kind {
                 !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit())
             }
             Kind::Number => {
-                let plain = value.replace(',', "");
-                let plain = plain.trim_end_matches('%').trim_start_matches(['$', '€', '£']);
+                let plain = plain_number(value);
                 let number = plain.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
                 number && plain.parse::<f64>().is_ok()
             }
@@ -57,6 +72,17 @@ impl Kind {
             Kind::Text => true,
         }
     }
+}
+
+/// A number without what may stand about its digits.
+fn plain_number(value: &str) -> String {
+    let plain = value.replace(',', "");
+    plain.trim_end_matches('%').trim_start_matches(['$', '€', '£']).to_owned()
+}
+
+/// Whether a moment says of which zone it is.
+fn has_zone(moment: &str) -> bool {
+    moment.get(10..).is_some_and(|time| time.contains(['+', '-', 'Z']))
 }
 
 fn digits(text: &str, count: usize) -> Option<u32> {
@@ -143,49 +169,139 @@ pub(super) fn load(shared: &Arc<Shared>, node: &Node, connection: &SharedConnect
     let text =
         fs::read_to_string(&path).map_err(|source| ModelsError::Unreadable { path: path.clone(), source })?;
     let delimiter = delimiter(node);
-    let (columns, rows) = columns(&text, delimiter).map_err(wrong)?;
+    let dialect = shared.dialect();
+    let (mut columns, rows) = columns(&text, delimiter).map_err(wrong)?;
     let relation = node.relation();
     let types = node.config.get("column_types").and_then(Json::as_object);
+    for (name, kind) in &mut columns {
+        // What is to have a type of the project's is read by the warehouse, as it stands.
+        if types.is_some_and(|types| types.contains_key(name)) {
+            *kind = Kind::Text;
+        }
+    }
     let quote = node.config.get("quote_columns").and_then(Json::as_bool).unwrap_or(true);
+    let written = |name: &str| if quote { quoted(name) } else { name.to_owned() };
     let declared = columns.iter().map(|(name, kind)| {
         let kind =
             types.and_then(|types| types.get(name)).and_then(Json::as_str).unwrap_or_else(|| kind.sql());
-        format!("{} {kind}", if quote { quoted(name) } else { name.clone() })
+        format!("{} {kind}", written(name))
     });
     let create = format!("create table {} ({})", relation.render(), declared.collect::<Vec<_>>().join(","));
     let there = shared.kind(&node.schema, &node.alias);
     let run = |sql: &str| connection.borrow_mut().run(sql).map_err(warehouse_failed);
     match there {
-        Some(RelationKind::View) => {
-            return Err(wrong(format!("{} is a view: a seed can't replace it", relation.render())).into());
+        Some(kind @ (RelationKind::View | RelationKind::MaterializedView)) => {
+            let message = format!("{} is a {}: a seed can't replace it", relation.render(), word(kind));
+            return Err(wrong(message).into());
         }
         Some(RelationKind::Table) if shared.full_refresh(node) => {
             run(&format!("drop table {} cascade", relation.render()))?;
             run(&create)?;
         }
         Some(RelationKind::Table) => {
-            run(&format!("delete from {} where true", relation.render()))?;
+            run(&dialect.empty(&relation))?;
         }
         None => {
             run(&create)?;
         }
     }
-    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
-    let copy = format!(
-        "COPY {} FROM {} (FORMAT CSV, HEADER TRUE, DELIMITER {})",
-        relation.render(),
-        literal(&path.display().to_string()),
-        literal(&delimiter.to_string())
-    );
-    run(&copy)?;
+    let copy = match dialect {
+        Adapter::DuckDb => {
+            let copy = format!(
+                "COPY {} FROM {} (FORMAT CSV, HEADER TRUE, DELIMITER {})",
+                relation.render(),
+                literal(&path.display().to_string()),
+                literal(&delimiter.to_string())
+            );
+            run(&copy)?;
+            copy
+        }
+        Adapter::Postgres => {
+            let names: Vec<String> = columns.iter().map(|(name, _)| written(name)).collect();
+            let head = format!("insert into {} ({}) values", relation.render(), names.join(", "));
+            insert(&text, delimiter, &columns, &head, |sql| run(sql).map(drop)).map_err(
+                |failed| match failed {
+                    Inserting::Csv(message) => wrong(message).into(),
+                    Inserting::Refused(error) => error,
+                },
+            )?
+        }
+    };
     shared.note(&node.schema, &node.alias, Some(RelationKind::Table));
-    let message = format!("INSERT {rows}");
+    // dbt tells the one or the other by what was asked for.
+    let code = if shared.full_refresh(node) { "CREATE" } else { "INSERT" };
+    let message = format!("{code} {rows}");
     Ok(Built {
-        response: json!({"_message": message, "code": "INSERT", "rows_affected": rows}),
+        response: json!({"_message": message, "code": code, "rows_affected": rows}),
         message: Some(message),
         ran: Some(format!("{create};\n{copy};")),
         ..Built::compiled()
     })
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A statement with rows is sent once it is as long as this: long enough that what each costs doesn't show, short enough to be held twice.
+const STATEMENT_BYTES: usize = 1 << 20;
+
+/// Why rows could not be inserted.
+enum Inserting {
+    /// The file.
+    Csv(String),
+    /// The warehouse.
+    Refused(ModelsError),
+}
+
+/// Inserts a file's rows by statements that begin with `head`, and gives the beginning of the first.
+fn insert(
+    text: &str,
+    delimiter: char,
+    columns: &[(String, Kind)],
+    head: &str,
+    mut run: impl FnMut(&str) -> Result<()>,
+) -> std::result::Result<String, Inserting> {
+    let mut statement = String::new();
+    let (mut header, mut refused, mut first) = (true, None, None);
+    let mut send = |statement: &mut String| -> Result<()> {
+        if !statement.is_empty() {
+            first.get_or_insert_with(|| statement.lines().take(2).collect::<Vec<_>>().join("\n"));
+            run(statement)?;
+            statement.clear();
+        }
+        Ok(())
+    };
+    let read = csv::records(text.trim_start_matches('\u{feff}'), delimiter, |_, record| {
+        if std::mem::take(&mut header) {
+            return Ok(());
+        }
+        statement.push_str(if statement.is_empty() { head } else { "," });
+        statement.push_str("\n(");
+        for (at, (_, kind)) in columns.iter().enumerate() {
+            if at > 0 {
+                statement.push(',');
+            }
+            // A line may end before its last columns.
+            statement.push_str(&kind.literal(record.get(at).map_or("", String::as_str)));
+        }
+        statement.push(')');
+        if statement.len() < STATEMENT_BYTES {
+            return Ok(());
+        }
+        send(&mut statement).map_err(|error| {
+            let told = error.to_string();
+            refused = Some(error);
+            told
+        })
+    });
+    match (read, refused) {
+        (_, Some(error)) => return Err(Inserting::Refused(error)),
+        (Err(message), None) => return Err(Inserting::Csv(message)),
+        (Ok(()), None) => {}
+    }
+    send(&mut statement).map_err(Inserting::Refused)?;
+    Ok(first.unwrap_or_default())
 }
 
 /// What stands between the fields of a seed.

@@ -11,7 +11,9 @@ use super::{
     build::{columns_of, has, run_statement as execute, Built, Columns},
     compile::SharedConnection,
     ddl,
+    incremental::widen,
     live::Shared,
+    planned::word,
     run::warehouse_failed,
 };
 use crate::{
@@ -21,6 +23,7 @@ use crate::{
         node::Node,
         snapshot::{HardDeletes, Settings, Strategy},
     },
+    project::Adapter,
 };
 
 /// The time of a run: that of its transaction, without time zone, so that all that one run writes has the same.
@@ -39,7 +42,8 @@ pub(super) fn run(
     let settings = Settings::of(node)?;
     let relation = node.relation();
     let plan = Plan { settings: &settings, sql, target: relation.render() };
-    make(shared, node, connection, || plan.first(), || again(&plan, &relation, connection))
+    let dialect = shared.dialect();
+    make(shared, node, connection, || plan.first(), || again(&plan, dialect, &relation, connection))
 }
 
 /// Makes a snapshot's table by a statement where there is none, or brings up to date the one that is there.
@@ -51,23 +55,28 @@ pub(super) fn make(
     again: impl FnOnce() -> Result<Built>,
 ) -> Result<Built> {
     match shared.kind(&node.schema, &node.alias) {
-        Some(RelationKind::View) => Err(Problem::new(
+        Some(kind @ (RelationKind::View | RelationKind::MaterializedView)) => Err(Problem::new(
             ProblemKind::Configuration,
-            format!("{} is a view, and a snapshot is a table", node.relation().render()),
+            format!("{} is a {}, and a snapshot is a table", node.relation().render(), word(kind)),
         )
         .hint("drop the view, or give the snapshot another alias or schema")
         .into()),
         None => {
             let main = first();
-            execute(connection, &main)?;
+            let response = execute(connection, &main)?;
             shared.note(&node.schema, &node.alias, Some(RelationKind::Table));
-            Ok(Built::made("OK", main))
+            Ok(Built::made(&response, main))
         }
         Some(RelationKind::Table) => again(),
     }
 }
 
-fn again(plan: &Plan<'_>, relation: &Relation, connection: &SharedConnection) -> Result<Built> {
+fn again(
+    plan: &Plan<'_>,
+    dialect: Adapter,
+    relation: &Relation,
+    connection: &SharedConnection,
+) -> Result<Built> {
     let held = columns_of(connection, relation.database(), relation.schema(), relation.identifier())?;
     plan.check_target(&held)?;
     let given = columns_given(connection, plan.sql)?;
@@ -79,32 +88,39 @@ fn again(plan: &Plan<'_>, relation: &Relation, connection: &SharedConnection) ->
         _ => given.clone(),
     };
     let gather = |staged: &str| plan.changes(staged, &given, &held, &compared);
-    through_staged(connection, relation, &held, gather, |staged, _| plan.bring_in(staged, &given))
+    through_staged(connection, dialect, relation, &held, gather, |staged, _| plan.bring_in(staged, &given))
 }
 
 /// Brings a snapshot up to date by a temporary table: what `gather` makes it of, then what `bring_in` does with it and its columns. Those that the snapshot,
 /// whose columns are `held`, has not yet are added to it.
 pub(super) fn through_staged(
     connection: &SharedConnection,
+    dialect: Adapter,
     target: &Relation,
     held: &Columns,
     gather: impl FnOnce(&str) -> String,
     bring_in: impl FnOnce(&str, &Columns) -> String,
 ) -> Result<Built> {
-    let staged_name = format!("{}__dbt_tmp", target.identifier());
+    let staged_name = dialect.staged(target);
     let staged = quoted(&staged_name);
-    execute(connection, &format!("drop table if exists temp.{staged}"))?;
+    if dialect == Adapter::DuckDb {
+        execute(connection, &dialect.drop_staged(&staged_name))?;
+    }
     execute(connection, &gather(&staged))?;
-    let columns = columns_of(connection, "temp", "main", &staged_name)?;
+    let (temporary_database, temporary_schema) = dialect.temporary();
+    let columns = columns_of(connection, temporary_database, temporary_schema, &staged_name)?;
+    if dialect == Adapter::Postgres {
+        widen(target, &columns, connection)?;
+    }
     // Columns are added before a row is touched: a table that is altered after that can't be committed.
     for (name, kind) in columns.iter().filter(|(name, _)| name != CHANGE && !has(held, name)) {
         let add = format!("alter table {} add column {} {kind}", target.render(), quoted(name));
         execute(connection, &add)?;
     }
     let main = bring_in(&staged, &columns);
-    execute(connection, &main)?;
-    execute(connection, &format!("drop table if exists temp.{staged}"))?;
-    Ok(Built::made("OK", main))
+    let response = execute(connection, &main)?;
+    execute(connection, &dialect.drop_staged(&staged_name))?;
+    Ok(Built::made(&response, main))
 }
 
 /// The columns that a query gives.
@@ -247,11 +263,11 @@ impl Plan<'_> {
             names.scd_id,
             deleted("'False'")
         )];
+        // As many columns as where a version begins: PostgreSQL unites them by their places.
+        let nulls = |count: usize| "null, ".repeat(count);
         let ends = |why: &str, at: &str, id: &str, from: &str| {
-            format!(
-                "select '{why}' as {CHANGE}, {at} as {}, {id} as {}\n{from}",
-                names.valid_to, names.scd_id
-            )
+            let deleted = if self.new_record() { ", null" } else { "" };
+            format!("select '{why}', {}{at}, {id}{deleted}\n{from}", nulls(given.len() + 2))
         };
         let held_id = format!("held.{}", names.scd_id);
         parts.push(ends(
@@ -296,7 +312,7 @@ impl Plan<'_> {
             self.id(),
             self.target,
             self.is_current("versions"),
-            parts.join("\nunion all by name\n")
+            parts.join("\nunion all\n")
         )
     }
 

@@ -3,11 +3,12 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use millstream_core::build::{Answer, Cell};
-use serde_json::{json, Map, Value as Json};
+use serde_json::{Map, Value as Json};
 
 use super::{
     build::{columns_of, has, Built, Columns},
     compile::{injected, problem, Compiled, SharedConnection},
+    dialect::response_json,
     live::{stand_in_name, NodeLive, Shared},
     run::{warehouse_failed, Status},
     snapshot::columns_given,
@@ -149,6 +150,8 @@ fn typed(value: &Json, kind: &str) -> String {
     let kind = match (kind, value) {
         ("VARCHAR", Json::String(_)) => "character varying",
         ("VARCHAR", _) => "character varying(256)",
+        // A text that is longer than the column takes is not cut.
+        (kind, Json::String(_)) if kind.contains("varying") => kind.split('(').next().unwrap_or(kind),
         (kind, _) => kind,
     };
     format!("cast({literal} as {kind})")
@@ -186,11 +189,14 @@ pub(super) fn run(node: &Node, unit: &UnitTest, sql: &str, connection: &SharedCo
     };
     let names: Vec<String> = columns.iter().map(|(name, _)| quoted(name)).collect();
     let names = names.join(", ");
+    // All columns, by their places.
+    let order: Vec<String> = (1..=columns.len() + 1).map(|place| place.to_string()).collect();
+    let order = order.join(", ");
     let main = format!(
         "with given as (\nselect {names} from (\n{sql}\n) as given_rows\n),\nexpected as (\nselect {names} from (\n{expected}\n) as expected_rows\n)\n\
-         select '-' as difference, * from (select * from expected except all select * from given)\n\
-         union all\nselect '+' as difference, * from (select * from given except all select * from expected)\n\
-         order by all"
+         select '-' as difference, * from (select * from expected except all select * from given) as missing\n\
+         union all\nselect '+' as difference, * from (select * from given except all select * from expected) as too_many\n\
+         order by {order}"
     );
     let limited = format!("{main}\nlimit {}", TOLD_MAX + 1);
     let answer = connection
@@ -202,7 +208,7 @@ pub(super) fn run(node: &Node, unit: &UnitTest, sql: &str, connection: &SharedCo
         status: if differs { Status::Fail } else { Status::Pass },
         message: differs.then(|| told(&answer)),
         failures: Some(differs.into()),
-        response: json!({"_message": "OK"}),
+        response: response_json(&answer.response),
         ran: Some(main),
     })
 }

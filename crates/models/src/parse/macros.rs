@@ -12,7 +12,7 @@ use crate::{
     error::{Problem, ProblemKind, Result},
     jinja::{tags, template, JinjaError, Macro, Stmt},
     place::{Place, Text},
-    project::{files, Project},
+    project::{files, Adapter, Project},
 };
 
 /// The package that the library is told under.
@@ -22,6 +22,12 @@ pub const LIBRARY: &str = "dbt";
 const LIBRARY_SOURCES: &[(&str, &str)] = &[
     ("macros/dbt.sql", include_str!("library.sql")),
     (MATERIALIZATIONS, include_str!("materializations.sql")),
+];
+
+/// What the library has otherwise for PostgreSQL, and the parts of materializations there.
+const OF_POSTGRES: &[(&str, &str)] = &[
+    ("macros/postgres.sql", include_str!("postgres.sql")),
+    (MATERIALIZATIONS, include_str!("postgres_materializations.sql")),
 ];
 
 /// The file of the library with the parts of materializations.
@@ -148,7 +154,11 @@ impl Macros {
     /// Reads the macros of a project, and tells each file to `texts`.
     pub fn read(project: &Project, texts: &mut dyn FnMut(&Arc<Text>)) -> Result<Self> {
         let mut macros = Macros::default();
-        for (path, source) in LIBRARY_SOURCES {
+        let more = match project.target.kind {
+            Adapter::DuckDb => &[][..],
+            Adapter::Postgres => OF_POSTGRES,
+        };
+        for (path, source) in LIBRARY_SOURCES.iter().chain(more) {
             let library = Arc::new(Text { file: "macros of dbt".into(), text: (*source).to_owned() });
             macros.add_file(LIBRARY, path, &library)?;
         }

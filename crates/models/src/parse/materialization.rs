@@ -12,26 +12,31 @@ use super::{
 use crate::{
     error::{Problem, ProblemKind},
     place::nearest,
+    project::Adapter,
 };
 
-/// dbt's own, with whether each is for DuckDB alone rather than for all warehouses: one for the warehouse is nearer than one for all.
-const BUILT_IN: &[(&str, bool)] = &[
-    ("table", true),
-    ("incremental", true),
-    ("external", true),
-    ("table_function", true),
-    ("view", false),
-    ("materialized_view", false),
-    ("seed", false),
-    ("snapshot", false),
-    ("test", false),
-    ("unit", false),
-    ("clone", false),
-    ("function", false),
+/// Those that dbt has for DuckDB alone.
+const OF_DUCKDB: &[&str] = &["table", "incremental", "external", "table_function"];
+
+/// Those that it has for all warehouses. One for the warehouse is nearer than one for all.
+const FOR_ALL: &[&str] = &[
+    "table",
+    "incremental",
+    "view",
+    "materialized_view",
+    "seed",
+    "snapshot",
+    "test",
+    "unit",
+    "clone",
+    "function",
 ];
 
 /// Those that models have and that are done here.
 const DONE: &[&str] = &["view", "table", "incremental"];
+
+/// The one that is done where the warehouse has it.
+const MATERIALIZED_VIEW: &str = "materialized_view";
 
 /// What is no model is built natively whatever a project says.
 const NOT_OF_MODELS: &[&str] = &["seed", "snapshot", "test", "unit", "clone", "function"];
@@ -141,15 +146,20 @@ pub enum Materialization {
 /// A package's is taken only where dbt has none.
 ///
 /// Errors: two packages have it.
-pub fn find(macros: &Macros, root: &str, adapter: &str, name: &str) -> Result<Materialization, Problem> {
-    let built_in = BUILT_IN.iter().find(|(known, _)| *known == name);
+pub fn find(macros: &Macros, root: &str, warehouse: Adapter, name: &str) -> Result<Materialization, Problem> {
+    let of_warehouse = warehouse == Adapter::DuckDb && OF_DUCKDB.contains(&name);
+    let built_in = (of_warehouse || FOR_ALL.contains(&name)).then_some(of_warehouse);
+    let adapter = warehouse.name();
     for (adapter, for_warehouse) in [(adapter, true), ("default", false)] {
         let full = macro_name(name, adapter);
         if let Some(own) = macros.of_package(root, &full) {
             return Ok(Materialization::Macro(own.clone()));
         }
         match built_in {
-            Some((_, nearest)) if *nearest == for_warehouse => {
+            Some(nearest) if nearest == for_warehouse => {
+                if warehouse == Adapter::Postgres && name == MATERIALIZED_VIEW && !macros.has_own_parts() {
+                    return Ok(Materialization::Native);
+                }
                 if !DONE.contains(&name) {
                     return Ok(Materialization::NotDone);
                 }

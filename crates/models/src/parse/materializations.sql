@@ -34,7 +34,12 @@
 {{ return(names | join(', ')) }}
 {%- endmacro -%}
 
-{%- macro create_table_as(temporary, relation, compiled_code, language='sql', partitioned_by=none, sorted_by=none) -%}{{ return(adapter.dispatch('create_table_as', 'dbt')(temporary, relation, compiled_code, language, partitioned_by=partitioned_by, sorted_by=sorted_by)) }}{%- endmacro -%}
+{%- macro create_table_as(temporary, relation, compiled_code, language='sql', partitioned_by=none, sorted_by=none) -%}
+{%- if adapter.type() != 'duckdb' and language == 'sql' -%}{{ return(adapter.dispatch('create_table_as', 'dbt')(temporary, relation, compiled_code)) }}{%- endif -%}
+{{ return(adapter.dispatch('create_table_as', 'dbt')(temporary, relation, compiled_code, language, partitioned_by=partitioned_by, sorted_by=sorted_by)) }}
+{%- endmacro -%}
+{#- What a materialization makes a table by: dbt's of DuckDB goes past `get_create_table_as_sql`. -#}
+{%- macro _table_of(temporary, relation, sql) -%}{{ return(create_table_as(temporary, relation, sql, model.language) if adapter.type() == 'duckdb' else get_create_table_as_sql(temporary, relation, sql)) }}{%- endmacro -%}
 {%- macro duckdb__create_table_as(temporary, relation, compiled_code, language='sql', partitioned_by=none, sorted_by=none) -%}
 {%- if language != 'sql' -%}{%- do exceptions.raise_compiler_error('a table is made of SQL, not of ' ~ language) -%}{%- endif -%}
 {{ return(_millstream.create_table_as(temporary, relation, compiled_code)) }}
@@ -118,7 +123,7 @@ insert into {{ target_relation }} ({{ columns }}) (select {{ columns }} from {{ 
 {%- do drop_relation_if_exists(load_cached_relation(new)) -%}
 {%- do run_hooks(pre_hooks, inside_transaction=False) -%}
 {%- do run_hooks(pre_hooks, inside_transaction=True) -%}
-{%- call statement('main') -%}{{ create_table_as(False, new, compiled_code, model.language) }}{%- endcall -%}
+{%- call statement('main') -%}{{ _table_of(False, new, compiled_code) }}{%- endcall -%}
 {%- do drop_relation_if_exists(existing) -%}
 {%- do adapter.rename_relation(new, target) -%}
 {%- do create_indexes(target) -%}
@@ -138,14 +143,16 @@ insert into {{ target_relation }} ({{ columns }}) (select {{ columns }} from {{ 
 {%- set on_change = incremental_validate_on_schema_change(config.get('on_schema_change'), default='ignore') -%}
 {%- do drop_relation_if_exists(load_cached_relation(new)) -%}
 {%- set staged = make_temp_relation(target) -%}
+{#- One that there is not is an error from the first, but where dbt has another materialization. -#}
+{%- if adapter.type() != 'duckdb' -%}{%- do adapter.get_incremental_strategy_macro(context, config.get('incremental_strategy') or 'default') -%}{%- endif -%}
 {%- do run_hooks(pre_hooks, inside_transaction=False) -%}
 {%- do run_hooks(pre_hooks, inside_transaction=True) -%}
 {%- if existing is none -%}
-{%- set build = create_table_as(False, target, compiled_code, model.language) -%}
+{%- set build = _table_of(False, target, compiled_code) -%}
 {%- elif anew -%}
-{%- set build = create_table_as(False, new, compiled_code, model.language) -%}
+{%- set build = _table_of(False, new, compiled_code) -%}
 {%- else -%}
-{%- do run_query(create_table_as(True, staged, compiled_code, model.language)) -%}
+{%- do run_query(_table_of(True, staged, compiled_code)) -%}
 {%- do adapter.expand_target_column_types(from_relation=staged, to_relation=target) -%}
 {%- set columns = process_schema_changes(on_change, staged, existing) or adapter.get_columns_in_relation(existing) -%}
 {%- set strategy = adapter.get_incremental_strategy_macro(context, config.get('incremental_strategy') or 'default') -%}

@@ -497,8 +497,8 @@ impl Manifest {
             return unsupported(format!("a macro `{part}` of the project's own"));
         }
         let by_macro = node.resource == Resource::Model && !node.is_ephemeral() && {
-            let (root, adapter) = (self.world.project.root(), self.world.project.target.kind.name());
-            let found = materialization::find(&self.world.macros, &root.name, adapter, node.materialized());
+            let (root, warehouse) = (self.world.project.root(), self.world.project.target.kind);
+            let found = materialization::find(&self.world.macros, &root.name, warehouse, node.materialized());
             match found.map_err(|problem| problem.around(names::describe(node)))? {
                 Materialization::NotDone => {
                     return unsupported(format!("the materialization `{}`", node.materialized()));
@@ -519,14 +519,14 @@ impl Manifest {
         if is_batched && (by_macro || self.world.macros.overrides("get_incremental_microbatch_sql")) {
             return unsupported("a microbatch model that is built by macros of the project's own".into());
         }
-        // There it is another statement, by a key.
-        if is_batched && self.world.project.target.kind == Adapter::Postgres {
-            return unsupported("the incremental strategy `microbatch` in PostgreSQL".into());
-        }
         if by_macro {
             return Ok(());
         }
         if node.resource == Resource::Snapshot {
+            if snapshot::is_from_history(node) && self.world.project.target.kind == Adapter::Postgres {
+                let message = "`snapshot_from_history` in PostgreSQL: a history is kept in the live warehouse alone, and the same snapshot there is polled without it; this";
+                return unsupported(message.into());
+            }
             snapshot::Settings::of(node).map_err(|problem| problem.around(names::describe(node)))?;
         }
         if node.is_incremental() {
@@ -535,7 +535,9 @@ impl Manifest {
                 return unsupported(format!("the incremental strategy `{strategy}`"));
             }
             if is_batched {
-                batches::Settings::of(node).map_err(|problem| problem.around(names::describe(node)))?;
+                let warehouse = self.world.project.target.kind;
+                batches::Settings::of(node, warehouse)
+                    .map_err(|problem| problem.around(names::describe(node)))?;
             }
         }
         Ok(())

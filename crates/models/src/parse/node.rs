@@ -345,7 +345,7 @@ impl Node {
             (Resource::Source | Resource::Seed | Resource::Snapshot, _) | (_, "table" | "incremental") => {
                 Some("table".into())
             }
-            (_, "view") => Some("view".into()),
+            (_, kind @ ("view" | "materialized_view")) => Some(kind.into()),
             _ => None,
         };
         relation

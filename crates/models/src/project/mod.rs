@@ -18,7 +18,7 @@ use serde_json::{Map, Value as Json};
 pub use home::{HistoryColumns, Home, LiveTable};
 pub use options::Options;
 pub use package::Package;
-pub use profile::{Adapter, Target};
+pub use profile::{Adapter, Server, Target};
 
 use crate::{
     context::base::Base,

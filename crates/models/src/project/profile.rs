@@ -1,6 +1,9 @@
 //! `profiles.yml`: which warehouse a project is built in.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Map, Value as Json};
 
@@ -34,6 +37,30 @@ pub struct Target {
     pub settings: Vec<(String, String)>,
     /// For DuckDB: extensions to load.
     pub extensions: Vec<String>,
+    /// For PostgreSQL: how the server is reached.
+    pub server: Option<Server>,
+}
+
+/// How a server of PostgreSQL is reached.
+#[derive(Clone, Default)]
+pub struct Server {
+    /// libpq's names and values, all but the password.
+    pub parameters: Vec<(&'static str, String)>,
+    /// The password.
+    pub password: Option<String>,
+    /// The role that statements are run as.
+    pub role: Option<String>,
+    /// How often connecting is tried again.
+    pub retries: u32,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("parameters", &self.parameters)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A kind of warehouse.
@@ -53,6 +80,97 @@ impl Adapter {
             Adapter::Postgres => "postgres",
         }
     }
+}
+
+/// What a PostgreSQL target may say: its names, with libpq's where it is a parameter of the connection, and dbt's default of it.
+const POSTGRES_KEYS: &[(&str, Option<&str>, Option<&str>)] = &[
+    ("type", None, None),
+    ("schema", None, None),
+    ("threads", None, None),
+    ("password", None, None),
+    ("pass", None, None),
+    ("role", None, None),
+    ("search_path", None, None),
+    ("retries", None, Some("1")),
+    ("autocommit", None, Some("false")),
+    ("host", Some("host"), None),
+    ("port", Some("port"), None),
+    ("user", Some("user"), None),
+    ("dbname", Some("dbname"), None),
+    ("database", Some("dbname"), None),
+    ("connect_timeout", Some("connect_timeout"), Some("10")),
+    ("keepalives_idle", Some("keepalives_idle"), Some("0")),
+    ("sslmode", Some("sslmode"), None),
+    ("sslcert", Some("sslcert"), None),
+    ("sslkey", Some("sslkey"), None),
+    ("sslrootcert", Some("sslrootcert"), None),
+    ("application_name", Some("application_name"), Some("dbt")),
+];
+
+/// What a PostgreSQL target must say, by one of these names.
+const POSTGRES_REQUIRED: &[&[&str]] =
+    &[&["host"], &["user"], &["port"], &["password", "pass"], &["dbname", "database"], &["schema"]];
+
+/// How the server of a target is reached. `fields` are what templates are told of it: what it doesn't say is said, by its default.
+///
+/// Errors: something that is needed isn't said; a name means nothing; a value is of another form than it is to have.
+fn postgres(output: &Node, fields: &mut Map<String, Json>) -> Result<Server> {
+    for (key, value) in output.entries() {
+        if !POSTGRES_KEYS.iter().any(|(known, ..)| *known == key.text) {
+            let problem = Problem::new(
+                ProblemKind::Unsupported,
+                format!("`{}` of a postgres target is not supported", key.text),
+            );
+            return Err(problem.at(&key.place).into());
+        }
+        if key.text == "autocommit" && value.to_json() == Json::Bool(true) {
+            let problem = Problem::new(
+                ProblemKind::Unsupported,
+                "`autocommit` of a postgres target is not supported yet",
+            );
+            return Err(problem
+                .at(&key.place)
+                .hint("leave it out: what a model does is one transaction")
+                .into());
+        }
+    }
+    let said = |key: &str| match output.get(key).map(Node::to_json) {
+        Some(Json::String(text)) => Some(text),
+        Some(Json::Number(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    for names in POSTGRES_REQUIRED {
+        if !names.iter().any(|name| said(name).is_some()) {
+            return Err(output.wrong(format!("a postgres target needs `{}`", names[0])).into());
+        }
+    }
+    if said("port").is_some_and(|port| port.parse::<u16>().is_err()) {
+        let node = output.get("port").unwrap_or(output);
+        return Err(node.wrong("`port` is a number from 0 to 65535").into());
+    }
+    let mut server = Server {
+        password: said("password").or_else(|| said("pass")),
+        role: said("role"),
+        ..Server::default()
+    };
+    let retries = said("retries").unwrap_or_else(|| "1".into()).parse();
+    server.retries = retries.map_err(|_| output.wrong("`retries` is a number"))?;
+    if let Some(path) = said("search_path").filter(|path| !path.is_empty()) {
+        server.parameters.push(("options", format!("-c search_path={}", path.replace(' ', "\\ "))));
+    }
+    for (key, parameter, default) in POSTGRES_KEYS {
+        if let (Some(parameter), Some(value)) = (parameter, said(key).or_else(|| default.map(str::to_owned)))
+        {
+            server.parameters.push((parameter, value));
+        }
+        if matches!(*key, "type" | "password" | "pass" | "threads") {
+            continue;
+        }
+        let default =
+            default.map_or(Json::Null, |text| serde_json::from_str(text).unwrap_or_else(|_| text.into()));
+        fields.entry((*key).to_owned()).or_insert(default);
+    }
+    Ok(server)
 }
 
 /// What a DuckDB target may say that is understood.
@@ -169,6 +287,7 @@ fn target(options: &Options, profile: &str, name: &str, output: &Node) -> Result
     };
     let mut settings = Vec::new();
     let mut extensions = Vec::new();
+    let mut server = None;
     let database = match kind {
         Adapter::DuckDb => {
             for (key, _) in output.entries() {
@@ -208,7 +327,10 @@ fn target(options: &Options, profile: &str, name: &str, output: &Node) -> Result
             }
             stem
         }
-        Adapter::Postgres => text("dbname").or_else(|| text("database")).unwrap_or_default(),
+        Adapter::Postgres => {
+            server = Some(postgres(output, &mut fields)?);
+            text("dbname").or_else(|| text("database")).unwrap_or_default()
+        }
     };
     if !matches!(output.kind, Kind::Map(_)) {
         return Err(output.wrong("a target is a mapping").into());
@@ -224,5 +346,6 @@ fn target(options: &Options, profile: &str, name: &str, output: &Node) -> Result
         path,
         settings,
         extensions,
+        server,
     })
 }

@@ -6,6 +6,7 @@
 
 mod pace;
 mod startup;
+mod statement;
 mod stream;
 
 use std::{
@@ -23,7 +24,9 @@ use tokio::{
 
 pub(crate) use pace::Pace;
 pub(crate) use startup::Session;
+pub use statement::{Done, Field, Told, TransactionStatus};
 use stream::Stream;
+pub(crate) use stream::KEEPALIVE_IDLE;
 
 use crate::{
     config::Connection,
@@ -112,6 +115,11 @@ impl Wire {
     /// Connects for SQL.
     pub async fn connect(connection: &Connection) -> Result<Wire> {
         startup::connect(connection, Session::Sql).await
+    }
+
+    /// Connects for a person's own statements: but for the encoding and the form of dates, the session's settings are those of role and server.
+    pub async fn connect_plain(connection: &Connection) -> Result<Wire> {
+        startup::connect(connection, Session::Plain).await
     }
 
     pub(crate) async fn connect_as(connection: &Connection, session: Session) -> Result<Wire> {
@@ -394,6 +402,7 @@ pub(crate) fn server_message(body: &[u8]) -> ServerMessage {
             b'M' => message.message = value,
             b'D' => message.detail = Some(value),
             b'H' => message.hint = Some(value),
+            b'P' => message.position = value.parse().ok(),
             _ => {}
         }
     }

@@ -26,6 +26,8 @@ pub(crate) enum Session {
     Sql,
     /// Logical replication: a walsender bound to a database.
     Replication,
+    /// Statements that are not ours.
+    Plain,
 }
 
 /// Settings that decide how values are printed, and so what the log's bytes mean: never left to the role or the server.
@@ -51,12 +53,16 @@ const PINNED_SQL: [(&str, &str); 4] = [
     ("default_transaction_isolation", "read committed"),
 ];
 
+/// For statements that are not ours: what decides how we read their rows, and nothing of what they mean.
+const PINNED_PLAIN: [(&str, &str); 2] = [("client_encoding", "UTF8"), ("DateStyle", "ISO")];
+
 /// Connects to the first host that answers.
 pub(crate) async fn connect(connection: &Connection, session: Session) -> Result<Wire> {
     let mut last = SourceError::Connection { reason: "it names no host".into() };
     for host in &connection.hosts {
         let attempt = async {
-            let mut wire = Wire::new(Stream::connect(host, &connection.ssl).await?);
+            let mut wire =
+                Wire::new(Stream::connect(host, &connection.ssl, connection.keepalives_idle).await?);
             start(&mut wire, connection, host, session).await?;
             if connection.hosts.len() > 1 && in_recovery(&mut wire).await? {
                 return Err(SourceError::Standby);
@@ -94,10 +100,12 @@ async fn start(wire: &mut Wire, connection: &Connection, host: &Host, session: S
     if let Some(options) = &connection.options {
         parameters.push(("options", options));
     }
-    parameters.extend(PINNED);
     match session {
-        Session::Sql => parameters.extend(PINNED_SQL),
-        Session::Replication => parameters.push(("replication", "database")),
+        Session::Sql => parameters.extend(PINNED.into_iter().chain(PINNED_SQL)),
+        Session::Replication => {
+            parameters.extend(PINNED.into_iter().chain([("replication", "database")]));
+        }
+        Session::Plain => parameters.extend(PINNED_PLAIN),
     }
     wire.send(DOING, |output| frontend::startup_message(parameters, output)).await?;
 

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A silent peer is asked after this long whether it is still there …
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 /// … again at this interval …
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// … and given up after this many: 40 s in all, below the minute in which a cut network must be noticed.
@@ -41,7 +41,7 @@ pub(crate) enum Stream {
 
 impl Stream {
     /// Connects to one host, TLS included. Not bounded in time: the caller is.
-    pub(crate) async fn connect(host: &Host, ssl: &Ssl) -> Result<Stream> {
+    pub(crate) async fn connect(host: &Host, ssl: &Ssl, keepalives_idle: Duration) -> Result<Stream> {
         let address = host.to_string();
         let unreachable = |error: io::Error| SourceError::Unreachable {
             address: address.clone(),
@@ -66,7 +66,7 @@ impl Stream {
             }
         }
         let stream = connected.ok_or_else(|| unreachable(last))?;
-        tune(&stream).map_err(unreachable)?;
+        tune(&stream, keepalives_idle).map_err(unreachable)?;
         if ssl.mode == SslMode::Disable {
             return Ok(Stream::Tcp(stream));
         }
@@ -86,11 +86,11 @@ impl Stream {
     }
 }
 
-fn tune(stream: &TcpStream) -> io::Result<()> {
+fn tune(stream: &TcpStream, keepalives_idle: Duration) -> io::Result<()> {
     // Acknowledgements are small and must not wait for company.
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    let keepalive = TcpKeepalive::new().with_time(keepalives_idle).with_interval(KEEPALIVE_INTERVAL);
     socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_RETRIES))?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(UNCONFIRMED_MAX))?;

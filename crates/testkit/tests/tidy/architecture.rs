@@ -12,6 +12,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("millstream-warehouse", &["millstream-core"]),
     ("millstream-store", &["millstream-core"]),
     ("millstream-models", &["millstream-core"]),
+    ("millstream-postgres", &["millstream-core", "millstream-source"]),
     ("millstream-traces", &[]),
     ("millstream-api", &["millstream-core", "millstream-pgoutput", "millstream-store"]),
     (
@@ -26,6 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "millstream-api",
             "millstream-store",
             "millstream-models",
+            "millstream-postgres",
             "millstream-traces",
         ],
     ),

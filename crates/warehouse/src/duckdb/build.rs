@@ -17,7 +17,7 @@ use arrow_schema::DataType;
 use millstream_core::{
     build::{
         Answer, BuildConnection, BuildWarehouse, BuiltRelation, Cell, DescribedColumn, DescribedRelation,
-        RelationKind,
+        RelationKind, Response,
     },
     log::Result,
 };
@@ -165,7 +165,7 @@ impl DuckBuildConnection {
     fn answer(&self, sql: &str, rows_max: usize) -> Result<Answer> {
         let (statement, columns) = self.readable(sql).unwrap_or_else(|| (sql.to_owned(), Vec::new()));
         let mut rows = self.connection.stream(&statement).map_err(said)?;
-        let mut answer = Answer { columns, rows: Vec::new() };
+        let mut answer = Answer { columns, ..Answer::default() };
         while let Some(batch) = rows.next_batch().map_err(said)? {
             if answer.columns.is_empty() {
                 let fields = batch.schema_ref().fields();
@@ -240,8 +240,9 @@ impl DuckBuildConnection {
 }
 
 impl BuildConnection for DuckBuildConnection {
-    fn run(&mut self, sql: &str) -> Result<u64> {
-        Ok(self.run_each(sql).map_err(said)?)
+    fn run(&mut self, sql: &str) -> Result<Response> {
+        let rows = self.run_each(sql).map_err(said)?;
+        Ok(Response { rows: Some(rows), ..Response::default() })
     }
 
     fn query(&mut self, sql: &str, rows_max: usize) -> Result<Answer> {
@@ -352,7 +353,8 @@ impl BuildConnection for DuckBuildConnection {
                     let kind = if text(3, row) == "view" { RelationKind::View } else { RelationKind::Table };
                     let (database, comment) = (text(0, row), said(4, row));
                     let columns = Vec::new();
-                    found.push(DescribedRelation { database, schema, name, kind, comment, columns });
+                    let owner = None;
+                    found.push(DescribedRelation { database, schema, name, kind, comment, owner, columns });
                 }
                 if let Some(relation) = found.last_mut() {
                     relation.columns.push(DescribedColumn {

@@ -505,12 +505,14 @@ fn told(node: &Node, outcome: &Outcome) -> (String, String) {
     let count = outcome.failures.unwrap_or_default();
     let message = outcome.message.as_deref().unwrap_or("OK");
     match (outcome.status, node.resource) {
-        (Status::Success, Resource::Model) => (format!("OK created {what}"), format!("OK in {took:.2}s")),
+        (Status::Success, Resource::Model) => {
+            (format!("OK created {what}"), format!("{message} in {took:.2}s"))
+        }
         (Status::Success, Resource::Seed) => {
             (format!("OK loaded {what}"), format!("{message} in {took:.2}s"))
         }
         (Status::Success, Resource::Snapshot) => {
-            (format!("OK snapshotted {}.{}", node.schema, node.alias), format!("OK in {took:.2}s"))
+            (format!("OK snapshotted {}.{}", node.schema, node.alias), format!("{message} in {took:.2}s"))
         }
         (Status::Success, _) => (format!("OK {what}"), format!("OK in {took:.2}s")),
         (Status::Pass, _) => (format!("PASS {what}"), format!("PASS in {took:.2}s")),

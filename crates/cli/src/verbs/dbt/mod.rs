@@ -39,12 +39,13 @@ use millstream_models::{
         Manifest,
     },
     place::Text,
-    project::{self, package::DBT_VERSION, Adapter, Home, Options, Project, Target},
+    project::{self, package::DBT_VERSION, Home, Options, Project, Target},
     report,
     select::{yaml::Selectors, Graph, Ids, Indirect, Selector, Spec},
     warning::{WarnErrors, Warning},
     yaml, ModelsError, Problem, ProblemKind,
 };
+use millstream_postgres::{PgBuild, Settings};
 use millstream_store::{ModelNode, ModelOutcome, ModelRun};
 use millstream_warehouse::DuckBuild;
 use serde_json::{json, Map, Value};
@@ -554,12 +555,12 @@ fn belongs_to(global: &Global, flags: &DbtFlags) -> Result<Option<MillstreamProj
 
 /// Opens the warehouse of a profile's target, for a project in this directory.
 fn open(target: &Target, project_dir: &Path) -> Result<Arc<dyn BuildWarehouse>, Failure> {
-    if target.kind == Adapter::Postgres {
-        let problem = Problem::new(
-            ProblemKind::Unsupported,
-            "models are not built in PostgreSQL yet; parse and ls work with such a profile",
-        );
-        return Err(ModelsError::from(problem).into());
+    if let Some(server) = &target.server {
+        let settings = Settings::new(&server.parameters, server.password.clone())
+            .doing("reading the profile's connection")?
+            .role(server.role.clone())
+            .retries(server.retries);
+        return Ok(Arc::new(PgBuild::open(settings).doing("connecting to the profile's warehouse")?));
     }
     let path = match target.path.as_str() {
         ":memory:" => PathBuf::from(":memory:"),

@@ -124,6 +124,11 @@ fn objects(answer: &Answer) -> Vec<Value> {
     answer.rows.iter().map(object).collect()
 }
 
+/// Whether a type is of numbers in decimals.
+fn is_decimal(kind: &str) -> bool {
+    ["DECIMAL", "numeric"].iter().any(|name| kind.starts_with(name))
+}
+
 fn value(cell: &Cell, kind: &str) -> Value {
     match cell {
         Cell::Null => Value::Null,
@@ -131,7 +136,7 @@ fn value(cell: &Cell, kind: &str) -> Value {
         Cell::Int(number) => json!(number),
         Cell::Float(number) => json!(number),
         // A number in decimals stays one where nothing of it is lost.
-        Cell::Text(text) if kind.starts_with("DECIMAL") && text.len() <= f64::DIGITS as usize => {
+        Cell::Text(text) if is_decimal(kind) && text.len() <= f64::DIGITS as usize => {
             text.parse::<f64>().map_or_else(|_| json!(text), |number| json!(number))
         }
         Cell::Text(text) => json!(text),
@@ -161,7 +166,11 @@ fn table(answer: &Answer) -> Vec<String> {
         .columns
         .iter()
         .map(|(_, kind)| {
-            ["INT", "DECIMAL", "FLOAT", "DOUBLE"].iter().any(|number| kind.contains(number))
+            let of_postgres = ["smallint", "integer", "bigint", "real", "double precision"];
+            let numbers = ["INT", "FLOAT", "DOUBLE"];
+            (is_decimal(kind)
+                || of_postgres.contains(&kind.as_str())
+                || numbers.iter().any(|number| kind.contains(number)))
                 && !kind.contains('[')
         })
         .collect();
@@ -199,6 +208,7 @@ mod tests {
                 vec![Cell::Int(1), Cell::Text("größer\nals".into()), Cell::Text("2.50".into())],
                 vec![Cell::Int(22), Cell::Null, Cell::Null],
             ],
+            ..Answer::default()
         };
         assert_eq!(
             table(&answer),
