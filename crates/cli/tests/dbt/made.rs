@@ -2,7 +2,7 @@
 
 use super::Pair;
 
-const MATERIALIZATIONS: &str = "
+pub(crate) const MATERIALIZATIONS: &str = "
 {% materialization growing, adapter='duckdb', supported_languages=['sql'] %}
   {%- set target = this.incorporate(type='table') -%}
   {%- set there = load_cached_relation(this) -%}
@@ -89,7 +89,7 @@ fn models_are_materialized_by_what_the_project_says() {
     }
 }
 
-const PARTS: &str = "
+pub(crate) const PARTS: &str = "
 {% macro duckdb__create_table_as(temporary, relation, compiled_code, language='sql', partitioned_by=none, sorted_by=none) -%}
   create {{ 'temporary ' if temporary }}table {{ relation.include(database=(not temporary), schema=(not temporary)) }} as (
     select *, {{ 'true' if temporary else 'false' }} as was_added from ({{ compiled_code }})

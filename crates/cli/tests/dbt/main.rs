@@ -15,6 +15,7 @@ mod freshness;
 mod lineage;
 mod made;
 mod microbatch;
+mod postgres;
 mod state;
 mod warnings;
 

@@ -51,5 +51,25 @@ fn what_is_typed_in_every_way_is_cleaned_to_what_is_true() {
     let built = project.succeed(&["build"]);
     assert!(built.contains("Completed successfully"), "{built}");
     compare();
+    // The same models in the source database itself, by the profile: the same marts.
+    let mut command = project.command(&["build", "--target", "postgres"]);
+    let port = cluster.port().to_string();
+    for (name, value) in
+        [("PGHOST", "127.0.0.1"), ("PGPORT", &port), ("PGUSER", "postgres"), ("PGDATABASE", "postgres")]
+    {
+        command.env(name, value);
+    }
+    let output = command.output().unwrap();
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && told.contains("Completed successfully"), "{told}");
+    for (mart, key) in
+        [("fct_engagement_metrics", "project_id, engagement_id"), ("project_engagement", "project_id")]
+    {
+        let query = format!("SELECT * FROM marts.{mart} ORDER BY {key}");
+        let there = cluster.execute(&format!("SELECT json_agg(t) FROM ({query}) AS t")).unwrap();
+        let (live, there) = (Json::parse(&project.sql(&query)).unwrap(), Json::parse(&there).unwrap());
+        assert_eq!(live, there, "{mart}");
+    }
     stop(process);
 }

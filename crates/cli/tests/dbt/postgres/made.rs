@@ -1,0 +1,70 @@
+//! Models that macros of the project's own have a part in.
+
+use super::Twins;
+use crate::made::{MATERIALIZATIONS, PARTS};
+
+fn shop() -> Twins {
+    let twins = Twins::new("shop", "bakery");
+    // PostgreSQL knows no `group by all`, and nothing here is about these.
+    twins.write("models/marts/patron_totals.sql", "select 1 as patron_id, 2 as paid");
+    twins
+}
+
+#[test]
+fn models_are_materialized_in_postgresql_by_what_the_project_says() {
+    let twins = shop();
+    let own = MATERIALIZATIONS
+        .replace("adapter='duckdb'", "adapter='postgres'")
+        .replace("create or replace table", "create table");
+    // Those of this name are of the project's models, too.
+    let own = own.split("{% materialization table, default %}").next().unwrap();
+    twins.write("macros/materializations.sql", own);
+    for name in ["growing", "in_python", "unheard_of"] {
+        let hooks = "pre_hook=['create schema if not exists hooked', {'sql': \"drop table if exists hooked.{{ this.name }}; create table hooked.{{ this.name }} as select 1 as n\", 'transaction': false}]";
+        let hooks = if name == "growing" { hooks } else { "tags=['x']" };
+        let model = format!("{{{{ config(materialized='{name}', {hooks}) }}}}\nselect {{{{ var('now') }}}} as now, loaf_id from {{{{ ref('loaves') }}}}");
+        twins.write(&format!("models/own/of_{name}.sql"), &model);
+    }
+    twins.execute("create schema hooked");
+    twins.write("models/own/after.sql", "{{ config(materialized='growing', post_hook='insert into {{ this }} values (0)') }} select count(*) as n from {{ ref('of_growing') }}");
+    twins.both(&["seed", "--vars", "{now: 1}"]);
+    for (now, more) in [("{now: 1}", &[][..]), ("{now: 2}", &[]), ("{now: 3}", &["--full-refresh"])] {
+        twins.both(&[&["run", "--select", "own", "--vars", now], more].concat());
+    }
+}
+
+#[test]
+fn parts_of_materializations_are_the_projects_in_postgresql_too() {
+    let twins = shop();
+    let parts = PARTS.replace("duckdb__", "postgres__").replace(
+        "create {{ 'temporary ' if temporary }}table {{ relation.include(database=(not temporary), schema=(not temporary)) }} as (",
+        "create {{ 'temporary ' if temporary }}table {{ relation }} as (",
+    );
+    let parts = parts
+        .replace("from ({{ compiled_code }})", "from ({{ compiled_code }}) as q")
+        .replace("from ({{ sql }}) limit 3", "from ({{ sql }}) as q limit 3");
+    // There it takes no more than these.
+    let parts = parts
+        .replace("compiled_code, language='sql', partitioned_by=none, sorted_by=none)", "sql)")
+        .replace("{{ compiled_code }}", "{{ sql }}");
+    twins.write("macros/parts.sql", &parts);
+    for (name, config) in [
+        ("a_table", "materialized='table', post_hook='insert into {{ this }} values (9, 9, false)'"),
+        ("a_view", "materialized='view'"),
+        ("twice", "materialized='incremental', incremental_strategy='twice'"),
+        ("no_strategy", "materialized='incremental', incremental_strategy='nowhere'"),
+        ("deleted", "materialized='incremental', unique_key='id'"),
+        ("merged", "materialized='incremental', unique_key='id', incremental_strategy='merge'"),
+        ("merged_grown", "materialized='incremental', unique_key='id', incremental_strategy='merge', on_schema_change='append_new_columns'"),
+        ("failing", "materialized='incremental', on_schema_change='fail'"),
+        ("indexed", "materialized='table', indexes=[{'columns': ['id'], 'type': 'hash'}], grants={'select': ['public']}"),
+    ] {
+        let more = "{% if var('now') > 1 %}, true as grown{% endif %}";
+        let more = if name.ends_with("grown") || name == "failing" { more } else { "" };
+        let query = format!("select id, {{{{ var('now') }}}} as now{more} from (values (1), (2), (3), (4)) t(id) where id <> {{{{ var('now') }}}}");
+        twins.write(&format!("models/parts/{name}.sql"), &format!("{{{{ config({config}) }}}}\n{query}"));
+    }
+    for (now, more) in [("{now: 1}", &[][..]), ("{now: 2}", &[]), ("{now: 3}", &["--full-refresh"])] {
+        twins.both(&[&["run", "--select", "parts", "--vars", now], more].concat());
+    }
+}
