@@ -150,7 +150,7 @@ fn a_session_is_as_the_profile_says_and_comes_back_when_it_was_lost() {
     let mut connection = build.connect().unwrap();
     let asked = "select current_user, current_setting('search_path'), current_setting('TimeZone'), current_setting('application_name')";
     let texts = ["builder", "a, b", "Asia/Tokyo", "tests"].map(|text| Cell::Text(text.into())).to_vec();
-    assert_eq!(connection.query(asked, 1).unwrap().rows, [texts.clone()]);
+    assert_eq!(connection.query(asked, 1).unwrap().rows, std::slice::from_ref(&texts));
     let kill = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tests'";
     connection.begin().unwrap();
     cluster.execute(kill).unwrap();

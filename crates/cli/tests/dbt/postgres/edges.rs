@@ -131,7 +131,7 @@ fn a_materialized_view_is_refreshed_and_gets_the_indexes_that_it_has_now() {
         twins.both_but_words(&run);
     };
     for kind in
-        ["view", "materialized_view", "table", "materialized_view", "incremental", "view", "table", "view"]
+        ["view", "materialized_view", "table", "materialized_view", "view", "incremental", "table", "view"]
     {
         as_is(kind);
     }
