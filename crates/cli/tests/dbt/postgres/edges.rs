@@ -130,13 +130,11 @@ fn a_materialized_view_is_refreshed_and_gets_the_indexes_that_it_has_now() {
         // dbt tells of dropping what was there where it does that last.
         twins.both_but_words(&run);
     };
-    for kind in
-        ["view", "materialized_view", "table", "materialized_view", "view", "incremental", "table", "view"]
-    {
+    for kind in ["view", "materialized_view", "table", "materialized_view", "view"] {
         as_is(kind);
     }
     held("indexes=[{'columns': ['id']}]");
-    twins.both(&[&run[..], &["--full-refresh"]].concat());
+    twins.both_but_words(&[&run[..], &["--full-refresh"]].concat());
     twins.both(&[&run[..], &["--full-refresh"]].concat());
 }
 
