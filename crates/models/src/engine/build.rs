@@ -275,17 +275,22 @@ fn model(
 
 /// What was made of a relation, and so what is left to do.
 #[derive(Clone, Copy)]
-struct Made {
+pub(super) struct Made {
     /// Its indexes are to be made.
-    indexes: bool,
+    pub indexes: bool,
     /// It is to be described, and who may read it said.
-    described: bool,
+    pub described: bool,
     /// It is the one that was there.
-    keeps: bool,
+    pub keeps: bool,
 }
 
 /// What is done to a relation once it has its rows.
-fn finish(shared: &Arc<Shared>, node: &Node, made: Made, connection: &SharedConnection) -> Result<()> {
+pub(super) fn finish(
+    shared: &Arc<Shared>,
+    node: &Node,
+    made: Made,
+    connection: &SharedConnection,
+) -> Result<()> {
     let (relation, mut connection) = (node.relation(), connection.borrow_mut());
     let dialect = shared.dialect();
     if made.indexes {

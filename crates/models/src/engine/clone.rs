@@ -6,17 +6,13 @@ use millstream_core::build::RelationKind;
 use serde_json::json;
 
 use super::{
-    build::{Built, Hooks, Replacing},
+    build::{finish, Built, Hooks, Made, Replacing},
     compile::{Compiled, SharedConnection},
-    custom, finish,
+    custom,
     live::{deferred_relation, Shared},
-    run::warehouse_failed,
 };
 use crate::{
-    context::{
-        base::{tell, warn},
-        relation::Relation,
-    },
+    context::{base::tell, relation::Relation},
     error::{Problem, ProblemKind, Result},
     parse::{
         materialization::{self, Materialization},
@@ -79,18 +75,18 @@ pub(super) fn run(shared: &Arc<Shared>, node: &Node, connection: &SharedConnecti
     }
     let written = other["relation_name"].as_str().map_or_else(|| from.render(), str::to_owned);
     let sql = format!("select * from {written}");
-    let (root, adapter) = (&world.project.root().name, world.project.target.kind.name());
-    if let Materialization::Macro(entry) = materialization::find(&world.macros, root, adapter, "view")? {
+    let root = &world.project.root().name;
+    if let Materialization::Macro(entry) =
+        materialization::find(&world.macros, root, shared.dialect(), "view")?
+    {
         let compiled = Compiled { sql, ctes: Vec::new(), ephemeral: Vec::new() };
         return custom::run(shared, node, &entry, &compiled, connection);
     }
     let work = || {
         let replacing = Replacing { shared, node, relation: &relation, there, connection };
-        let built = Built::made("OK", replacing.whole(RelationKind::View, &sql)?);
-        finish::pass_over(shared, node);
-        let odd = finish::describe(node, &relation, [true; 2], &mut **connection.borrow_mut())
-            .map_err(warehouse_failed)?;
-        odd.map(|odd| warn(&world.project.base.warn_errors, &odd)).transpose()?;
+        let (response, main) = replacing.whole(RelationKind::View, &sql)?;
+        let built = Built::made(&response, main);
+        finish(shared, node, Made { indexes: false, described: true, keeps: false }, connection)?;
         Ok(built)
     };
     let built = Hooks::of(shared, node, connection).around(work, || Ok(()))?;

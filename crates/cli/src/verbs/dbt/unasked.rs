@@ -1,7 +1,7 @@
 //! A warehouse that is not asked: what is compiled with `--no-introspect` finds nothing in it.
 
 use millstream_core::{
-    build::{Answer, BuildConnection, BuildWarehouse, BuiltRelation, DescribedRelation},
+    build::{Answer, BuildConnection, BuildWarehouse, BuiltRelation, DescribedRelation, Response},
     log::Result,
 };
 use millstream_models::{ModelsError, Problem, ProblemKind};
@@ -22,7 +22,7 @@ impl BuildWarehouse for Unasked {
 }
 
 impl BuildConnection for Unasked {
-    fn run(&mut self, _: &str) -> Result<u64> {
+    fn run(&mut self, _: &str) -> Result<Response> {
         refused()
     }
 
