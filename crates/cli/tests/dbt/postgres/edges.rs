@@ -336,11 +336,12 @@ fn hooks_are_within_the_transaction_or_outside_of_it() {
 #[test]
 fn long_names_are_cut_where_nobody_sees_it_and_refused_where_they_are_the_models() {
     let twins = shop();
-    let long = "a".repeat(60);
+    // As long as can be: with anything behind it PostgreSQL would cut it to itself.
+    let long = "a".repeat(63);
     let longer = "b".repeat(64);
     twins.write(&format!("models/long/{long}.sql"), "{{ config(materialized='table') }} select 1 as id");
     twins.write(
-        &format!("models/long/{}c.sql", "a".repeat(59)),
+        &format!("models/long/{}c.sql", "d".repeat(62)),
         "{{ config(materialized='incremental', unique_key='id') }} select 1 as id",
     );
     twins.write(&format!("models/long/{longer}.sql"), "select 1 as id");
