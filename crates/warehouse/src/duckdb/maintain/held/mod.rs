@@ -31,7 +31,7 @@ use super::{
         reader::{give_rows, querying},
     },
     kept::{target, Keeping},
-    shape::{key_name, MeasureKind, STATE},
+    shape::{key_name, STATE},
     statements::Plan,
     tree::{columns, items},
     Columns, Outcome,
@@ -208,13 +208,12 @@ impl Held {
 
     /// Adds what the changes make that were taken last. `false`: it can't be said any more what that is.
     pub(super) fn bring(&mut self, feeds: &mut Feeds, connection: &Connection) -> Outcome<bool> {
-        let Held { core, groups, sums, width, plan, .. } = self;
+        let Held { core, groups, sums, width, .. } = self;
         let (mut fits, mut by) = (true, vec![0_i128; *width]);
         let outcome = difference(core, &mut feeds.of(connection, &self.relations), |cell, weight| {
             by.fill(0);
             by[0] = weight.into();
-            let measures = plan.shape.measures.iter().zip(&core.measures).zip(sums.iter());
-            for ((measure, (argument, filter)), sums) in measures {
+            for ((argument, filter), sums) in core.measures.iter().zip(sums.iter()) {
                 let number = argument.map(cell).map(|cell| (cell.is_null(), cell.as_number()));
                 let counts = filter.is_none_or(|filter| cell(filter).holds())
                     && number.is_none_or(|(is_null, _)| !is_null);
@@ -228,7 +227,6 @@ impl Held {
                         None => fits = false,
                     }
                 }
-                debug_assert!(measure.kind != MeasureKind::Sum || sums.sum.is_some());
             }
             fits &= groups.add(core.keys.iter().map(|place| cell(*place)).collect(), &by);
         });
