@@ -13,6 +13,8 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, TimeUnit};
 
+use super::super::statements::is_key;
+
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in super::super) enum Cell {
@@ -63,24 +65,9 @@ impl Cell {
     }
 }
 
-/// DuckDB's types whose values can be cells, by its names of them.
+/// DuckDB's types whose values can be cells, by its names of them: those of keys, but for the one that Arrow has no numbers or texts of.
 pub(in super::super) fn is_cell(of: &str) -> bool {
-    const TYPES: [&str; 13] = [
-        "BOOLEAN",
-        "TINYINT",
-        "SMALLINT",
-        "INTEGER",
-        "BIGINT",
-        "HUGEINT",
-        "UTINYINT",
-        "USMALLINT",
-        "UINTEGER",
-        "UBIGINT",
-        "VARCHAR",
-        "DATE",
-        "TIMESTAMP",
-    ];
-    TYPES.contains(&of) || of == "TIMESTAMP WITH TIME ZONE" || of.starts_with("DECIMAL(")
+    is_key(of) && of != "UUID"
 }
 
 fn numbers<T: ArrowPrimitiveType>(array: &dyn Array, cell: impl Fn(T::Native) -> Cell) -> Vec<Cell> {
