@@ -229,14 +229,13 @@ impl Renewal {
 impl Follower {
     fn work(mut self, orders: &mpsc::Receiver<Order>) {
         loop {
-            let wait = self.renewal.wait(Instant::now());
-            if wait == Some(Duration::ZERO) {
+            if self.renewal.wait(Instant::now()) == Some(Duration::ZERO) {
                 self.renew();
             }
             if !self.begun {
                 self.begun = self.begin();
             }
-            let order = match wait {
+            let order = match self.renewal.wait(Instant::now()) {
                 None if self.begun => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 None => orders.recv_timeout(BEGIN_AGAIN),
                 Some(wait) => orders.recv_timeout(wait),
@@ -248,9 +247,7 @@ impl Follower {
             };
             match order {
                 Order::Follow(sql) => {
-                    if self.follow(&sql) {
-                        self.statements.standing().insert(sql, Standing::Followed);
-                    }
+                    self.follow(sql);
                     self.statements.building.store(false, Ordering::Release);
                 }
                 // Whoever went away meanwhile leaves its question to the next one who asks.
@@ -274,10 +271,7 @@ impl Follower {
         }
         let endpoints = self.host.endpoints();
         for endpoint in endpoints.served.iter().filter(|endpoint| endpoint.live) {
-            let sql: Arc<str> = Arc::from(endpoint.sql.as_str());
-            if self.follow(&sql) {
-                self.statements.standing().insert(sql, Standing::Followed);
-            }
+            self.follow(Arc::from(endpoint.sql.as_str()));
         }
         true
     }
@@ -299,12 +293,13 @@ impl Follower {
         self.renewal.passed(began, Instant::now(), processor_time().saturating_sub(before));
     }
 
-    fn follow(&mut self, sql: &str) -> bool {
+    /// Begins to follow a statement, where it can be.
+    fn follow(&mut self, sql: Arc<str>) {
         let began = Instant::now();
         let followed = match &mut self.maintainer {
-            Some(maintainer) => maintainer.follow(sql),
+            Some(maintainer) => maintainer.follow(&sql),
             none => match self.host.maintainer() {
-                Ok(Some(made)) => none.insert(made).follow(sql),
+                Ok(Some(made)) => none.insert(made).follow(&sql),
                 Ok(None) => Ok(false),
                 Err(error) => Err(error),
             },
@@ -316,10 +311,12 @@ impl Follower {
                     event = "followed",
                     followed,
                     milliseconds,
-                    sql,
+                    sql = &*sql,
                     "whether a statement's result follows its tables' changes now"
                 );
-                followed
+                if followed {
+                    self.statements.standing().insert(sql, Standing::Followed);
+                }
             }
             Err(error) => {
                 tracing::debug!(
@@ -327,7 +324,6 @@ impl Follower {
                     error = error.to_string(),
                     "a statement's changes can't be followed"
                 );
-                false
             }
         }
     }
