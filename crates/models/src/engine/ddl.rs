@@ -81,7 +81,7 @@ pub(super) fn no_rows(sql: &str) -> String {
 }
 
 /// A text in a statement.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

@@ -3,7 +3,7 @@
 use millstream_core::build::{RelationKind, Response};
 use serde_json::{json, Value as Json};
 
-use super::build::Columns;
+use super::{build::Columns, ddl::literal};
 use crate::{
     context::relation::{quoted, Relation},
     parse::names,
@@ -62,7 +62,6 @@ impl Adapter {
 
     /// What a query asks for whether there is a schema: how many there are of this name.
     pub(crate) fn count_of_schemas(self, database: &str, schema: &str) -> String {
-        let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
         match self {
             Adapter::DuckDb => format!(
                 "select count(*) from information_schema.schemata where lower(catalog_name) = lower({}) \

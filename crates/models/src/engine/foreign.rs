@@ -11,7 +11,7 @@ use std::{
 
 use millstream_core::build::Cell;
 
-use super::{build::run_statement, compile::SharedConnection, live::Shared, run::warehouse_failed};
+use super::{build::run_statement, compile::SharedConnection, ddl, live::Shared, run::warehouse_failed};
 use crate::{
     context::relation::{quoted, Relation},
     error::{Problem, ProblemKind, Result},
@@ -54,7 +54,7 @@ impl Ties {
 }
 
 fn literal(text: &str) -> String {
-    format!("lower('{}')", text.replace('\'', "''"))
+    format!("lower({})", ddl::literal(text))
 }
 
 fn texts(connection: &SharedConnection, sql: &str) -> Result<Vec<Vec<String>>> {

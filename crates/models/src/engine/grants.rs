@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use millstream_core::build::{BuildConnection, Cell};
 use serde_json::{Map, Value as Json};
 
-use super::{incremental::texts, run::warehouse_failed};
+use super::{ddl::literal, incremental::texts, run::warehouse_failed};
 use crate::{
     context::relation::{quoted, Relation},
     error::Result,
@@ -43,7 +43,6 @@ fn said(config: &Map<String, Json>) -> Grants {
 
 /// What the role that builds has granted.
 fn held(relation: &Relation, connection: &mut dyn BuildConnection) -> Result<Grants> {
-    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let sql = format!(
         "select privilege_type, grantee from information_schema.role_table_grants \
          where grantor = current_role and grantee <> current_role and table_schema = {} and table_name = {} order by 1, 2",

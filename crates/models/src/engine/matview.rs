@@ -8,7 +8,7 @@ use millstream_core::build::{Cell, RelationKind, Response};
 use super::{
     build::{run_statement, Built},
     compile::SharedConnection,
-    ddl::{self, Index},
+    ddl::{self, literal, Index},
     live::Shared,
     planned::word,
     run::warehouse_failed,
@@ -94,7 +94,6 @@ struct Held {
 
 /// The indexes of a relation.
 fn held(relation: &Relation, connection: &SharedConnection) -> Result<Vec<Held>> {
-    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let sql = format!(
         "select i.relname, m.amname, x.indisunique, a.attname from pg_catalog.pg_index x \
          join pg_catalog.pg_class i on i.oid = x.indexrelid join pg_catalog.pg_am m on m.oid = i.relam \

@@ -5,7 +5,9 @@ use std::{fs, sync::Arc};
 use millstream_core::build::RelationKind;
 use serde_json::{json, Value as Json};
 
-use super::{build::Built, compile::SharedConnection, live::Shared, planned::word, run::warehouse_failed};
+use super::{
+    build::Built, compile::SharedConnection, ddl::literal, live::Shared, planned::word, run::warehouse_failed,
+};
 use crate::{
     context::relation::quoted,
     csv,
@@ -237,10 +239,6 @@ pub(super) fn load(shared: &Arc<Shared>, node: &Node, connection: &SharedConnect
         ran: Some(format!("{create};\n{copy};")),
         ..Built::compiled()
     })
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// A statement with rows is sent once it is as long as this: long enough that what each costs doesn't show, short enough to be held twice.
