@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{self, RecvTimeoutError},
         Arc, Mutex, MutexGuard, PoisonError,
     },
@@ -28,7 +28,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(10);
 
 /// How far apart results are brought forward by themselves at least, while somebody asks for them; and how many times as far as it takes, so that
 /// most of a processor is left where it takes long.
-const RENEW_EVERY_MIN: Duration = Duration::from_millis(25);
+const RENEW_EVERY_MIN: Duration = Duration::from_millis(60);
 const RENEW_SHARE: u32 = 3;
 
 /// How long behind the last question.
@@ -72,6 +72,31 @@ pub(super) struct Following {
     host: Arc<dyn Host>,
     orders: mpsc::Sender<Order>,
     statements: Arc<Statements>,
+    renewed: Arc<Renewed>,
+}
+
+/// Up to when the results are known that are brought forward by themselves.
+struct Renewed {
+    /// Where times begin.
+    began: Instant,
+    microseconds: AtomicU64,
+}
+
+impl Default for Renewed {
+    fn default() -> Self {
+        Renewed { began: Instant::now(), microseconds: AtomicU64::new(0) }
+    }
+}
+
+impl Renewed {
+    fn reach(&self, at: Instant) {
+        let microseconds = at.saturating_duration_since(self.began).as_micros();
+        self.microseconds.fetch_max(u64::try_from(microseconds).unwrap_or(u64::MAX), Ordering::AcqRel);
+    }
+
+    fn at(&self) -> Instant {
+        self.began + Duration::from_micros(self.microseconds.load(Ordering::Acquire))
+    }
 }
 
 #[derive(Default)]
@@ -85,13 +110,16 @@ impl Following {
     /// Of a program. The thread ends with what is returned.
     pub(super) fn new(host: Arc<dyn Host>) -> Self {
         let (orders, taken) = mpsc::channel();
-        let statements = Arc::new(Statements::default());
-        let (for_host, for_statements) = (host.clone(), statements.clone());
-        let work = move || {
-            let (maintainer, renewal) = (None, Renewal::default());
-            Follower { host: for_host, maintainer, statements: for_statements, renewal, begun: false }
-                .work(&taken);
+        let (statements, renewed): (Arc<Statements>, Arc<Renewed>) = Default::default();
+        let follower = Follower {
+            host: host.clone(),
+            maintainer: None,
+            statements: statements.clone(),
+            renewal: Renewal::default(),
+            renewed: renewed.clone(),
+            begun: false,
         };
+        let work = move || follower.work(&taken);
         if let Err(error) = std::thread::Builder::new().name("follow".into()).spawn(work) {
             // Nobody takes orders, and readers answer everything.
             tracing::warn!(
@@ -100,7 +128,12 @@ impl Following {
                 "no thread for results that follow the changes"
             );
         }
-        Following { host, orders, statements }
+        Following { host, orders, statements, renewed }
+    }
+
+    /// Whether results that are brought forward by themselves have been so since a moment.
+    pub(super) fn has_renewed(&self, since: Instant) -> bool {
+        since < self.renewed.at()
     }
 
     /// How many statements are followed.
@@ -186,6 +219,7 @@ struct Follower {
     maintainer: Option<Box<dyn Maintainer>>,
     statements: Arc<Statements>,
     renewal: Renewal,
+    renewed: Arc<Renewed>,
     /// Whether live endpoints are followed.
     begun: bool,
 }
@@ -281,12 +315,13 @@ impl Follower {
         let (began, applied) = (Instant::now(), self.host.applied().lsn);
         let before = processor_time();
         if let Some(maintainer) = self.maintainer.as_mut().filter(|_| applied != self.renewal.applied) {
-            if let Err(error) = maintainer.renew() {
-                tracing::debug!(
+            match maintainer.renew() {
+                Ok(()) => self.renewed.reach(began),
+                Err(error) => tracing::debug!(
                     event = "not_followed",
                     error = error.to_string(),
                     "results can't be brought forward"
-                );
+                ),
             }
             self.renewal.applied = applied;
         }
@@ -330,14 +365,18 @@ impl Follower {
 
     fn answer(&mut self, asked: &Asked, since: Instant) -> Option<Maintained> {
         // A reader says what is wrong with it, if anything is.
-        self.maintainer.as_mut()?.answer(&asked.query(), since).unwrap_or_else(|error| {
+        let answer = self.maintainer.as_mut()?.answer(&asked.query(), since).unwrap_or_else(|error| {
             tracing::debug!(
                 event = "not_followed",
                 error = error.to_string(),
                 "a statement's changes can't be followed"
             );
             None
-        })
+        })?;
+        if answer.renews {
+            self.renewed.reach(answer.at);
+        }
+        Some(answer)
     }
 }
 

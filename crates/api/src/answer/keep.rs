@@ -87,6 +87,17 @@ struct Rows {
     made: Made,
 }
 
+/// What something was read of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Of tables.
+    Tables,
+    /// Of a result that follows the changes when it is asked.
+    Followed,
+    /// Of a result that is brought forward by itself.
+    Renewing,
+}
+
 /// When something was read, and of what.
 #[derive(Debug, Clone)]
 struct Made {
@@ -94,8 +105,8 @@ struct Made {
     source: Source,
     /// The tables' last change, and the generation, as known before it was read.
     changed: (Lsn, u64),
-    /// What another one costs: little or nothing where it came from a result that follows the changes.
-    cost: Cost,
+    /// What it came from.
+    origin: Origin,
 }
 
 impl Made {
@@ -287,9 +298,12 @@ impl Answers {
         let is_good = self.is_good(|answer: &Answer| &answer.made);
         // What is made of rows that are kept is made in no time, and they are made anew by themselves.
         let of_rows = asked.whole().is_some();
+        let is_good = |answer: &Answer, age| {
+            is_good(answer, age) && !(of_rows && self.cost(&answer.made) == Cost::Nothing { renewed: true })
+        };
         let cost = |answer: &Answer| match of_rows {
             true => Cost::Much,
-            false => answer.made.cost,
+            false => self.cost(&answer.made),
         };
         let answers = self.clone();
         let make = move |age| async move { answers.make(key, asked, age_max, age, doing).await };
@@ -355,7 +369,16 @@ impl Answers {
             let bytes: usize = batches.map(RecordBatch::get_array_memory_size).sum();
             Ok((Arc::new(rows), bytes <= ROWS_BYTES_MAX))
         };
-        place.get(age_max, is_good, |rows: &Rows| rows.made.cost, make).await
+        place.get(age_max, is_good, |rows: &Rows| self.cost(&rows.made), make).await
+    }
+
+    /// What it costs to make anew.
+    fn cost(&self, made: &Made) -> Cost {
+        match made.origin {
+            Origin::Tables => Cost::Much,
+            Origin::Followed => Cost::Little,
+            Origin::Renewing => Cost::Nothing { renewed: self.following.has_renewed(made.at) },
+        }
     }
 
     /// Reads it, where it follows the changes from what is at most `age` old.
@@ -368,11 +391,12 @@ impl Answers {
             self.counts.followed.fetch_add(1, Ordering::Relaxed);
             // It may be of before the tables' last change.
             let changed = (changed.min(read.position), generation);
-            let cost = if renews { Cost::Nothing } else { Cost::Little };
-            return Ok(Rows { read, made: Made { at, source, changed, cost } });
+            let origin = if renews { Origin::Renewing } else { Origin::Followed };
+            return Ok(Rows { read, made: Made { at, source, changed, origin } });
         }
         self.counts.read.fetch_add(1, Ordering::Relaxed);
-        let made = Made { at: Instant::now(), source, changed: (changed, generation), cost: Cost::Much };
+        let made =
+            Made { at: Instant::now(), source, changed: (changed, generation), origin: Origin::Tables };
         Ok(Rows { read: self.reading.read(asked, doing).await?, made })
     }
 }
@@ -429,7 +453,7 @@ mod tests {
             at: Instant::now().checked_sub(Duration::from_secs(1)).unwrap(),
             source: Source { steady, ..source.clone() },
             changed: (Lsn(9), 1),
-            cost: Cost::Much,
+            origin: Origin::Tables,
         };
         let (none, minute, now) = (Duration::ZERO, Duration::from_secs(60), Instant::now());
         let good = |steady, items, generation, age_max| {

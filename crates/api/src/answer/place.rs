@@ -15,9 +15,6 @@ use crate::problem::Problem;
 /// The share of its time after which something is read anew while it is still given, and how old the things may be that it is made of then.
 const RENEW_AT: u32 = 2;
 
-/// The same for what is made of things that renew themselves.
-const REMAKE_AT: u32 = 4;
-
 /// What making something anew costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cost {
@@ -25,8 +22,8 @@ pub(super) enum Cost {
     Much,
     /// Little.
     Little,
-    /// Next to nothing: what it is made of renews itself.
-    Nothing,
+    /// Next to nothing: what it is made of renews itself. Whether it has since; if not, it would be the same again.
+    Nothing { renewed: bool },
 }
 
 /// A place.
@@ -66,13 +63,11 @@ impl<T: Send + Sync + 'static> Place<T> {
     {
         let renew_at = age_max / RENEW_AT;
         if let Some(kept) = self.find(|kept| is_good(kept, age_max)) {
-            let is_due = match cost(&kept) {
-                Cost::Much => false,
-                Cost::Little => !is_good(&kept, renew_at),
-                Cost::Nothing => !is_good(&kept, age_max / REMAKE_AT),
-            };
-            if is_due {
-                self.renew(renew_at, make);
+            match cost(&kept) {
+                Cost::Little if !is_good(&kept, renew_at) => self.renew(renew_at, make),
+                // Of what there is by now, whatever that is: it is not brought forward for it.
+                Cost::Nothing { renewed: true } => self.renew(age_max, make),
+                _ => {}
             }
             return Ok(kept);
         }
@@ -168,14 +163,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_costs_nothing_is_made_anew_sooner() {
-        let shop = Shop { place: Arc::default(), made: Arc::default(), cost: Cost::Nothing };
-        let age_max = Duration::from_secs(4);
-        assert_eq!(shop.get(age_max).await, 1);
-        tokio::time::sleep(age_max / REMAKE_AT).await;
-        assert_eq!(shop.get(age_max).await, 1);
-        tokio::time::sleep(2 * TAKES).await;
-        assert_eq!(shop.made.load(Ordering::SeqCst), 2);
+    async fn what_costs_nothing_is_made_anew_once_there_is_something_new() {
+        for (renewed, made) in [(false, 1), (true, 2)] {
+            let cost = Cost::Nothing { renewed };
+            let shop = Shop { place: Arc::default(), made: Arc::default(), cost };
+            let age_max = Duration::from_secs(4);
+            assert_eq!((shop.get(age_max).await, shop.get(age_max).await), (1, 1));
+            tokio::time::sleep(2 * TAKES).await;
+            assert_eq!(shop.made.load(Ordering::SeqCst), made);
+        }
     }
 
     #[tokio::test]

@@ -76,6 +76,13 @@ impl Groups {
         self.whole_of[slot as usize]
     }
 
+    /// Whether each group in so many sets is one of the statement's own: what it does not group by is the same in all of one set, where conditions
+    /// look at it.
+    pub(super) fn are_whole(&self, sets: usize) -> bool {
+        let keys = self.keys.first().map_or(self.grouped, |key| key.len());
+        keys == self.grouped || (sets == 1 && (self.grouped..keys).all(|at| self.asked.contains(&at)))
+    }
+
     /// Adds to a group. `false`: a sum does not fit any more.
     pub(super) fn add(&mut self, key: Vec<Cell>, by: &[i128]) -> bool {
         debug_assert_eq!(by.len(), self.width);
@@ -145,6 +152,7 @@ mod tests {
         assert!(groups.add(key("b", 1), &[1, 5]));
         assert_eq!((groups.len(), groups.empty(), groups.members().len()), (3, 0, 2));
         assert_eq!((groups.whole(0), groups.whole(1), groups.whole(2)), (0, 0, 1));
+        assert!(groups.are_whole(1) && !groups.are_whole(2), "`a` is in both sets");
         let [one, two] = groups.members() else { panic!("{groups:?}") };
         assert_eq!((one.slots.as_slice(), two.slots.as_slice()), (&[0, 2][..], &[1][..]));
         let before = (one.changed, two.changed);

@@ -261,8 +261,9 @@ impl Held {
             Some(last) => Some(last.rows.clone()),
             None => {
                 let slots = through.iter().flat_map(|members| members.slots.iter().copied());
-                let shape = &self.plan.shape;
-                let columns = self.simple.columns(&self.groups, slots, shape, query.parameters, rows_max);
+                let (shape, are_whole) = (&self.plan.shape, self.groups.are_whole(through.len()));
+                let columns =
+                    self.simple.columns(&self.groups, slots, are_whole, shape, query.parameters, rows_max);
                 columns.and_then(|columns| batch(&self.schema, &columns))
             }
         };

@@ -266,12 +266,13 @@ impl Group<'_> {
 }
 
 impl Simple {
-    /// The result's columns, of the groups that the statement's conditions let through, at most so many rows. `None`: DuckDB has something to say
-    /// about the parameters.
+    /// The result's columns, of the groups that the statement's conditions let through, at most so many rows; `are_whole`: each of them is one of the
+    /// statement's own. `None`: DuckDB has something to say about the parameters.
     pub(super) fn columns<'a>(
         &self,
         groups: &'a Groups,
         slots: impl Iterator<Item = Slot> + 'a,
+        are_whole: bool,
         shape: &Shape,
         parameters: &[(String, Parameter)],
         rows_max: usize,
@@ -283,7 +284,7 @@ impl Simple {
         };
         let (offset, limit) = (some(&self.offset, 0)?, some(&self.limit, usize::MAX)?.min(rows_max));
         let there = slots.filter(|slot| groups.sums(*slot)[0] > 0);
-        let mut rows: Vec<Group<'_>> = if shape.groups == shape.keys && !shape.single {
+        let mut rows: Vec<Group<'_>> = if are_whole && !shape.single {
             let group = |slot| Group { key: groups.key(slot), sums: groups.sums(slot).into() };
             there.map(group).collect()
         } else {
