@@ -53,7 +53,15 @@ impl FastApi {
         let port = free_port()?;
         let mut command = Command::new(&self.python);
         command.args(["-m", "uvicorn", "service:app", "--workers", WORKERS, "--port", &port.to_string()]);
-        command.args(["--app-dir", SOURCES, "--no-access-log", "--log-level", "warning"]);
+        command.args([
+            "--timeout-keep-alive",
+            "75",
+            "--app-dir",
+            SOURCES,
+            "--no-access-log",
+            "--log-level",
+            "warning",
+        ]);
         command.env("DATABASE_URL", server.url());
         let mut child = Child::spawn(command, "uvicorn", directory)?;
         let address = format!("127.0.0.1:{port}");
