@@ -268,7 +268,8 @@ fn the_orchard_is_parsed_and_selected_as_dbt_does_it() {
          --select pruned\n--select pruned.v1\n--select pruned_v1\n--select pruned.v2+\n--select orchard.kept.pruned.vbeta\n--select prun*\n\
          --select v1\n--select pruned_v10.5\n--select pruned.v10.5\n--select kept\n--select orchard.kept.pruned\n--select version:latest\n\
          --select version:old\n--select version:prerelease\n--select version:none\n--select pruned,version:latest\n--select tag:promised\n\
-         --select path:models/core/*.sql\n--select path:models/**/*.sql\n--select models/properties.yml",
+         --select path:models/core/*.sql\n--select path:models/**/*.sql\n--select models/properties.yml\n--resource-type unit_test\n\
+         --select unit_test:every*\n--select unit_test:how_is_told\n--select how_is_told_v2\n--select test_type:unit,version:none",
     );
 }
 

@@ -122,15 +122,19 @@ fn what_would_change_what_is_built_and_is_not_done_is_refused_with_its_place() {
     }
     let quiet = format!("{PROJECT}flags: {{warn_error: false, use_colors: false, fail_fast: true}}\n");
     parsed(&[("dbt_project.yml", &quiet), model]).unwrap();
-    for source in [
-        "sources: [{name: s, meta: {external_location: 'x/{name}.csv'}, tables: [{name: t}]}]",
-        "sources: [{name: s, tables: [{name: t, config: {meta: {plugin: excel}}}]}]",
-    ] {
-        refused(
-            &[("models/s.yml", source), model],
+    for (source, code, told) in [
+        (
+            "sources: [{name: s, tables: [{name: t, config: {meta: {plugin: excel}}}]}]",
             "MS9108",
-            &["of a source is not supported yet", "models/s.yml:1:"],
-        );
+            "`plugin` of a source",
+        ),
+        (
+            "sources: [{name: s, meta: {external_location: 'x/{of}'}, tables: [{name: t}]}]",
+            "MS9102",
+            "names `of`",
+        ),
+    ] {
+        refused(&[("models/s.yml", source), model], code, &[told, "models/s.yml:1:"]);
     }
     refused(&[("catalogs.yml", "catalogs: []"), model], "MS9108", &["catalogs.yml"]);
 }
@@ -329,12 +333,6 @@ fn what_is_not_done_is_refused_by_name_and_never_passed_over() {
         &["the snapshot strategy `mine`", "in snapshot s (snapshots/s.sql)"],
     );
     let model = ("models/a.sql", "select 1 as a");
-    let versions = "models: [{name: a, versions: [{v: 1}, {v: 2}]}]\nunit_tests: [{name: t, model: a, given: [], expect: {rows: []}}]\n";
-    refused(
-        &[("models/a_v1.sql", "select 1 as a"), model, ("models/a.yml", versions)],
-        "MS9108",
-        &["versions"],
-    );
     refused(
         &[("models/a.sql", "{{ config(materialized='materialized_view') }} select 1")],
         "MS9108",
@@ -426,6 +424,9 @@ fn a_unit_test_that_cannot_be_is_told() {
         ("models/b.sql", "select * from {{ ref('a') }}"),
         ("models/i.sql", "{{ config(materialized='incremental') }} select 1 as x {% if is_incremental() %}where false{% endif %}"),
         ("models/gone.sql", "{{ config(enabled=false) }} select 1 as x"),
+        ("models/v_v1.sql", "select 1 as x"),
+        ("models/v_v2.sql", "select 2 as x"),
+        ("models/v.yml", "models: [{name: v, versions: [{v: 1}, {v: 2}]}]\n"),
     ];
     let told = |test: &str, code: &str, words: &[&str]| {
         let yaml = format!("unit_tests:\n  - {{name: u, {test}}}\n");
@@ -468,7 +469,19 @@ fn a_unit_test_that_cannot_be_is_told() {
         "MS9101",
         &["line 2 has 2 values, the header has 1"],
     );
-    told(&format!("model: b, {given}, {expect}, versions: {{include: [1]}}"), "MS9108", &["`versions`"]);
+    told(
+        &format!("model: b, {given}, {expect}, versions: {{include: [1]}}"),
+        "MS9101",
+        &["`b` has no versions that could be chosen", "leave `versions` out"],
+    );
+    let versioned = format!("model: v, given: [], {expect}, versions");
+    told(&format!("{versioned}: {{include: [3]}}"), "MS9104", &["`v` has no version that the test is for"]);
+    told(&format!("{versioned}: {{include: 1}}"), "MS9101", &["`include` is a list of versions"]);
+    told(
+        &format!("{versioned}: {{include: [1], exclude: [2]}}"),
+        "MS9101",
+        &["includes versions or excludes some, not both"],
+    );
     told(
         &format!("model: i, given: [], {expect}"),
         "MS9102",

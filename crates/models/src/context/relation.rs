@@ -20,6 +20,8 @@ pub struct Relation {
     pub limit: Option<u64>,
     /// Reads the rows of a span of time: a condition on them.
     pub condition: Option<String>,
+    /// What stands in its place where it is read from elsewhere, as SQL.
+    pub external: Option<String>,
     /// Whether a subquery in FROM must have a name.
     pub names_subqueries: bool,
 }
@@ -36,6 +38,7 @@ impl Relation {
             kind: None,
             limit: None,
             condition: None,
+            external: None,
             names_subqueries: false,
         }
     }
@@ -65,6 +68,7 @@ impl Relation {
             kind: Some("cte".into()),
             limit: None,
             condition: None,
+            external: None,
             names_subqueries: false,
         }
     }
@@ -84,8 +88,11 @@ impl Relation {
         self.path[2].as_deref().unwrap_or_default()
     }
 
-    /// The name alone.
+    /// The name alone, or what stands in its place.
     pub fn render(&self) -> String {
+        if let Some(external) = &self.external {
+            return external.clone();
+        }
         let part = |at: usize| {
             let text = self.path[at].as_deref().filter(|_| self.include[at])?;
             Some(if self.quote[at] { quoted(text) } else { text.to_owned() })

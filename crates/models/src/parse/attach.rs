@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{json, Map, Value as Json};
 
 use super::{
-    config,
+    config, external,
     freshness::Threshold,
     generic::{self, About},
     in_threads, names,
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     context::scene::World,
     error::{Problem, ProblemKind, Result},
+    project::Adapter,
     yaml,
 };
 
@@ -92,7 +93,7 @@ impl Manifest {
         config_with_quoting.insert("quoting".into(), Json::Object(quoting));
         let path = &patch.original_path;
         let blank = Node::blank(Resource::Source, &patch.package, &patch.name, path, path);
-        let node = Node {
+        let mut node = Node {
             unique_id: format!("source.{}.{}.{}", patch.package, table.source, patch.name),
             fqn,
             alias: identifier,
@@ -109,22 +110,23 @@ impl Manifest {
             },
             ..blank
         };
-        self.check_source(&node).map_err(|error| error.at(&patch.place))?;
+        self.read_from_elsewhere(&mut node).map_err(|problem| problem.at(&patch.place))?;
         Ok(node)
     }
 
-    /// Refuses a table that is to be read from elsewhere than its relation.
-    fn check_source(&self, node: &Node) -> Result<()> {
-        let metas = [node.config.get("meta"), node.extra.get("source_meta"), Some(&json!(node.config))]
-            .map(|meta| meta.and_then(Json::as_object).cloned().unwrap_or_default());
-        for key in ["external_location", "plugin"] {
-            if node.enabled() && metas.iter().any(|meta| meta.contains_key(key)) {
-                let message = format!("`{key}` of a source is not supported yet");
-                return Err(Problem::new(ProblemKind::Unsupported, message)
-                    .hint("make a view of the file or the foreign table in on-run-start, and declare the view as the source")
-                    .into());
-            }
+    /// What a table is read from in the place of its relation, where the target is DuckDB. Refuses one that a plugin reads.
+    fn read_from_elsewhere(&self, node: &mut Node) -> std::result::Result<(), Problem> {
+        if !node.enabled() || self.world.project.target.kind != Adapter::DuckDb {
+            return Ok(());
         }
+        let metas = [node.config.get("meta"), node.extra.get("source_meta")].into_iter().flatten();
+        if node.config.contains_key("plugin") || metas.into_iter().any(|meta| meta.get("plugin").is_some()) {
+            return Err(Problem::new(ProblemKind::Unsupported, "`plugin` of a source is not supported yet")
+                .hint(
+                    "make a view of the foreign table in on-run-start, and declare the view as the source",
+                ));
+        }
+        node.external = external::of(node)?;
         Ok(())
     }
 

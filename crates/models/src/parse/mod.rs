@@ -5,6 +5,7 @@ pub mod calls;
 pub mod config;
 pub(crate) mod contract;
 pub mod docs;
+mod external;
 pub mod freshness;
 pub mod generic;
 mod home;

@@ -168,6 +168,8 @@ pub struct Node {
     pub test: Option<TestFacts>,
     /// For unit tests.
     pub unit: Option<Arc<UnitTest>>,
+    /// What a source's table is read from in the place of its relation, as SQL.
+    pub external: Option<String>,
     /// Tags that it has from elsewhere: a test those of its column.
     pub more_tags: Vec<String>,
     /// What the manifest has beyond all this, by kind.
@@ -210,6 +212,7 @@ impl Node {
             doc_blocks: Vec::new(),
             test: None,
             unit: None,
+            external: None,
             more_tags: Vec::new(),
             extra: Map::new(),
             template: None,
@@ -259,11 +262,13 @@ impl Node {
         self.extra.get("latest_version").filter(|version| !version.is_null())
     }
 
-    /// Its name, with its version.
+    /// Its name, with its version where it is a model.
     pub fn search_name(&self) -> String {
         match self.version() {
-            Some(version) => format!("{}.v{}", self.name, version::text(version)),
-            None => self.name.clone(),
+            Some(version) if self.resource == Resource::Model => {
+                format!("{}.v{}", self.name, version::text(version))
+            }
+            _ => self.name.clone(),
         }
     }
 
@@ -341,6 +346,7 @@ impl Node {
         let quoted = |part: &str| quoting.and_then(|q| q.get(part)).and_then(Json::as_bool).unwrap_or(true);
         let mut relation = Relation::new(&self.database, &self.schema, &self.alias);
         relation.quote = [quoted("database"), quoted("schema"), quoted("identifier")];
+        relation.external.clone_from(&self.external);
         relation.kind = match (self.resource, self.materialized()) {
             (Resource::Source | Resource::Seed | Resource::Snapshot, _) | (_, "table" | "incremental") => {
                 Some("table".into())

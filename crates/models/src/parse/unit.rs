@@ -10,7 +10,7 @@ use super::{
     macros::display,
     names,
     node::{Node, RefArgs, Resource},
-    reading, Manifest,
+    reading, version, Manifest,
 };
 use crate::{
     csv,
@@ -70,8 +70,9 @@ pub struct Declared {
 pub(super) fn add(manifest: &mut Manifest, declared: Vec<Declared>) -> Result<()> {
     let names = Names::of(manifest);
     for declared in declared {
-        let node = Reader { manifest, names: &names, declared: &declared }.node()?;
-        manifest.insert(node)?;
+        for node in (Reader { manifest, names: &names, declared: &declared }).nodes()? {
+            manifest.insert(node)?;
+        }
     }
     Ok(())
 }
@@ -83,12 +84,13 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    fn node(&self) -> Result<Node> {
+    /// The test; of a model with versions one for each that it is meant for.
+    fn nodes(&self) -> Result<Vec<Node>> {
         let Declared { yaml, package, original_path, place } = self.declared;
         let text = |key: &str| yaml.get(key).and_then(Yaml::as_str).map(str::to_owned);
-        let wrong = |message: String| Problem::new(ProblemKind::Yaml, message).at(place);
         let (Some(name), Some(model_name)) = (text("name"), text("model")) else {
-            return Err(wrong("a unit test has a `name` and a `model`".into()).into());
+            let message = "a unit test has a `name` and a `model`";
+            return Err(Problem::new(ProblemKind::Yaml, message).at(place).into());
         };
         for key in yaml.entries().iter().map(|(key, _)| key) {
             const KEYS: &[&str] =
@@ -101,10 +103,6 @@ impl Reader<'_> {
                 }
                 return Err(problem.at(&key.place).into());
             }
-        }
-        if let Some(versions) = yaml.get("versions").filter(|versions| !versions.is_null()) {
-            let message = "`versions` of a unit test are not supported yet";
-            return Err(Problem::new(ProblemKind::Unsupported, message).at(&versions.place).into());
         }
         let around =
             |error: crate::error::ModelsError| error.at(place).around(format!("in unit test {name}"));
@@ -121,32 +119,54 @@ impl Reader<'_> {
         };
         (node.config, node.unrendered) =
             config::resolve(project, package, Resource::UnitTest, &node.fqn, None, &said);
-        let model = self.model(&model_name).map_err(around)?;
-        let Some(model) = model else {
+        let Some(model) = self.model(&model_name).map_err(around)? else {
             node.config.insert("enabled".into(), false.into());
-            return Ok(node);
+            return Ok(vec![node]);
         };
-        node.schema.clone_from(&model.schema);
-        node.database.clone_from(&model.database);
-        node.depends_on = vec![model.unique_id.clone()];
         let overrides = match yaml.get("overrides").map(Yaml::to_json) {
             Some(Json::Object(overrides)) => overrides,
             _ => Map::new(),
         };
+        let (versions, told) = self.versions(model).map_err(around)?;
+        let mut nodes = Vec::new();
+        for model in versions {
+            let mut node = node.clone();
+            if let Some(version) = model.version() {
+                node.unique_id.push_str(&format!("_v{}", version::text(version)));
+            }
+            self.finish(&mut node, model, &overrides, told.clone()).map_err(around)?;
+            nodes.push(node);
+        }
+        Ok(nodes)
+    }
+
+    /// What a test is of one model, or one version of it.
+    fn finish(
+        &self,
+        node: &mut Node,
+        model: &Node,
+        overrides: &Map<String, Json>,
+        versions: Json,
+    ) -> Result<()> {
+        let yaml = &self.declared.yaml;
+        node.schema.clone_from(&model.schema);
+        node.database.clone_from(&model.database);
+        node.depends_on = vec![model.unique_id.clone()];
         let mut given = Vec::new();
         let mut given_json = Vec::new();
         for input in yaml.get("given").map(Yaml::items).unwrap_or_default() {
-            let (one, json) = self.given(input, model).map_err(around)?;
+            let (one, json) = self.given(input, model)?;
             given.push(one);
             given_json.push(json);
         }
         let Some(expect) = yaml.get("expect") else {
-            return Err(wrong(format!("the unit test `{name}` expects nothing: it has no `expect`")).into());
+            return Err(Problem::new(ProblemKind::Yaml, "it expects nothing: it has no `expect`").into());
         };
-        let (expected, expect_json) = self.rows(expect, None).map_err(around)?;
-        self.check_incremental(model, &given, &overrides).map_err(|problem| around(problem.into()))?;
+        let (expected, expect_json) = self.rows(expect, None)?;
+        self.check_incremental(model, &given, overrides)?;
         let json = json!({
-            "model": model_name, "given": given_json, "expect": expect_json, "versions": null, "version": null,
+            "model": yaml.get("model").and_then(Yaml::as_str), "given": given_json, "expect": expect_json,
+            "versions": versions, "version": model.version(),
             "overrides": if overrides.is_empty() { Json::Null } else { json!({
                 "macros": overrides.get("macros").cloned().unwrap_or_else(|| json!({})),
                 "vars": overrides.get("vars").cloned().unwrap_or_else(|| json!({})),
@@ -156,22 +176,65 @@ impl Reader<'_> {
         if let Json::Object(json) = json {
             node.extra = json;
         }
+        let overrides = overrides.clone();
         node.unit =
             Some(Arc::new(UnitTest { model: model.unique_id.clone(), given, expect: expected, overrides }));
-        Ok(node)
+        Ok(())
+    }
+
+    /// The versions of a model that the test is meant for, or the model where it has none, and what the test says of versions.
+    fn versions<'m>(&'m self, model: &'m Node) -> Result<(Vec<&'m Node>, Json)> {
+        let said = self.declared.yaml.get("versions").filter(|said| !said.is_null());
+        let list = |key: &str| -> Result<Option<Vec<Json>>> {
+            let listed = said.and_then(|said| said.get(key)).filter(|list| !list.is_null());
+            match listed.map(|list| (list, list.to_json())) {
+                None => Ok(None),
+                Some((_, Json::Array(list))) => Ok(Some(list).filter(|list| !list.is_empty())),
+                Some((list, _)) => Err(list.wrong(format!("`{key}` is a list of versions")).into()),
+            }
+        };
+        let (include, exclude) = (list("include")?, list("exclude")?);
+        if let Some(said) = said.filter(|_| include.is_some() && exclude.is_some()) {
+            return Err(said.wrong("a unit test includes versions or excludes some, not both").into());
+        }
+        let told = said.map_or(Json::Null, |_| json!({"include": include, "exclude": exclude}));
+        if model.version().is_none() {
+            return match said.filter(|_| include.is_some() || exclude.is_some()) {
+                Some(said) => Err(said
+                    .wrong(format!("`{}` has no versions that could be chosen", model.name))
+                    .hint("leave `versions` out")
+                    .into()),
+                None => Ok((vec![model], told)),
+            };
+        }
+        let is_of_it = |node: &&Node| {
+            node.resource == Resource::Model && node.package == model.package && node.name == model.name
+        };
+        let all = self.manifest.nodes.values().filter(is_of_it);
+        let is_meant = |node: &&Node| {
+            let version = node.version().unwrap_or(&Json::Null);
+            include.as_ref().is_none_or(|list| list.contains(version))
+                && !exclude.as_ref().is_some_and(|list| list.contains(version))
+        };
+        let meant: Vec<&Node> = all.filter(is_meant).collect();
+        if meant.is_empty() {
+            let message = format!("`{}` has no version that the test is for", model.name);
+            return Err(Problem::new(ProblemKind::Missing, message).into());
+        }
+        Ok((meant, told))
     }
 
     /// The model; `None` where it is disabled.
     fn model(&self, name: &str) -> Result<Option<&Node>> {
         let root = &self.manifest.world.project.root().name;
-        let args = RefArgs { package: None, name: name.to_owned(), version: None };
+        // `name 2` is a version of it; which of them are tested is said elsewhere.
+        let (name, version) =
+            name.split_once(' ').map_or((name, None), |(name, version)| (name, Some(version)));
+        let version = version.map(|version| serde_json::from_str(version).unwrap_or_else(|_| version.into()));
+        let args = RefArgs { package: None, name: name.to_owned(), version };
         let own = &self.declared.package;
         let found = self.names.find(&args, root, own).and_then(|id| self.manifest.nodes.get(id));
         if let Some(model) = found.filter(|node| node.resource == Resource::Model) {
-            if model.version().is_some() {
-                let message = format!("a unit test of `{name}`, which has versions, is not supported yet");
-                return Err(Problem::new(ProblemKind::Unsupported, message).into());
-            }
             return Ok(Some(model));
         }
         let is_it = |node: &&Node| node.resource == Resource::Model && node.name == name;

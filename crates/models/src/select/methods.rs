@@ -25,9 +25,9 @@ pub(super) fn search(manifest: &Manifest, criteria: &Criteria) -> Result<Ids> {
     let all = || manifest.all();
     let ids = |found: &mut dyn Iterator<Item = &Node>| found.map(|node| node.unique_id.clone()).collect();
     Ok(match criteria.method.as_str() {
-        "fqn" => ids(&mut nodes()
-            .chain(manifest.exposures.values())
-            .filter(|node| named(&node.fqn, value, node.version().is_some()))),
+        "fqn" => ids(&mut nodes().chain(manifest.exposures.values()).filter(|node| {
+            named(&node.fqn, value, node.resource == Resource::Model && node.version().is_some())
+        })),
         "tag" => ids(&mut all().filter(|node| node.tags().iter().any(|tag| matches(tag, value)))),
         "group" => {
             ids(&mut nodes()

@@ -17,7 +17,7 @@ use crate::{
     error::Result,
     parse::{
         node::{Node, Resource},
-        Manifest,
+        version, Manifest,
     },
 };
 
@@ -163,7 +163,10 @@ pub fn listed_name(node: &Node) -> String {
             format!("source:{}.{source}.{}", node.package, node.name)
         }
         Resource::Exposure => format!("exposure:{fqn}"),
-        Resource::UnitTest => format!("unit_test:{}.{}", node.package, node.name),
+        Resource::UnitTest => {
+            let version = node.version().map(|version| format!("_v{}", version::text(version)));
+            format!("unit_test:{}.{}{}", node.package, node.name, version.unwrap_or_default())
+        }
         _ => fqn,
     }
 }

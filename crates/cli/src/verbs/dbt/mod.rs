@@ -567,7 +567,15 @@ fn open(target: &Target, project_dir: &Path) -> Result<Arc<dyn BuildWarehouse>, 
         // A path that is relative is so to where dbt runs: the project's directory.
         path => project_dir.join(path),
     };
-    let warehouse = DuckBuild::open(Path::new(&path), &target.settings, &target.extensions)
+    // Files that SQL names are looked for there, too.
+    const FILES: &str = "file_search_path";
+    let mut settings = target.settings.clone();
+    if let Some(dir) = project_dir.to_str().filter(|dir| !dir.is_empty() && !dir.contains(',')) {
+        if !settings.iter().any(|(name, _)| name == FILES) {
+            settings.push((FILES.to_owned(), dir.to_owned()));
+        }
+    }
+    let warehouse = DuckBuild::open(Path::new(&path), &settings, &target.extensions)
         .doing("opening the profile's warehouse")?;
     Ok(Arc::new(warehouse))
 }
