@@ -1,6 +1,6 @@
 //! The files that other tools read: `manifest.json` (v12), `run_results.json` (v6), `sources.json` (v3) and `catalog.json` (v1); and `lineage.json`, which is our own.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, fmt::Display, path::Path};
 
 use serde_json::{json, Map, Value as Json};
 
@@ -18,7 +18,7 @@ use crate::{
     hash::md5,
     parse::{
         calls::calls,
-        names,
+        in_threads, names,
         node::{Node, RefArgs, Resource},
         Manifest,
     },
@@ -48,8 +48,57 @@ fn metadata(manifest: &Manifest, kind: &str, now: f64) -> Json {
     })
 }
 
-/// The manifest; nodes in `compiled` with their SQL.
-pub fn manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>, now: f64) -> Json {
+/// The text of the manifest; nodes in `compiled` with their SQL. Nodes are nearly all of it, so they are written by all processors, and none is
+/// kept as a tree.
+pub fn manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>, now: f64) -> Result<String> {
+    let nodes: Vec<&Node> =
+        manifest.nodes.values().filter(|node| node.resource != Resource::UnitTest).collect();
+    let written = in_threads(&nodes, |node| {
+        let json = in_manifest(manifest, node, compiled.get(&node.unique_id));
+        Ok(format!("{}:{json}", Json::from(node.unique_id.as_str())))
+    })?;
+    let sections = sections(manifest, now);
+    let mut text =
+        String::with_capacity(written.iter().map(|node| node.len() + 1).sum::<usize>() + (1 << 16));
+    for (name, section) in &sections {
+        text.push(if text.is_empty() { '{' } else { ',' });
+        text.push_str(&format!("\"{name}\":"));
+        match section {
+            Section::Nodes => {
+                text.push('{');
+                for (at, node) in written.iter().enumerate() {
+                    text.push_str(if at == 0 { "" } else { "," });
+                    text.push_str(node);
+                }
+                text.push('}');
+            }
+            Section::Other(json) => text.push_str(&json.to_string()),
+        }
+    }
+    text.push('}');
+    Ok(text)
+}
+
+/// A node as the manifest has it, with its SQL where it was compiled.
+fn in_manifest(manifest: &Manifest, node: &Node, compiled: Option<&Compiled>) -> Json {
+    let mut json = node.to_json();
+    if let (Some(compiled), Json::Object(map)) = (compiled, &mut json) {
+        if node.resource != Resource::Seed {
+            let dir = manifest.world.project.target_name();
+            map.extend(compiled_json(compiled, &format!("{dir}/{}", output_path("compiled", node))));
+        }
+    }
+    json
+}
+
+/// A part of the manifest.
+enum Section {
+    Nodes,
+    Other(Json),
+}
+
+/// The manifest's parts in their order.
+fn sections(manifest: &Manifest, now: f64) -> Vec<(&'static str, Section)> {
     let project = &manifest.world.project;
     let mut head = metadata(manifest, "manifest/v12", now);
     if let Json::Object(map) = &mut head {
@@ -66,21 +115,6 @@ pub fn manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>, now: 
         ]);
     }
     let units = manifest.nodes.values().filter(|node| node.resource == Resource::UnitTest);
-    let nodes: Map<String, Json> = manifest
-        .nodes
-        .values()
-        .filter(|node| node.resource != Resource::UnitTest)
-        .map(|node| {
-            let mut json = node.to_json();
-            if let (Some(compiled), Json::Object(map)) = (compiled.get(&node.unique_id), &mut json) {
-                if node.resource != Resource::Seed {
-                    let dir = project.target_name();
-                    map.extend(compiled_json(compiled, &format!("{dir}/{}", output_path("compiled", node))));
-                }
-            }
-            (node.unique_id.clone(), json)
-        })
-        .collect();
     let section =
         |nodes: &mut dyn Iterator<Item = (String, Json)>| -> Json { nodes.collect::<Map<_, _>>().into() };
     let macros = manifest.world.macros.all.iter();
@@ -109,10 +143,8 @@ pub fn manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>, now: 
             all.push(node.unique_id.as_str().into());
         }
     }
-    // Not by `json!`, which copies what it is given: the nodes are nearly all of it.
-    let sections = [
-        ("metadata", head),
-        ("nodes", nodes.into()),
+    let of_nodes = [("metadata", Section::Other(head)), ("nodes", Section::Nodes)];
+    let others = [
         (
             "sources",
             section(&mut manifest.sources.values().map(|node| (node.unique_id.clone(), source(node)))),
@@ -142,7 +174,7 @@ pub fn manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>, now: 
         ("unit_tests", section(&mut units.map(|node| (node.unique_id.clone(), unit_test(node))))),
         ("functions", json!({})),
     ];
-    sections.into_iter().map(|(name, section)| (name.to_owned(), section)).collect::<Map<_, _>>().into()
+    of_nodes.into_iter().chain(others.into_iter().map(|(name, json)| (name, Section::Other(json)))).collect()
 }
 
 /// Anything, as the manifest has it.
@@ -281,6 +313,6 @@ pub fn result(manifest: &Manifest, outcome: &Outcome) -> Json {
 }
 
 /// Writes an artifact into the target directory.
-pub fn write(dir: &Path, name: &str, json: &Json) -> Result<()> {
+pub fn write(dir: &Path, name: &str, json: &impl Display) -> Result<()> {
     files::write(&dir.join(name), &json.to_string())
 }

@@ -457,8 +457,8 @@ fn write_manifest(manifest: &Manifest, compiled: &HashMap<String, Compiled>) -> 
     if manifest.world.project.options.writes_json == Some(false) {
         return Ok(());
     }
-    let json = artifacts::manifest(manifest, compiled, seconds());
-    artifacts::write(&manifest.world.project.target_dir(), "manifest.json", &json)?;
+    let text = artifacts::manifest(manifest, compiled, seconds())?;
+    artifacts::write(&manifest.world.project.target_dir(), "manifest.json", &text)?;
     Ok(())
 }
 
