@@ -538,3 +538,20 @@ fn what_a_project_says_and_nobody_hears_is_told_with_what_was_meant() {
         assert!(told.contains(word), "no {word:?} in:\n{told}");
     }
 }
+
+#[test]
+fn a_package_may_have_macros_named_like_dbts_unless_something_is_built_with_them() {
+    let project = ("dbt_packages/tools/dbt_project.yml", "name: tools\n");
+    let own = (
+        "dbt_packages/tools/macros/m.sql",
+        "{% macro format_column(column) %}{{ return(column) }}{% endmacro %}",
+    );
+    let model = ("models/a.sql", "select '{{ tools.format_column(1) }}' as a");
+    parsed(&[project, own, model]).unwrap();
+    let words = ["`format_column`", "dbt_packages/tools/macros/m.sql:1"];
+    refused(&[project, own, model, ("dbt_packages/tools/models/b.sql", "select 1 as b")], "MS9108", &words);
+    let dispatching =
+        format!("{PROJECT}dispatch: [{{macro_namespace: dbt, search_order: [p, tools, dbt]}}]\n");
+    refused(&[project, own, model, ("dbt_project.yml", &dispatching)], "MS9108", &words);
+    refused(&[("macros/m.sql", own.1), ("models/a.sql", "select 1 as a")], "MS9108", &words[..1]);
+}

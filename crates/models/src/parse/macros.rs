@@ -44,7 +44,6 @@ const NATIVE: &[&str] = &[
     "create_schema",
     "drop_relation",
     "rename_relation",
-    "get_columns_in_relation_sql",
     "list_relations_without_caching",
     "sync_column_schemas",
     "check_for_schema_changes",
@@ -146,6 +145,10 @@ pub struct Macros {
     parts: HashSet<String>,
     /// Those of these parts that a project has itself.
     own_parts: BTreeSet<String>,
+    /// Packages whose macros are found for all nodes in the place of dbt's: the project, and those that it dispatches dbt's macros to.
+    first: Vec<String>,
+    /// Macros of other packages with names of what is built in here, by package: they are found for nodes of theirs alone.
+    native: Vec<(String, Problem)>,
     /// All of them, the library's included, in the order of their files.
     pub all: Vec<Arc<MacroEntry>>,
 }
@@ -153,7 +156,10 @@ pub struct Macros {
 impl Macros {
     /// Reads the macros of a project, and tells each file to `texts`.
     pub fn read(project: &Project, texts: &mut dyn FnMut(&Arc<Text>)) -> Result<Self> {
-        let mut macros = Macros::default();
+        let of_dbt = project.root().dispatch.iter().find(|(namespace, _)| namespace == LIBRARY);
+        let mut first = of_dbt.map(|(_, order)| order.clone()).unwrap_or_default();
+        first.push(project.root().name.clone());
+        let mut macros = Macros { first, ..Macros::default() };
         let more = match project.target.kind {
             Adapter::DuckDb => &[][..],
             Adapter::Postgres => OF_POSTGRES,
@@ -223,12 +229,15 @@ impl Macros {
         let plain = name.split_once("__").map_or(name.as_str(), |(_, plain)| plain);
         let among = |names: &dyn Fn(&str) -> bool| names(name) || names(plain);
         if package != LIBRARY && among(&|name| NATIVE.contains(&name)) {
-            return Err(Problem::new(
+            let problem = Problem::new(
                 ProblemKind::Unsupported,
                 format!("the macro `{name}` overrides one of dbt's that is built in here; that is not supported yet"),
             )
-            .at(place)
-            .into());
+            .at(place);
+            if self.first.contains(package) {
+                return Err(problem.into());
+            }
+            self.native.push((package.clone(), problem));
         }
         if package != LIBRARY {
             let own = [name.as_str(), plain].into_iter().find(|name| self.parts.contains(*name));
@@ -250,6 +259,14 @@ impl Macros {
         of_package.insert(entry.name.clone(), entry.clone());
         self.all.push(entry);
         Ok(())
+    }
+
+    /// An error where a package with nodes of its own has a macro in the place of what is built in here.
+    pub fn check_native(&self, has_nodes: impl Fn(&str) -> bool) -> Result<()> {
+        match self.native.iter().find(|(package, _)| has_nodes(package)) {
+            Some((_, problem)) => Err(problem.clone().into()),
+            None => Ok(()),
+        }
     }
 
     /// Whether a project has parts of materializations of its own, so that models are built by macros.

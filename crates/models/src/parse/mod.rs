@@ -108,6 +108,7 @@ pub fn parse(project: Project) -> Result<Manifest> {
         docs.read(package)?;
         read_package(&world, package, &mut found, &mut texts, &mut warnings)?;
     }
+    world.macros.check_native(|package| found.nodes.iter().any(|node| node.package == package))?;
     let mut manifest = Manifest {
         world: world.clone(),
         nodes: IndexMap::new(),
