@@ -5,6 +5,7 @@
     reason = "a panic is how a test fails; clippy exempts only the test functions themselves"
 )]
 
+mod asked;
 mod begin;
 mod clone;
 mod deps;

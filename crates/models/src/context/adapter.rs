@@ -302,29 +302,50 @@ impl Object for Class {
     fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
         match (self.0, name) {
             ("Relation", "create") => Relation::create(args),
+            ("Relation", "add_ephemeral_prefix") => {
+                let [name] = args.bind(name, ["name"])?;
+                let name = name.unwrap_or(Value::None).to_string();
+                Ok(Value::from(Relation::cte(&name).identifier()))
+            }
             ("Column", "create") => {
                 let [name, data_type] = args.bind("create", ["name", "label_or_dtype"])?;
                 Ok(Value::object(Column {
                     name: name.unwrap_or(Value::None).to_string(),
-                    data_type: data_type.unwrap_or(Value::None).to_string(),
+                    data_type: translated(data_type),
                 }))
             }
             ("Column", "translate_type") => {
                 let [data_type] = args.bind(name, ["dtype"])?;
+                Ok(Value::from(translated(data_type)))
+            }
+            ("Column", "string_type") => {
+                let [size] = args.bind(name, ["size"])?;
+                Ok(Value::from(format!("character varying({})", size.unwrap_or(Value::None))))
+            }
+            ("Column", "numeric_type") => {
+                let [data_type, precision, scale] = args.bind(name, ["dtype", "precision", "scale"])?;
                 let data_type = data_type.unwrap_or(Value::None).to_string();
-                Ok(Value::from(if data_type.eq_ignore_ascii_case("string") {
-                    "TEXT".into()
-                } else {
-                    data_type
+                let given = |value: Option<Value>| value.filter(|value| !value.is_nothing());
+                Ok(Value::from(match given(precision).zip(given(scale)) {
+                    Some((precision, scale)) => format!("{data_type}({precision},{scale})"),
+                    None => data_type,
                 }))
             }
-            ("Column", "string_type") => Ok(Value::from("TEXT")),
             _ => fail(format!("api.{} has no method `{name}`", self.0)),
         }
     }
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+/// A type by dbt's names for types.
+fn translated(data_type: Option<Value>) -> String {
+    let data_type = data_type.unwrap_or(Value::None).to_string();
+    match data_type.eq_ignore_ascii_case("string") {
+        true => "TEXT".into(),
+        false => data_type,
     }
 }
 

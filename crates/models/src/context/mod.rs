@@ -2,6 +2,7 @@
 
 pub mod adapter;
 pub mod base;
+mod decimal;
 pub mod json;
 pub mod modules;
 pub mod relation;

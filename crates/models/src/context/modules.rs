@@ -215,6 +215,32 @@ impl Moment {
         Some(seconds * 1_000_000 + fraction)
     }
 
+    /// A time as a warehouse writes it; one of a zone other than UTC is `None`, for it would not be printed with that.
+    pub fn read(text: &str) -> Option<Self> {
+        let zone = text.ends_with("+00");
+        let time = text.split_once(' ').map_or(text, |(_, time)| time);
+        if !zone && time.contains(['+', '-']) {
+            return None;
+        }
+        Some(Moment { us: Moment::parse(text)?, zone, date_only: false })
+    }
+
+    /// A date as a warehouse writes it.
+    pub fn read_date(text: &str) -> Option<Self> {
+        let us = Moment::parse(&format!("{text} 00:00:00"))?;
+        Some(Moment { us, zone: false, date_only: true })
+    }
+
+    /// Whether it is a date without time.
+    pub fn is_date(&self) -> bool {
+        self.date_only
+    }
+
+    /// In microseconds since 1970, UTC.
+    pub fn us(&self) -> i64 {
+        self.us
+    }
+
     /// Year, month and day.
     pub fn date_parts(self) -> [i64; 3] {
         let [year, month, day, ..] = self.parts();
@@ -362,6 +388,18 @@ impl Object for Moment {
 
     fn text(&self) -> String {
         self.iso(" ")
+    }
+
+    fn repr(&self) -> String {
+        let [year, month, day, hour, minute, second, us] = self.parts();
+        if self.date_only {
+            return format!("datetime.date({year}, {month}, {day})");
+        }
+        let rest = [second, us];
+        let rest = &rest[..rest.iter().rposition(|part| *part != 0).map_or(0, |at| at + 1)];
+        let rest: String = rest.iter().map(|part| format!(", {part}")).collect();
+        let zone = if self.zone { ", tzinfo=<UTC>" } else { "" };
+        format!("datetime.datetime({year}, {month}, {day}, {hour}, {minute}{rest}{zone})")
     }
 
     fn as_any(&self) -> &dyn Any {

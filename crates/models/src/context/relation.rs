@@ -148,6 +148,10 @@ impl Object for Relation {
         "Relation"
     }
 
+    fn is_mapping(&self) -> bool {
+        true
+    }
+
     fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
         let part = |at: usize| Some(Value::from(self.path[at].clone()));
         let is = |kind: &str| Some(Value::Bool(self.kind.as_deref() == Some(kind)));
@@ -215,6 +219,11 @@ impl Object for Relation {
             "get" => {
                 let [key, default] = args.bind(name, ["key", "default"])?;
                 let key = key.unwrap_or(Value::None).to_string();
+                // By this packages know that something is a relation.
+                if key == "metadata" {
+                    let class = if is_duckdb(interpreter) { "DuckDBRelation" } else { "PostgresRelation" };
+                    return Ok(Value::dict([("type", Value::from(class))]));
+                }
                 Ok(self.attribute(interpreter, &key).or(default).unwrap_or(Value::None))
             }
             "create" => Relation::create(args),
@@ -245,6 +254,47 @@ pub struct Column {
     pub data_type: String,
 }
 
+const TEXTS: [&str; 4] = ["text", "character varying", "character", "varchar"];
+const FLOATS: [&str; 6] = ["real", "float", "float4", "float8", "double", "double precision"];
+const INTEGERS: [&str; 11] = [
+    "smallint",
+    "integer",
+    "bigint",
+    "smallserial",
+    "serial",
+    "bigserial",
+    "int2",
+    "int4",
+    "int8",
+    "serial4",
+    "serial8",
+];
+const INTEGERS_OF_DUCKDB: [&str; 17] = [
+    "tinyint",
+    "smallint",
+    "integer",
+    "bigint",
+    "hugeint",
+    "utinyint",
+    "usmallint",
+    "uinteger",
+    "ubigint",
+    "int1",
+    "int2",
+    "int4",
+    "int8",
+    "short",
+    "int",
+    "signed",
+    "long",
+];
+
+/// Whether what templates see is as dbt-duckdb has it.
+fn is_duckdb(interpreter: &Interpreter) -> bool {
+    let target = interpreter.global("target").get("type");
+    target.as_ref().and_then(Value::as_str) != Some("postgres")
+}
+
 impl Column {
     /// A number that the type is declared with, where it is one of those that have it; of PostgreSQL's numbers what its information schema tells of them.
     fn number(&self, at: usize, has: bool) -> Value {
@@ -262,39 +312,77 @@ impl Column {
         number.map_or(Value::None, Value::Int)
     }
 
-    fn is_type(&self, names: &[&str]) -> bool {
-        let plain = self.data_type.split('(').next().unwrap_or_default().trim().to_lowercase();
-        names.contains(&plain.as_str())
+    fn plain(&self) -> &str {
+        self.data_type.split('(').next().unwrap_or_default().trim()
     }
 
     fn is_string(&self) -> bool {
-        self.is_type(&["text", "character varying", "character", "varchar"])
+        is_one_of(self.plain(), &TEXTS)
     }
 
-    fn is_integer(&self) -> bool {
-        self.is_type(&[
-            "smallint",
-            "integer",
-            "bigint",
-            "hugeint",
-            "tinyint",
-            "int",
-            "int2",
-            "int4",
-            "int8",
-            "serial",
-            "bigserial",
-            "utinyint",
-            "usmallint",
-            "uinteger",
-            "ubigint",
-            "uhugeint",
-        ])
+    /// The type as templates see it: dbt-duckdb takes it as DuckDB describes it, with all in parentheses; of a text the length is kept beside it.
+    fn dtype(&self, duckdb: bool) -> &str {
+        if duckdb && !self.is_string() {
+            &self.data_type
+        } else {
+            self.plain()
+        }
     }
 
-    fn is_float(&self) -> bool {
-        self.is_type(&["real", "float", "float4", "float8", "double", "double precision"])
+    /// The type for statements. A text of DuckDB has no length; dbt gives it one, which DuckDB passes over.
+    fn full_type(&self, duckdb: bool) -> String {
+        match duckdb && self.is_string() {
+            true => format!("character varying({})", text_length(&self.data_type).unwrap_or(256)),
+            false => self.data_type.clone(),
+        }
     }
+
+    fn is_struct(&self) -> bool {
+        self.data_type.to_ascii_lowercase().starts_with("struct")
+    }
+
+    /// The fields of a struct.
+    fn fields(&self) -> Vec<Column> {
+        let Some((_, list)) = self.data_type.split_once('(').filter(|_| self.is_struct()) else {
+            return Vec::new();
+        };
+        let list = list.rsplit_once(')').map_or(list, |(list, _)| list);
+        let (mut depth, mut begin, mut parts) = (0, 0, Vec::new());
+        for (at, c) in list.char_indices() {
+            match c {
+                '(' => depth += 1,
+                ')' => depth -= 1,
+                ',' if depth == 0 => {
+                    parts.push(&list[begin..at]);
+                    begin = at + 1;
+                }
+                _ => {}
+            }
+        }
+        parts.push(&list[begin..]);
+        let field = |part: &str| {
+            let (name, data_type) = part.trim().split_once(' ')?;
+            Some(Column { name: name.into(), data_type: data_type.into() })
+        };
+        parts.into_iter().filter_map(field).collect()
+    }
+
+    /// The columns that a struct is when each field is one; any other column is itself.
+    fn flattened(&self) -> Vec<Column> {
+        if !self.is_struct() {
+            return vec![self.clone()];
+        }
+        let named = |column: Column| Column { name: format!("{}.{}", self.name, column.name), ..column };
+        self.fields().iter().flat_map(Column::flattened).map(named).collect()
+    }
+}
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn listed(columns: Vec<Column>) -> Value {
+    Value::list(columns.into_iter().map(Value::object))
 }
 
 impl Object for Column {
@@ -302,22 +390,31 @@ impl Object for Column {
         "Column"
     }
 
-    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
+    fn attribute(&self, interpreter: &Interpreter, name: &str) -> Option<Value> {
+        let duckdb = is_duckdb(interpreter);
+        let numeric = is_one_of(self.dtype(duckdb), &["numeric", "decimal"]);
         Some(match name {
             "name" | "column" => Value::from(self.name.as_str()),
             "quoted" => Value::from(quoted(&self.name)),
-            "data_type" | "expanded_data_type" => Value::from(self.data_type.as_str()),
+            "data_type" | "expanded_data_type" => Value::from(self.full_type(duckdb)),
             "char_size" if !self.is_string() => Value::None,
             "char_size" => self.number(0, true),
-            "numeric_precision" => self.number(0, self.is_type(&["numeric", "decimal"])),
-            "numeric_scale" => self.number(1, self.is_type(&["numeric", "decimal"])),
-            "dtype" => Value::from(self.data_type.split('(').next().unwrap_or_default().trim()),
+            "numeric_precision" | "numeric_scale" if duckdb => Value::None,
+            "numeric_precision" => self.number(0, numeric),
+            "numeric_scale" => self.number(1, numeric),
+            "dtype" => Value::from(self.dtype(duckdb)),
+            "fields" if duckdb => listed(self.fields()),
             _ => return None,
         })
     }
 
-    fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
-        let numeric = self.is_type(&["numeric", "decimal"]);
+    fn call_method(&self, interpreter: &Interpreter, name: &str, args: Args) -> Eval<Value> {
+        let duckdb = is_duckdb(interpreter);
+        let is = |names: &[&str]| is_one_of(self.dtype(duckdb), names);
+        let numeric = is(&["numeric", "decimal"]);
+        let integer = is(if duckdb { &INTEGERS_OF_DUCKDB } else { &INTEGERS });
+        // `double precision` is a type of PostgreSQL's; DuckDB never says it.
+        let float = is(if duckdb { &FLOATS[..5] } else { &FLOATS });
         match name {
             "string_size" => {
                 return match text_length(&self.data_type) {
@@ -332,14 +429,24 @@ impl Object for Column {
                     text_length(&self.data_type).zip(other.and_then(|other| text_length(&other.data_type)));
                 return Ok(Value::Bool(lengths.is_some_and(|(own, other)| other > own)));
             }
+            "literal" => {
+                let [value] = args.bind(name, ["value"])?;
+                return Ok(Value::from(format!(
+                    "{}::{}",
+                    value.unwrap_or(Value::None),
+                    self.full_type(duckdb)
+                )));
+            }
+            "flatten" if duckdb => return Ok(listed(self.flattened())),
             _ => {}
         }
         Ok(Value::Bool(match name {
             "is_string" => self.is_string(),
-            "is_integer" => self.is_integer(),
-            "is_float" => self.is_float(),
+            "is_integer" => integer,
+            "is_float" => float,
             "is_numeric" => numeric,
-            "is_number" => numeric || self.is_integer() || self.is_float(),
+            "is_number" => numeric || integer || float,
+            "is_struct" if duckdb => self.is_struct(),
             _ => return fail(format!("a column has no method `{name}`")),
         }))
     }

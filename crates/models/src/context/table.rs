@@ -4,7 +4,7 @@ use std::{any::Any, rc::Rc};
 
 use millstream_core::build::{Answer, Cell};
 
-use super::modules::Moment;
+use super::{decimal::Decimal, modules::Moment};
 use crate::jinja::{fail, Args, Eval, Interpreter, Object, Value};
 
 /// A result.
@@ -16,13 +16,23 @@ pub struct Table {
     rows: Rc<[Rc<[Value]>]>,
 }
 
-fn cell(cell: &Cell) -> Value {
+/// A cell of a column of this type. What Python has types for is of them, so that templates can compare it, compute with it and format it.
+fn cell(cell: &Cell, kind: &str) -> Value {
     match cell {
         Cell::Null => Value::None,
         Cell::Bool(value) => Value::Bool(*value),
         Cell::Int(value) => Value::Int(*value),
         Cell::Float(value) => Value::Float(*value),
-        Cell::Text(text) => Value::from(text.as_str()),
+        Cell::Text(text) => {
+            let kind = kind.to_ascii_uppercase();
+            let typed = match kind.split(['(', ' ', '_']).next() {
+                Some("DATE") => Moment::read_date(text).map(Value::object),
+                Some("TIMESTAMP") => Moment::read(text).map(Value::object),
+                Some("DECIMAL" | "NUMERIC") => Decimal::parse(text).map(Value::object),
+                _ => None,
+            };
+            typed.unwrap_or_else(|| Value::from(text.as_str()))
+        }
     }
 }
 
@@ -37,7 +47,13 @@ impl Table {
         Table {
             names: answer.columns.iter().map(|(name, _)| name.clone()).collect(),
             kinds: answer.columns.iter().map(|(_, kind)| kind.clone()).collect(),
-            rows: answer.rows.iter().map(|row| row.iter().map(cell).collect()).collect(),
+            rows: answer
+                .rows
+                .iter()
+                .map(|row| {
+                    row.iter().zip(&answer.columns).map(|(value, (_, kind))| cell(value, kind)).collect()
+                })
+                .collect(),
         }
     }
 
@@ -49,7 +65,9 @@ impl Table {
             Value::Str(text) if self.kinds.get(at)?.to_ascii_uppercase().starts_with("TIMESTAMP") => {
                 Moment::parse(text).map(Some)
             }
-            _ => None,
+            moment => {
+                moment.downcast::<Moment>().filter(|moment| !moment.is_date()).map(|moment| Some(moment.us()))
+            }
         };
         (row.len() == 2).then(|| Some([time(0)?, time(1)?])).flatten()
     }
@@ -168,6 +186,14 @@ impl Object for Columns {
         match name {
             "values" => Ok(Value::tuple(all())),
             "keys" => Ok(Value::tuple(self.0.names.iter().map(|name| Value::from(name.as_str())))),
+            "items" | "dict" => {
+                let pairs = self.0.names.iter().map(|name| Value::from(name.as_str())).zip(all());
+                Ok(if name == "dict" {
+                    Value::dict(pairs)
+                } else {
+                    Value::list(pairs.map(|(key, value)| Value::tuple([key, value])))
+                })
+            }
             "get" => {
                 let [key] = args.bind("get", ["key"])?;
                 let key = key.unwrap_or(Value::None).to_string();

@@ -390,15 +390,7 @@ impl Replacing<'_> {
 
 /// Whether a test keeps the rows that it finds.
 pub fn stores_failures(shared: &Shared, node: &Node) -> bool {
-    if node.resource != Resource::Test {
-        return false;
-    }
-    match (node.config_str("store_failures_as"), node.config.get("store_failures")) {
-        (Some("table" | "view"), _) => true,
-        (Some(_), _) => false,
-        (None, Some(Json::Bool(wanted))) => *wanted,
-        _ => shared.manifest.world.project.options.store_failures,
-    }
+    node.stores_failures(shared.manifest.world.project.options.store_failures)
 }
 
 fn test(

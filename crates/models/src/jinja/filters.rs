@@ -172,6 +172,8 @@ pub(super) fn apply(interpreter: &Interpreter, name: &str, value: Value, mut arg
             Value::Float(number) => Value::Float(number.abs()),
             other => match other.as_int() {
                 Some(number) => Value::Int(number.abs()),
+                None if other.as_float().is_some_and(|number| number < 0.0) => ops::negative(other)?,
+                None if other.as_float().is_some() => other.clone(),
                 None => return fail(format!("bad operand type for abs(): '{}'", other.type_name())),
             },
         },
@@ -330,6 +332,10 @@ pub(super) fn sorted(
 
 fn map(interpreter: &Interpreter, value: &Value, mut args: Args) -> Eval<Value> {
     let mut mapped = Vec::new();
+    // Jinja looks at the truth first: nothing is what comes of `none`.
+    if !value.truth() {
+        return Ok(Value::list(mapped));
+    }
     if let Some(attribute) = args.take("attribute") {
         let default = args.take("default");
         let path = attribute.to_string();
@@ -364,6 +370,9 @@ fn select(interpreter: &Interpreter, name: &str, value: &Value, mut args: Args) 
     };
     let test = (!args.positional.is_empty()).then(|| args.positional.remove(0).to_string());
     let mut kept = Vec::new();
+    if !value.truth() {
+        return Ok(Value::list(kept));
+    }
     for item in value.items()? {
         let tested = match &attribute {
             Some(path) => descend(interpreter, &item, path)?,

@@ -23,6 +23,9 @@ pub(super) fn binary(operator: Operator, left: &Value, right: &Value) -> Eval<Va
     };
     let ints = || Some((left.as_int()?, right.as_int()?));
     let floats = || Some((left.as_float()?, right.as_float()?));
+    let own = |sign: &str, reversed: &str| {
+        methods::operate(left, sign, right).or_else(|| methods::operate(right, reversed, left))
+    };
     let exact = |result: Option<i64>| match result {
         Some(value) => Ok(Value::Int(value)),
         None => fail("the result has more than 64 bits"),
@@ -40,18 +43,18 @@ pub(super) fn binary(operator: Operator, left: &Value, right: &Value) -> Eval<Va
             }
             _ => match (ints(), floats()) {
                 (Some((left, right)), _) => exact(left.checked_add(right)),
-                (_, Some((left, right))) => Ok(Value::Float(left + right)),
-                _ => match methods::operate(left, "+", right).or_else(|| methods::operate(right, "r+", left))
-                {
-                    Some(result) => result,
+                (_, floats) => own("+", "r+").unwrap_or_else(|| match floats {
+                    Some((left, right)) => Ok(Value::Float(left + right)),
                     None => unsupported("+"),
-                },
+                }),
             },
         },
         Operator::Subtract => match (ints(), floats()) {
             (Some((left, right)), _) => exact(left.checked_sub(right)),
-            (_, Some((left, right))) => Ok(Value::Float(left - right)),
-            _ => methods::operate(left, "-", right).unwrap_or_else(|| unsupported("-")),
+            (_, floats) => own("-", "r-").unwrap_or_else(|| match floats {
+                Some((left, right)) => Ok(Value::Float(left - right)),
+                None => unsupported("-"),
+            }),
         },
         Operator::Multiply => match (left, right) {
             (Value::Str(_) | Value::List(_) | Value::Tuple(_), times)
@@ -64,8 +67,10 @@ pub(super) fn binary(operator: Operator, left: &Value, right: &Value) -> Eval<Va
             }
             _ => match (ints(), floats()) {
                 (Some((left, right)), _) => exact(left.checked_mul(right)),
-                (_, Some((left, right))) => Ok(Value::Float(left * right)),
-                _ => unsupported("*"),
+                (_, floats) => own("*", "*").unwrap_or_else(|| match floats {
+                    Some((left, right)) => Ok(Value::Float(left * right)),
+                    None => unsupported("*"),
+                }),
             },
         },
         Operator::Divide => match floats() {
@@ -130,14 +135,14 @@ pub(super) fn negative(value: &Value) -> Eval<Value> {
     match (value.as_int(), value) {
         (Some(int), _) => Ok(Value::Int(-int)),
         (_, Value::Float(float)) => Ok(Value::Float(-float)),
+        (_, Value::Object(_)) => binary(Operator::Subtract, &Value::Int(0), value),
         _ => fail(format!("bad operand type for unary -: '{}'", value.type_name())),
     }
 }
 
 /// `<`, `<=`, `>`, `>=`.
 pub(super) fn ordered(comparison: Comparison, left: &Value, right: &Value) -> Eval<bool> {
-    let by_object = || methods::operate(left, "cmp", right)?.ok()?.as_int().map(|sign| sign.cmp(&0));
-    let Some(order) = left.compare(right).or_else(by_object) else {
+    let Some(order) = left.compare(right) else {
         if left.as_float().is_some() && right.as_float().is_some() {
             return Ok(false);
         }

@@ -63,7 +63,7 @@ fn write_repr(value: &Value, out: &mut String, depth: usize) {
             }
             out.push('}');
         }
-        Value::Object(object) => out.push_str(&object.text()),
+        Value::Object(object) => out.push_str(&object.repr()),
     }
 }
 

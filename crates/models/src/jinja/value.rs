@@ -115,6 +115,11 @@ pub trait Object: Any {
         false
     }
 
+    /// Whether it is `mapping`: what has `get()` and items by name to Python, whether it can be gone through or not.
+    fn is_mapping(&self) -> bool {
+        false
+    }
+
     /// Its items, where it can be gone through.
     fn items(&self) -> Option<Vec<Value>> {
         None
@@ -135,12 +140,22 @@ pub trait Object: Any {
         format!("<{}>", self.type_name())
     }
 
+    /// As it stands in a list that renders.
+    fn repr(&self) -> String {
+        self.text()
+    }
+
+    /// The number that it is, where it is one.
+    fn number(&self) -> Option<f64> {
+        None
+    }
+
     /// Whether it equals another.
     fn equals(&self, _other: &Value) -> bool {
         false
     }
 
-    /// The result of an operator of its own: `+`, `-`, `r+` where it stands on the right, `cmp` for a negative, zero or positive order.
+    /// The result of an operator of its own: `+`, `-`, `*`, `r+` and `r-` where it stands on the right, `cmp` for a negative, zero or positive order.
     fn operate(&self, _operator: &str, _right: &Value) -> Option<Eval<Value>> {
         None
     }
@@ -309,6 +324,7 @@ impl Value {
     pub fn as_float(&self) -> Option<f64> {
         match self {
             Value::Float(value) => Some(*value),
+            Value::Object(object) => object.number(),
             other => other.as_int().map(|value| value as f64),
         }
     }
@@ -400,6 +416,10 @@ impl Value {
             (Value::Tuple(left), Value::Tuple(right)) => compare_all(left, right),
             _ => match (self.as_int(), other.as_int()) {
                 (Some(left), Some(right)) => Some(left.cmp(&right)),
+                _ if self.as_float().is_none() => {
+                    let sign = super::methods::operate(self, "cmp", other)?.ok()?;
+                    sign.as_int().map(|sign| sign.cmp(&0))
+                }
                 _ => self.as_float()?.partial_cmp(&other.as_float()?),
             },
         }

@@ -34,7 +34,7 @@
 {%- macro date_trunc(datepart, date) -%}{{ return(adapter.dispatch('date_trunc', 'dbt')(datepart, date)) }}{%- endmacro -%}
 {%- macro default__date_trunc(datepart, date) -%}date_trunc('{{ datepart }}', {{ date }}){%- endmacro -%}
 {%- macro dateadd(datepart, interval, from_date_or_timestamp) -%}{{ return(adapter.dispatch('dateadd', 'dbt')(datepart, interval, from_date_or_timestamp)) }}{%- endmacro -%}
-{%- macro default__dateadd(datepart, interval, from_date_or_timestamp) -%}({{ from_date_or_timestamp }} + cast({{ interval }} as bigint) * interval 1 {{ datepart }}){%- endmacro -%}
+{%- macro default__dateadd(datepart, interval, from_date_or_timestamp) -%}{% set part = datepart | lower %}{% set times, unit = {'week': (7, 'day'), 'quarter': (3, 'month')}.get(part, (1, part)) %}({{ from_date_or_timestamp }} + {% if times > 1 %}(cast({{ interval }} as bigint) * {{ times }}){% else %}cast({{ interval }} as bigint){% endif %} * interval 1 {{ unit }}){%- endmacro -%}
 {%- macro datediff(first_date, second_date, datepart) -%}{{ return(adapter.dispatch('datediff', 'dbt')(first_date, second_date, datepart)) }}{%- endmacro -%}
 {%- macro default__datediff(first_date, second_date, datepart) -%}(date_diff('{{ datepart }}', {{ first_date }}::timestamp, {{ second_date }}::timestamp )){%- endmacro -%}
 {%- macro equals(expr1, expr2) -%}{{ return(adapter.dispatch('equals', 'dbt')(expr1, expr2)) }}{%- endmacro -%}
@@ -51,7 +51,7 @@
 {%- macro default__hash(field) -%}md5(cast({{ field }} as {{ dbt.type_string() }})){%- endmacro -%}
 {%- macro last_day(date, datepart) -%}{{ return(adapter.dispatch('last_day', 'dbt')(date, datepart)) }}{%- endmacro -%}
 {%- macro default__last_day(date, datepart) -%}{% set parts = [3, 'month'] if datepart == 'quarter' else [1, datepart] %}{% if datepart == 'quarter' %}-- duckdb dateadd does not support quarter interval.
-{% endif %}cast( ( (date_trunc('{{ datepart }}', {{ date }}) + cast({{ parts[0] }} as bigint) * interval 1 {{ parts[1] }}) + cast(-1 as bigint) * interval 1 day) as date){%- endmacro -%}
+{% endif %}cast( ( {{ dbt.dateadd(parts[1], parts[0], "date_trunc('" ~ datepart ~ "', " ~ date ~ ")") }} + cast(-1 as bigint) * interval 1 day) as date){%- endmacro -%}
 {%- macro length(expression) -%}{{ return(adapter.dispatch('length', 'dbt')(expression)) }}{%- endmacro -%}
 {%- macro default__length(expression) -%}length( {{ expression }} ){%- endmacro -%}
 {%- macro listagg(measure, delimiter_text="','", order_by_clause=none, limit_num=none) -%}{{ return(adapter.dispatch('listagg', 'dbt')(measure, delimiter_text, order_by_clause, limit_num)) }}{%- endmacro -%}

@@ -334,9 +334,23 @@ impl Node {
         let has = match self.resource {
             Resource::Model => !self.is_ephemeral(),
             Resource::Seed | Resource::Source | Resource::Snapshot => true,
+            Resource::Test => self.stores_failures(false),
             _ => false,
         };
         has.then(|| self.relation().render())
+    }
+
+    /// Whether it is a test that keeps the rows it finds. `otherwise` is what a flag says where the test says nothing.
+    pub fn stores_failures(&self, otherwise: bool) -> bool {
+        if self.resource != Resource::Test {
+            return false;
+        }
+        match (self.config_str("store_failures_as"), self.config.get("store_failures")) {
+            (Some("table" | "view"), _) => true,
+            (Some(_), _) => false,
+            (None, Some(Json::Bool(wanted))) => *wanted,
+            _ => otherwise,
+        }
     }
 
     /// Its relation.
