@@ -504,6 +504,25 @@ fn a_unit_test_that_cannot_be_is_told() {
 }
 
 #[test]
+fn a_time_spine_is_of_columns_that_are_told() {
+    let told = |said: &str, words: &str| {
+        let columns = "[{name: day, granularity: day}, {name: week}]";
+        let yaml = format!("models:\n  - {{name: a, columns: {columns}, time_spine: {said}}}\n");
+        refused(
+            &[("models/a.sql", "select 1 as day"), ("models/a.yml", &yaml)],
+            "MS9101",
+            &[words, "models/a.yml:2:"],
+        );
+    };
+    told("{}", "no `standard_granularity_column`");
+    told("{standard_granularity_column: month}", "names a column `month` that it doesn't describe");
+    told("{standard_granularity_column: week}", "the column `week` of a time spine has no `granularity`");
+    let custom = |said: &str| format!("{{standard_granularity_column: day, custom_granularities: [{said}]}}");
+    told(&custom("{}"), "a custom granularity has a `name`");
+    told(&custom("{name: fiscal, column_name: year}"), "names a column `year`");
+}
+
+#[test]
 fn a_test_of_what_is_not_there_is_left_out_and_told() {
     let files = [
         ("models/a.sql", "select 1 as a"),

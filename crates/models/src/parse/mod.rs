@@ -19,6 +19,7 @@ mod odd;
 pub mod properties;
 pub(crate) mod reading;
 pub mod snapshot;
+mod time_spine;
 pub mod unit;
 pub mod version;
 
@@ -399,6 +400,11 @@ impl Manifest {
             if let Some(patch) = patch {
                 if let Some(version) = &patch.version {
                     node.become_version(&patch.name, version);
+                }
+                if node.resource == Resource::Model {
+                    if let Some(spine) = time_spine::of(patch)? {
+                        node.extra.insert("time_spine".into(), spine);
+                    }
                 }
                 if let Some(said) = patch.other.get("deprecation_date") {
                     let date = version::date(said).map_err(|wrong| wrong.at(&patch.place))?;

@@ -31,6 +31,7 @@ const KEYS: &[&str] = &[
     "enabled",
     "external",
     "freshness",
+    "granularity",
     "group",
     "identifier",
     "latest_version",
@@ -47,6 +48,7 @@ const KEYS: &[&str] = &[
     "tables",
     "tags",
     "tests",
+    "time_spine",
     "versions",
 ];
 

@@ -264,10 +264,6 @@ fn about(
     package: &str,
     original_path: &str,
 ) -> Result<Patch> {
-    if let Some(value) = node.get("time_spine").filter(|value| !value.is_null()) {
-        let message = "`time_spine` of a model is not supported yet";
-        return Err(Problem::new(ProblemKind::Unsupported, message).at(&value.place).into());
-    }
     let mut other = mapping(node)?;
     let mut config = match other.remove("config") {
         Some(Json::Object(config)) => config,
