@@ -1,9 +1,10 @@
 //! The arguments. Global flags stand before or after the verb.
 
 mod dbt;
+mod deps;
 mod environment;
 
-use std::path::PathBuf;
+use std::{io::Write as _, path::PathBuf};
 
 use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
@@ -11,13 +12,17 @@ use clap::{
 };
 use clap_complete::Shell;
 use millstream_core::Exit;
-use millstream_models::{ModelsError, Problem, ProblemKind};
+use millstream_models::{
+    project::package::{ADAPTERS, DBT_VERSION},
+    ModelsError, Problem, ProblemKind,
+};
 
 pub use dbt::{
-    BeforeFlags, CompileFlags, DbtCommand, DbtFlags, DbtVerb, DebugFlags, DepsFlags, DocsVerb,
-    FreshnessFlags, GenerateFlags, IgnoredFlags, InitFlags, LineageFlags, LsFlags, LsOutput, OperationFlags,
-    ServeFlags, ShowFlags, ShowOutput, SourceVerb, StateFlags,
+    BeforeFlags, CompileFlags, DbtCommand, DbtFlags, DbtVerb, DebugFlags, DocsVerb, FreshnessFlags,
+    GenerateFlags, IgnoredFlags, InitFlags, LineageFlags, LsFlags, LsOutput, OperationFlags, ServeFlags,
+    ShowFlags, ShowOutput, SourceVerb, StateFlags,
 };
+pub use deps::{DepsFlags, PackageSource};
 pub use environment::VARIABLES_TO_COME;
 
 use crate::{
@@ -166,6 +171,7 @@ pub enum Verb {
     #[command(flatten)]
     Models(DbtVerb),
     /// The same under dbt's own name, to stand in for it
+    #[command(version = DBT_VERSION)]
     Dbt {
         /// Those that dbt takes before its verb, too.
         #[command(flatten)]
@@ -252,7 +258,11 @@ pub fn parse() -> Result<Arguments, u8> {
     let parsed = parsed.map_err(|error| error.format(&mut command)).map_err(|error| {
         if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             // Help or version, asked for or not; an error of printing it changes nothing.
-            let _ = error.print();
+            let of_dbt = error.kind() == ErrorKind::DisplayVersion && error.to_string().contains(DBT_VERSION);
+            let _ = match of_dbt {
+                true => std::io::stdout().write_all(dbt_version().as_bytes()),
+                false => error.print(),
+            };
             return if error.use_stderr() { Exit::Usage as u8 } else { 0 };
         }
         let text = error.render().to_string();
@@ -294,6 +304,15 @@ fn settled(mut arguments: Arguments) -> Result<Arguments, Failure> {
         flags.settle(before);
     }
     Ok(arguments)
+}
+
+/// What `dbt --version` says, in dbt's form: programs that call dbt look for its number.
+fn dbt_version() -> String {
+    let adapters = ADAPTERS.map(|(name, version)| format!("  - {name}: {version}\n")).concat();
+    let own = env!("CARGO_PKG_VERSION");
+    format!(
+        "Core:\n  - installed: {DBT_VERSION}\n\nPlugins:\n{adapters}\nMillstream {own} does what these do.\n"
+    )
 }
 
 /// A flag of dbt that is not done, where that is what is wrong.

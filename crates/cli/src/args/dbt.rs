@@ -6,6 +6,8 @@ use millstream_models::engine::batches;
 
 use clap::{builder::BoolishValueParser, ArgAction, Args, Subcommand, ValueEnum};
 
+use super::DepsFlags;
+
 /// What is done with a dbt project.
 #[derive(Debug, Subcommand)]
 pub enum DbtVerb {
@@ -105,20 +107,6 @@ pub struct DebugFlags {
     /// Only print how to open the directory of profiles.yml
     #[arg(long)]
     pub config_dir: bool,
-}
-
-/// Flags of `deps`.
-#[derive(Debug, Clone, Args)]
-pub struct DepsFlags {
-    /// Those of all verbs.
-    #[command(flatten)]
-    pub common: DbtFlags,
-    /// Only write package-lock.yml
-    #[arg(long)]
-    pub lock: bool,
-    /// Look for newer ones than package-lock.yml has
-    #[arg(long)]
-    pub upgrade: bool,
 }
 
 /// What is done with a project's description.
@@ -623,7 +611,6 @@ pub enum LsOutput {
 
 /// Flags of dbt that are not done, without `--` and the `no-` that turns them off.
 const FLAGS_TO_COME: &[&str] = &[
-    "add-package",
     "browser",
     "export-saved-queries",
     "include-saved-query",

@@ -77,6 +77,24 @@ fn what_is_wrong_with_profile_project_and_connection_is_told_as_dbt_tells_it() {
 }
 
 #[test]
+fn programs_that_ask_for_dbts_version_are_told_the_one_that_is_done() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    let told = |output: &Output| -> Vec<String> {
+        assert!(output.status.success(), "{}", text(output));
+        let told = text(output);
+        let versions = told.lines().filter_map(|line| line.trim().strip_prefix("- "));
+        let plain = versions.filter(|line| !line.starts_with("latest"));
+        let mut versions: Vec<String> =
+            plain.map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect();
+        versions.sort();
+        versions
+    };
+    let ours = told(&pair.ours(&["--version"]));
+    assert_eq!(ours, told(&pair.dbt(&["--no-use-colors", "--version"])));
+    assert!(ours.len() == 3 && ours[1].starts_with("installed: 1."), "{ours:?}");
+}
+
+#[test]
 fn settings_are_told_without_what_is_secret() {
     let pair = Pair::new("shop", "bakery.duckdb");
     let profiles = fs::read_to_string(pair.at("ours").join("profiles.yml")).unwrap();

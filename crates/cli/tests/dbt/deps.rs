@@ -95,6 +95,22 @@ fn packages_of_folders_and_repositories_are_locked_and_put_in_place_as_dbt_does_
         assert_eq!(lock("ours"), kept);
         assert!(pair.at("ours").join("dbt_packages/mill/dbt_project.yml").exists());
     }
+    // One more, in the place of what there is of it; what can't be had is not asked for.
+    pair.write(
+        "packages.yml",
+        &format!("packages:\n  - git: {url}\n    revision: main\n    subdirectory: inner\n"),
+    );
+    both(&["deps", "--add-package", "../flour", "--source", "local"]);
+    // dbt takes another hash of what it has just written itself, and locks it anew.
+    both(&["deps"]);
+    assert_eq!(lock("ours"), lock("theirs"));
+    let asked = || fs::read_to_string(pair.at("ours").join("packages.yml")).unwrap();
+    assert!(asked().contains("    subdirectory: inner\n  - local: \"../flour\"\n"), "{}", asked());
+    let (before, kept) = (asked(), lock("ours"));
+    let told = String::from_utf8_lossy(&pair.ours(&["deps", "--add-package", "acme/flour@nothing"]).stderr)
+        .into_owned();
+    assert!(told.contains("is no version of a package"), "{told}");
+    assert_eq!((asked(), lock("ours")), (before, kept));
     pair.write("packages.yml", "packages:\n  - {private: calvinball/rules}\n");
     let told = String::from_utf8_lossy(&pair.ours(&["deps"]).stderr).into_owned();
     assert!(
@@ -266,6 +282,14 @@ fn packages_of_a_hub_and_archives_are_resolved_locked_and_installed_as_with_dbt(
         let told = String::from_utf8_lossy(&ours.stderr).into_owned();
         assert!(ours.status.code() == Some(2) && told.contains(words), "{words}\n{told}");
         assert_eq!((lock("ours"), installed("ours")), (kept.clone(), there.clone()));
+    }
+    pair.write("packages.yml", "packages:\n  - local: ../acme/flour.git\n");
+    for (written, version) in [("acme/flour@>=1.0.0,<1.10.0", "1.2.0"), ("acme/flour@1.0.0", "1.0.0")] {
+        let added =
+            ["theirs", "ours"].map(|side| run(side, &["deps", "--add-package", written]).status.code());
+        assert_eq!(added, [Some(0); 2], "{written}");
+        both(&["deps"]);
+        assert!(lock("ours").contains(version) && !lock("ours").contains("local"), "{}", lock("ours"));
     }
     // Nobody answers there.
     pair.write("packages.yml", "packages:\n  - {package: acme/flour, version: 1.0.0}\n");

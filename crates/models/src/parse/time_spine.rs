@@ -20,7 +20,10 @@ pub(super) fn of(patch: &Patch) -> Result<Option<Json>, Problem> {
             .hint(format!("it describes: {}", known.join(", ")))
     };
     let Some(standard) = said["standard_granularity_column"].as_str() else {
-        return Err(wrong(format!("the time spine of `{}` has no `standard_granularity_column`", patch.name)));
+        return Err(wrong(format!(
+            "the time spine of `{}` has no `standard_granularity_column`",
+            patch.name
+        )));
     };
     if column(standard).ok_or_else(|| missing(standard))?.json["granularity"].is_null() {
         return Err(wrong(format!("the column `{standard}` of a time spine has no `granularity`"))

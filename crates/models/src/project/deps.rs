@@ -1,5 +1,6 @@
 //! `deps`: the packages that a project asks for, found, written down in `package-lock.yml` and put where they are looked for.
 
+mod add;
 mod hub;
 mod versions;
 
@@ -12,6 +13,7 @@ use std::{
 
 use serde_json::{json, Map, Value as Json};
 
+pub use self::add::{Added, Addition};
 use self::{
     hub::{asked_by, Hub},
     versions::Bound,

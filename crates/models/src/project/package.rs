@@ -130,6 +130,9 @@ const KEYS: &[&str] = &[
 /// The versions of dbt whose projects this program means to run: what `require-dbt-version` is compared with.
 pub const DBT_VERSION: &str = "1.11.16";
 
+/// The adapters that this program does the same as, and their versions.
+pub const ADAPTERS: [(&str, &str); 2] = [("duckdb", "1.11.1"), ("postgres", "1.11.0")];
+
 fn texts(node: Option<&Node>, default: &[&str]) -> Result<Vec<String>> {
     let Some(node) = node.filter(|node| !node.is_null()) else {
         return Ok(default.iter().map(|text| (*text).to_owned()).collect());

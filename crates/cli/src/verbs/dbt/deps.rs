@@ -9,7 +9,7 @@ use std::{
 };
 
 use millstream_models::{
-    project::deps::{self, Fetch, Fetched, LOCK},
+    project::deps::{self, Addition, Fetch, Fetched, LOCK},
     ModelsError, Problem, ProblemKind,
 };
 
@@ -25,7 +25,23 @@ pub(super) fn run(call: &Call<'_>, flags: &DepsFlags) -> Outcome {
         count: Cell::new(0),
         asks: !call.global.no_input,
     };
-    let done = deps::deps(&options, &incoming, flags.upgrade, flags.lock)?;
+    let added = match &flags.add_package {
+        Some(written) => Some(Addition::parse(written, flags.source.name()).write(&options)?),
+        None => None,
+    };
+    let done = deps::deps(&options, &incoming, flags.upgrade, flags.lock);
+    if let Some(added) = &added {
+        if done.is_err() {
+            added.undo()?;
+        } else {
+            for said in &added.removed {
+                console.say(&format!("In its place is no longer: {said}"));
+            }
+            let written = flags.add_package.as_deref().unwrap_or_default();
+            console.say(&format!("Added new package {written} to {}", added.path.display()));
+        }
+    }
+    let done = done?;
     for warning in &done.warnings {
         call.warn(&options, warning)?;
     }
