@@ -104,46 +104,38 @@ fn braces(template: &str, value: impl Fn(&str) -> Result<String, Problem>) -> Re
 
 /// `%(name)s`; a doubled percent is one.
 fn percents(template: &str, value: impl Fn(&str) -> Result<String, Problem>) -> Result<String, Part> {
-    let mut out = String::new();
-    let mut rest = template;
-    while let Some(at) = rest.find('%') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(behind) = rest.strip_prefix('%') {
-            out.push('%');
-            rest = behind;
-            continue;
-        }
-        let named = rest.strip_prefix('(').and_then(|rest| rest.split_once(")s"));
-        let (name, behind) = named.ok_or(Part::Open)?;
-        out.push_str(&value(name)?);
-        rest = behind;
-    }
-    Ok(out + rest)
+    marked(template, '%', value, |rest| rest.strip_prefix('(')?.split_once(")s"))
 }
 
 /// `$name` and `${name}`; a doubled dollar is one.
 fn dollars(template: &str, value: impl Fn(&str) -> Result<String, Problem>) -> Result<String, Part> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    marked(template, '$', value, |rest| {
+        let named = match rest.strip_prefix('{') {
+            Some(rest) => rest.split_once('}'),
+            None => Some(rest.split_at(rest.find(|c| !is_part(c)).unwrap_or(rest.len()))),
+        };
+        named.filter(|(name, _)| !name.is_empty())
+    })
+}
+
+/// Names behind a mark, which stands for itself where it is doubled. `named` takes a name apart from what is behind it.
+fn marked(
+    template: &str,
+    mark: char,
+    value: impl Fn(&str) -> Result<String, Problem>,
+    named: impl Fn(&str) -> Option<(&str, &str)>,
+) -> Result<String, Part> {
     let mut out = String::new();
     let mut rest = template;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(behind) = rest.strip_prefix('$') {
-            out.push('$');
+    while let Some((before, behind)) = rest.split_once(mark) {
+        out.push_str(before);
+        if let Some(behind) = behind.strip_prefix(mark) {
+            out.push(mark);
             rest = behind;
             continue;
         }
-        let (name, behind) = match rest.strip_prefix('{') {
-            Some(rest) => rest.split_once('}').ok_or(Part::Open)?,
-            None => {
-                let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                rest.split_at(rest.find(|c| !is_part(c)).unwrap_or(rest.len()))
-            }
-        };
-        if name.is_empty() {
-            return Err(Part::Open);
-        }
+        let (name, behind) = named(behind).ok_or(Part::Open)?;
         out.push_str(&value(name)?);
         rest = behind;
     }
