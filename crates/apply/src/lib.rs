@@ -6,13 +6,14 @@
 //! - [`encode`]: a plan's tuples as record batches. Pure.
 //! - [`exec`]: one warehouse transaction, schema changes first.
 //! - [`run`]: the loop, with [`feed`] at its log end, [`load`] for copied rows, [`command`] and [`status`] for whoever asks.
-//! - `pace`: how far apart warehouse transactions begin.
+//! - `pace`: how far apart warehouse transactions begin; `checkpoints`: when the warehouse is checkpointed and compacted.
 //! - [`table`]: what is known of each table, as the warehouse keeps it.
 //! - [`key`]: rows found by key within a batch.
 //! - [`quarantine`]: changes set aside, what they hold, and how they come back.
 //! - [`clock`]: version times that never run backwards.
 
 pub mod batch;
+mod checkpoints;
 pub mod clock;
 pub mod command;
 pub mod encode;

@@ -18,7 +18,7 @@ use std::{
 use millstream_core::{
     base::BaseStore,
     log::EventLog,
-    warehouse::{Moment, Progress, Warehouse},
+    warehouse::{Compaction, Moment, Progress, Warehouse},
     Action, Diagnostic, Fence, Lsn, Position, TableId, TableSchema, TransactionPart,
 };
 use tracing::{
@@ -27,6 +27,7 @@ use tracing::{
 };
 
 use crate::{
+    checkpoints::Checkpoints,
     command::{Alignment, Command, Discarded},
     error::ApplyError,
     exec::{Committed, Execution, Hoist, Interrupt, Replayed},
@@ -46,10 +47,6 @@ const PAUSED_WAIT: Duration = Duration::from_millis(2);
 const ALIGN_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How many applied transactions are remembered to be checked against a fence: more than commit between a pause and a snapshot.
 const RECENT_MAX: usize = 100_000;
-/// How often the warehouse is checkpointed, so that the log may forget what lies before.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
-/// How often, while the log fills its bound by half or more: capture may wait for what a checkpoint sets free.
-const CHECKPOINT_EVERY_PRESSED: Duration = Duration::from_secs(2);
 /// Ordinal of what happens to a table between two transactions (a resync): behind every change a transaction can have.
 pub(crate) const BEHIND_ORDINAL: u64 = i64::MAX as u64;
 /// Name under which the log knows the warehouse.
@@ -76,8 +73,7 @@ pub struct Applier {
     /// Commit LSN and id of the last transactions applied.
     recent: VecDeque<(Lsn, u32)>,
     pace: Pace,
-    checkpointed_at: Instant,
-    checkpointed_lsn: Lsn,
+    checkpoints: Checkpoints,
     paused: bool,
 }
 
@@ -127,8 +123,7 @@ impl Applier {
             changed_at: HashMap::new(),
             recent: VecDeque::new(),
             pace: Pace::default(),
-            checkpointed_at: Instant::now(),
-            checkpointed_lsn: Lsn::ZERO,
+            checkpoints: Checkpoints::opened(Instant::now()),
             paused: false,
         };
         applier.publish();
@@ -160,6 +155,7 @@ impl Applier {
                 self.obey(command);
                 continue;
             }
+            let mut is_stream_paused = false;
             if self.paused {
                 std::thread::sleep(PAUSED_WAIT);
             } else if self.is_loading()? {
@@ -168,12 +164,21 @@ impl Applier {
                 }
             } else if !self.step(IDLE_WAIT, None)? {
                 self.caught_up();
+                is_stream_paused = true;
             }
-            if self.checkpoint_is_due() {
-                self.checkpoint()?;
+            let is_pressed = || {
+                let stats = self.feed.log().stats();
+                stats.bytes >= stats.bytes_max / 2
+            };
+            let (now, applied) = (Instant::now(), self.progress.applied_lsn);
+            if let Some(compaction) = self.checkpoints.due(now, applied, is_stream_paused, is_pressed) {
+                self.checkpoint(compaction)?;
             }
         }
-        self.checkpoint()
+        match self.checkpoints.last(self.progress.applied_lsn) {
+            Some(compaction) => self.checkpoint(compaction),
+            None => Ok(()),
+        }
     }
 
     fn obey(&mut self, command: Command) {
@@ -227,8 +232,7 @@ impl Applier {
                     }
                     tracing::warn!(event = "batch_too_large", error = %error, "smaller batches are applied");
                     // What the warehouse keeps in memory of rows that were deleted is written down and freed.
-                    self.checkpointed_lsn = Lsn::ZERO;
-                    self.checkpoint()?;
+                    self.checkpoint(Compaction::Now)?;
                 }
             }
         }
@@ -287,6 +291,7 @@ impl Applier {
         progress.applied_time = self.feed.time();
         let committed = tracing::info_span!("apply commit").in_scope(|| execution.commit(&progress))?;
         self.pace.passed(began, Instant::now(), changes);
+        self.checkpoints.changed(changes);
 
         let mut is_changed = self.take(committed);
         self.progress = progress;
@@ -485,25 +490,15 @@ impl Applier {
         self.status.update(|status| status.complete_through = status.complete_through.max(through));
     }
 
-    fn checkpoint_is_due(&self) -> bool {
-        let elapsed = self.checkpointed_at.elapsed();
-        let is_pressed = || {
-            let stats = self.feed.log().stats();
-            stats.bytes >= stats.bytes_max / 2
-        };
-        elapsed >= CHECKPOINT_EVERY || (elapsed >= CHECKPOINT_EVERY_PRESSED && is_pressed())
-    }
-
-    fn checkpoint(&mut self) -> Result<(), ApplyError> {
-        self.checkpointed_at = Instant::now();
-        if self.checkpointed_lsn == self.progress.applied_lsn && self.checkpointed_lsn != Lsn::ZERO {
-            return Ok(());
-        }
-        self.checkpointed_lsn = self.warehouse.checkpoint()?;
+    fn checkpoint(&mut self, compaction: Compaction) -> Result<(), ApplyError> {
+        self.checkpoints.begun(Instant::now());
+        let lsn = self.warehouse.checkpoint(compaction)?;
+        self.checkpoints.made(Instant::now(), lsn, compaction);
         let log = self.feed.log();
-        log.advance_consumer(CONSUMER, self.checkpointed_lsn)?;
+        log.advance_consumer(CONSUMER, lsn)?;
         let freed = log.retain()?;
-        tracing::debug!(event = "checkpoint", lsn = %self.checkpointed_lsn, freed, "warehouse checkpointed");
+        let is_compacted = compaction == Compaction::Now;
+        tracing::debug!(event = "checkpoint", %lsn, is_compacted, freed, "warehouse checkpointed");
         Ok(())
     }
 

@@ -400,6 +400,15 @@ impl Comparison {
     }
 }
 
+/// Whether a checkpoint also gives back the room of rows that are gone, which takes several times as long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compaction {
+    /// What can be folded together is.
+    Now,
+    /// It is left to a later checkpoint.
+    Later,
+}
+
 /// A warehouse: one writer, many readers.
 pub trait Warehouse: Send {
     /// How far it has come; the default where it is new.
@@ -413,7 +422,7 @@ pub trait Warehouse: Send {
 
     /// Makes what was committed independent of the warehouse's own write-ahead log, and returns the `applied_lsn` up to which
     /// the event log is no longer needed to repair it.
-    fn checkpoint(&mut self) -> Result<Lsn>;
+    fn checkpoint(&mut self, compaction: Compaction) -> Result<Lsn>;
 
     /// A reader of its own, usable from another thread.
     fn reader(&self) -> Result<Box<dyn WarehouseReader>>;

@@ -14,7 +14,10 @@ use arrow_array::{
     UInt64Array,
 };
 use millstream_core::{
-    warehouse::{HistoryNames, LayoutColumn, Moment, Progress, RowGroup, TableLayout, TableState, Warehouse},
+    warehouse::{
+        Compaction, HistoryNames, LayoutColumn, Moment, Progress, RowGroup, TableLayout, TableState,
+        Warehouse,
+    },
     ColumnType, Lsn, Position, TableId, TableName, Timestamp,
 };
 use millstream_warehouse::{DuckDb, DuckDbOptions};
@@ -191,7 +194,7 @@ fn whole_transactions(warehouse: &mut DuckDb, layout: &TableLayout, size: u64) {
     let counts = warehouse.reader().unwrap().counts(layout).unwrap();
     assert_eq!((counts.rows, counts.history_rows), (0, 3 * size));
     let started = Instant::now();
-    warehouse.checkpoint().unwrap();
+    warehouse.checkpoint(Compaction::Now).unwrap();
     println!("checkpoint: {:.0} ms, peak {} MB", started.elapsed().as_secs_f64() * 1e3, peak_mb());
 }
 
@@ -230,7 +233,7 @@ fn main() {
         peak_mb()
     );
     let started = Instant::now();
-    warehouse.checkpoint().unwrap();
+    warehouse.checkpoint(Compaction::Now).unwrap();
     println!("checkpoint: {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
 
     for (name, scatter) in [("scattered", true), ("recent", false)] {

@@ -54,7 +54,7 @@ use std::{
 
 use millstream_core::{
     log::Result,
-    warehouse::{Progress, TableState, Warehouse, WarehouseReader, WarehouseTransaction},
+    warehouse::{Compaction, Progress, TableState, Warehouse, WarehouseReader, WarehouseTransaction},
     Lsn, Restrictions,
 };
 
@@ -151,11 +151,25 @@ impl Warehouse for DuckDb {
         )?))
     }
 
-    fn checkpoint(&mut self) -> Result<Lsn> {
+    fn checkpoint(&mut self, compaction: Compaction) -> Result<Lsn> {
         // One writer: what is committed now is what the checkpoint writes.
         let progress = state::progress(&self.writer)?;
         room::check(&self.path, "checkpointing")?;
-        self.writer.run("CHECKPOINT").map_err(|error| {
+        // The setting is the whole instance's: it is put back for the checkpoints that a large commit makes by itself.
+        let ended = match compaction {
+            Compaction::Now => self.writer.run("CHECKPOINT"),
+            Compaction::Later => {
+                self.writer
+                    .run("SET GLOBAL max_vacuum_tasks = 0")
+                    .map_err(failed("leaving compaction out"))?;
+                let ended = self.writer.run("CHECKPOINT");
+                self.writer
+                    .run("RESET GLOBAL max_vacuum_tasks")
+                    .map_err(failed("allowing compaction again"))?;
+                ended
+            }
+        };
+        ended.map_err(|error| {
             if error.is_damage() || error.is_io() || error.is_out_of_memory() {
                 failed("checkpointing")(error)
             } else {

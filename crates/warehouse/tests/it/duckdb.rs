@@ -9,7 +9,7 @@ use std::{
 };
 
 use millstream_core::{
-    warehouse::{AsOf, Progress, RowGroup, TableCounts, Warehouse, WarehouseReader},
+    warehouse::{AsOf, Compaction, Progress, RowGroup, TableCounts, Warehouse, WarehouseReader},
     Diagnostic, Exit, Lsn,
 };
 use millstream_warehouse::{DuckDb, DuckDbOptions, WarehouseError};
@@ -62,6 +62,27 @@ fn a_batch_of_more_than_a_row_group_leaves_whole_ones_and_all_threads() {
     assert_eq!(query(&warehouse, "SELECT current_setting('threads')"), ["2"]);
 }
 
+#[test]
+fn compaction_waits_for_the_checkpoint_that_is_to_do_it() {
+    const BATCHES: u64 = 5;
+    let directory = tempfile::tempdir().unwrap();
+    let mut warehouse = open_file(&directory.path().join("w.duckdb"));
+    let state = items();
+    create(&mut warehouse, &state);
+    let groups = "SELECT count(DISTINCT row_group_id) FROM pragma_storage_info('_millstream.t16384_current')";
+    for batch in 0..BATCHES {
+        let rows = open(&[((batch as i32, Some("row")), "INSERT", 11 + batch, 0)]);
+        write(&mut warehouse, &state.layout, RowGroup { open: Some(rows), ..RowGroup::default() });
+        let compaction = if batch + 1 < BATCHES { Compaction::Later } else { Compaction::Now };
+        warehouse.checkpoint(compaction).unwrap();
+        let left = if compaction == Compaction::Later { batch + 1 } else { 1 };
+        assert_eq!(query(&warehouse, groups), [left.to_string()], "after batch {batch}");
+    }
+    let tasks = "SELECT current_setting('max_vacuum_tasks') > 0";
+    warehouse.checkpoint(Compaction::Later).unwrap();
+    assert_eq!(query(&warehouse, tasks), ["true"], "large commits checkpoint and compact by themselves");
+}
+
 /// Names the file on which the test binary, started again, plays the other process.
 const OTHER_PROCESS: &str = "MILLSTREAM_TEST_WAREHOUSE";
 
@@ -80,7 +101,7 @@ fn plays_the_other_process_when_asked() {
         transaction.set_progress(&progress).unwrap();
         transaction.commit().unwrap();
         if lsn == 11 {
-            assert_eq!(warehouse.checkpoint().unwrap(), Lsn(11));
+            assert_eq!(warehouse.checkpoint(Compaction::Now).unwrap(), Lsn(11));
         }
     }
     println!("ready");
@@ -335,7 +356,7 @@ fn a_checkpoint_covers_what_was_committed_even_beside_an_open_reader() {
     let mut warehouse = open_file(&path);
     let state = items();
     create(&mut warehouse, &state);
-    warehouse.checkpoint().unwrap();
+    warehouse.checkpoint(Compaction::Now).unwrap();
     let mut reader = warehouse.duck_reader().unwrap();
     reader.begin().unwrap();
     for lsn in 11..20 {
@@ -350,7 +371,11 @@ fn a_checkpoint_covers_what_was_committed_even_beside_an_open_reader() {
         transaction.set_progress(&progress).unwrap();
         transaction.commit().unwrap();
     }
-    assert_eq!(warehouse.checkpoint().unwrap(), Lsn(19), "no UPDATE and no DDL: a reader blocks nothing");
+    assert_eq!(
+        warehouse.checkpoint(Compaction::Now).unwrap(),
+        Lsn(19),
+        "no UPDATE and no DDL: a reader blocks nothing"
+    );
     assert_eq!(
         reader.counts(&state.layout).unwrap(),
         TableCounts::default(),

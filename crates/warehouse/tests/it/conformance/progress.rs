@@ -1,7 +1,7 @@
 //! Progress, tables' states and quarantine stand in the transaction of the data.
 
 use millstream_core::{
-    warehouse::{Progress, QuarantinedChange, RowGroup, TableCounts, Warehouse},
+    warehouse::{Compaction, Progress, QuarantinedChange, RowGroup, TableCounts, Warehouse},
     Lsn, Position, TableId, TableName,
 };
 
@@ -24,7 +24,7 @@ fn progress(lsn: u64) -> Progress {
 fn a_new_warehouse_is_empty(warehouse: &mut dyn Warehouse) {
     assert_eq!(warehouse.progress().unwrap(), Progress::default());
     assert_eq!(warehouse.tables().unwrap(), []);
-    assert_eq!(warehouse.checkpoint().unwrap(), Lsn::ZERO);
+    assert_eq!(warehouse.checkpoint(Compaction::Now).unwrap(), Lsn::ZERO);
 }
 
 fn progress_and_rows_commit_together(warehouse: &mut dyn Warehouse) {
@@ -42,7 +42,9 @@ fn progress_and_rows_commit_together(warehouse: &mut dyn Warehouse) {
     }
     let counts = warehouse.reader().unwrap().counts(&state.layout).unwrap();
     assert_eq!(counts, TableCounts { rows: 2, history_rows: 2 });
-    assert_eq!(warehouse.checkpoint().unwrap(), Lsn(u64::MAX));
+    for compaction in [Compaction::Later, Compaction::Now] {
+        assert_eq!(warehouse.checkpoint(compaction).unwrap(), Lsn(u64::MAX));
+    }
 }
 
 fn a_dropped_transaction_leaves_nothing(warehouse: &mut dyn Warehouse) {

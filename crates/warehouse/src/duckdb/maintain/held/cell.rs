@@ -47,7 +47,7 @@ impl Cell {
     }
 
     pub(in super::super) fn is_null(&self) -> bool {
-        *self == Cell::Null
+        matches!(self, Cell::Null)
     }
 
     /// Whether it is a condition that holds.

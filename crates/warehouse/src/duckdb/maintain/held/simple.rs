@@ -236,12 +236,19 @@ pub(super) fn layout(shape: &Shape) -> (Vec<Sums>, usize) {
     (sums, width)
 }
 
+impl Sums {
+    /// The measure, of a group's sums; `None`: NULL.
+    fn of(self, sums: &[i128]) -> Option<i128> {
+        match self.sum {
+            Some(sum) => (sums[self.count] != 0).then(|| sums[sum]),
+            None => Some(sums[self.count]),
+        }
+    }
+}
+
 impl Group<'_> {
     fn number(&self, sums: Sums) -> Option<i128> {
-        match sums.sum {
-            Some(sum) => (self.sums[sums.count] != 0).then(|| self.sums[sum]),
-            None => Some(self.sums[sums.count]),
-        }
+        sums.of(&self.sums)
     }
 
     fn order(&self, other: &Self, by: By, measures: &[Sums]) -> Ordering {
@@ -283,10 +290,11 @@ impl Simple {
             None => Some(none),
         };
         let (offset, limit) = (some(&self.offset, 0)?, some(&self.limit, usize::MAX)?.min(rows_max));
+        let end = offset.saturating_add(limit);
         let there = slots.filter(|slot| groups.sums(*slot)[0] > 0);
         let mut rows: Vec<Group<'_>> = if are_whole && !shape.single {
             let group = |slot| Group { key: groups.key(slot), sums: groups.sums(slot).into() };
-            there.map(group).collect()
+            self.foremost(groups, there.collect(), end, &measures).into_iter().map(group).collect()
         } else {
             let mut added: Vec<Group<'_>> = Vec::new();
             let mut places: HashMap<u32, usize> = HashMap::new();
@@ -310,7 +318,6 @@ impl Simple {
             let orders = self.by.iter().map(|by| one.order(other, *by, &measures));
             orders.fold(Ordering::Equal, Ordering::then)
         };
-        let end = offset.saturating_add(limit);
         if end > 0 && end < rows.len() && !self.by.is_empty() {
             rows.select_nth_unstable_by(end - 1, order);
         }
@@ -326,5 +333,32 @@ impl Simple {
             }
         };
         Some(self.columns.iter().map(column).collect())
+    }
+    /// The groups that the first `end` rows are among, by what is sorted by first. Comparing whole groups means looking up their keys all over the
+    /// memory; where thousands are sorted by a number for the first few, that number leaves some dozens of them.
+    fn foremost(&self, groups: &Groups, slots: Vec<Slot>, end: usize, measures: &[Sums]) -> Vec<Slot> {
+        let Some(By { from: From::Measure(at), descending, nulls_first }) = self.by.first().copied() else {
+            return slots;
+        };
+        if end == 0 || end >= slots.len() {
+            return slots;
+        }
+        // Numbers that do not fit, and NULL, are as far out as one can be; whoever is level with the last one stays, so nobody is lost to that.
+        let rank = |slot: Slot| match measures[at].of(groups.sums(slot)) {
+            Some(number) => {
+                let number = i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX });
+                if descending {
+                    !number
+                } else {
+                    number
+                }
+            }
+            None if nulls_first => i64::MIN,
+            None => i64::MAX,
+        };
+        let mut ranked: Vec<(i64, Slot)> = slots.into_iter().map(|slot| (rank(slot), slot)).collect();
+        let (_, &mut (last, _), _) = ranked.select_nth_unstable_by_key(end - 1, |(rank, _)| *rank);
+        ranked.retain(|(rank, _)| *rank <= last);
+        ranked.into_iter().map(|(_, slot)| slot).collect()
     }
 }
