@@ -38,6 +38,46 @@ pageTest('model-columns', `${ORDER_VALUES}?tab=columns`, async (page) => {
   await page.getByRole('row', { name: /order_id BIGINT not_null, unique/ }).waitFor();
 });
 
+pageTest('model-run', '/models', async (page) => {
+  await page.locator('.models-runs li a').first().click();
+  await page.waitForURL(/models\/runs\/[0-9a-f-]{36}$/);
+  const wrong = page.getByRole('region', { name: 'What went wrong' });
+  await wrong
+    .getByText(/delivered_on/)
+    .first()
+    .waitFor();
+  assert.equal(await wrong.locator('li').first().getByRole('link').textContent(), 'late_orders');
+  const lines = page.getByRole('table', { name: /Nodes/ }).getByRole('row');
+  await page.getByRole('row', { name: /^success statuses .* began .* 6 INSERT 6$/ }).waitFor();
+  assert.ok((await lines.count()) > 10);
+  const left = await page
+    .locator('.run-span')
+    .evaluateAll((all) => all.map((one) => Number.parseFloat(one.style.left)));
+  assert.deepEqual(
+    left,
+    [...left].sort((a, b) => a - b),
+    'in the order in which they began',
+  );
+});
+
+test('a run is cut to a status by its address, and leads to its tests and nodes', () =>
+  at('/models', async (page) => {
+    await page.locator('.models-runs li a').first().press('Enter');
+    await page.getByRole('button', { name: /^skipped/ }).click();
+    await page.waitForURL(/status=skipped/);
+    await page.reload();
+    const lines = page.locator('.run-line:not(.run-head)');
+    await lines.first().waitFor();
+    assert.ok((await page.locator('.run-status', { hasText: 'skipped' }).count()) === (await lines.count()));
+    await page.getByRole('button', { name: /^warn/ }).click();
+    await page
+      .locator('.run-nodes')
+      .getByRole('link', { name: /accepted_values/ })
+      .click();
+    await page.waitForURL(/stg_orders\?tab=tests&check=/);
+    await page.locator('.check-detail').waitFor();
+  }));
+
 pageTest('model-tests', '/models/model.finance.stg_orders?tab=tests', async (page) => {
   await page.getByRole('button', { name: 'accepted_values' }).click();
   await page.getByRole('link', { name: 'Open in SQL' }).waitFor();

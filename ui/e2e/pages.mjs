@@ -61,6 +61,10 @@ export const PAGES = [
   { name: 'model-code', path: `${MODEL}?tab=code` },
   { name: 'model-compiled', path: `${MODEL}?tab=code&code=compiled` },
   { name: 'model-columns', path: `${MODEL}?tab=columns` },
+  { name: 'run', path: '/models/runs/run-0' },
+  { name: 'run-failed', path: '/models/runs/run-0', scene: 'failed' },
+  { name: 'run-large', path: '/models/runs/run-0', models: 1000 },
+  { name: 'run-gone', path: '/models/runs/none' },
   {
     name: 'model-tests',
     path: '/models/model.finance.stg_orders?tab=tests&check=test.finance.accepted_values_stg_orders_status',

@@ -455,6 +455,27 @@ test('a failed model says all of it, what was skipped says why, and a test has i
     await page.locator('.model-timings svg').waitFor();
   }));
 
+test('of a run with thousands of nodes those in sight are drawn, and one status is shown alone', () =>
+  inScene({ models: 1000 }, '/models/runs/run-0', async (page) => {
+    const lines = page.locator('.run-line:not(.run-head)');
+    await lines.first().waitFor();
+    assert.ok((await lines.count()) < 60);
+    assert.equal(await page.getByRole('table').getAttribute('aria-rowcount'), '2027');
+    await page.locator('.run-around').evaluate((element) => element.scrollTo(0, element.scrollHeight));
+    await page.locator('.run-line[aria-rowindex="2027"]').waitFor();
+    await page.getByRole('button', { name: /^pass/ }).press('Enter');
+    await page.waitForURL(/status=pass/);
+    await lines.first().waitFor();
+    assert.equal(await page.locator('.run-status', { hasText: 'success' }).count(), 0);
+  }));
+
+test('a run that is not kept says so', () =>
+  at('/models/runs/none', async (page) => {
+    await page.getByText('There is no such run.').waitFor();
+    await page.getByRole('link', { name: 'The last runs' }).click();
+    await page.waitForURL(/models$/);
+  }));
+
 test('of a thousand models those in sight are drawn, and one is found', () =>
   inScene({ models: 1000 }, '/models', async (page) => {
     const lines = page.locator('.nodes tbody tr[aria-rowindex]');

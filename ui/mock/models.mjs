@@ -91,6 +91,7 @@ function nodesOf() {
       parents: [source(table)],
       columns: [
         { name: `${table.replace(/s$/, '')}_id`, type: 'BIGINT', description: 'The key at the source.' },
+        ...(table === 'order_items' ? [{ name: 'quantity', type: 'INTEGER', description: '' }] : []),
         ...(table === 'orders' ? [{ name: 'status', type: 'VARCHAR', description: '' }] : []),
       ],
       checks: [
@@ -284,6 +285,32 @@ export class Models {
 
   document() {
     return { project: this.project, nodes: this.nodes.map((of) => this.summary(of)), runs: this.runs };
+  }
+
+  /** Its nodes as threads take them: four at once, each behind what it reads. */
+  runDetail(id) {
+    const back = this.runs.findIndex((run) => run.id === id);
+    if (back < 0) return null;
+    const run = this.runs[back];
+    const start = Date.parse(run.at);
+    const threads = [0.06, 0.06, 0.06, 0.06];
+    const nodes = [];
+    const take = (of, result, told) => {
+      const thread = threads.indexOf(Math.min(...threads));
+      const at = new Date(start + threads[thread] * 1000).toISOString();
+      threads[thread] += result.seconds;
+      const { status, seconds, failures, message } = result;
+      nodes.push({ id: of.id, resource: of.resource, status, at, seconds, failures, message, rows: null, ...told });
+    };
+    for (const of of this.nodes) {
+      const rows = of.resource === 'seed' ? 6 : null;
+      const message = rows === null ? {} : { message: `INSERT ${rows}` };
+      if (of.history[back]) take(of, of.history[back], { name: of.name, about: null, rows, ...message });
+      for (const check of of.checks)
+        take({ ...check, resource: 'test' }, check.history[back], { name: check.name, about: [of.id] });
+    }
+    nodes.sort((a, b) => a.at.localeCompare(b.at));
+    return { ...run, seconds: Math.max(run.seconds, ...threads) + 0.02, nodes, no_longer_kept: back > 15 ? 2 : 0 };
   }
 
   /** Null where there is no such node. */

@@ -169,6 +169,11 @@ async function answer(project, request, response, url) {
   if (path === '/api/lineage')
     return json(response, project.scene === 'empty' ? { nodes: [], edges: [] } : lineage(project.lineage));
   if (path === '/api/models') return json(response, project.models.document());
+  if (path.startsWith('/api/models/runs/')) {
+    const found = project.models.runDetail(parts[4]);
+    if (found === null) throw new Refused(404, 'MS7105', 'not found', `there is no run ${parts[4]}`);
+    return json(response, found);
+  }
   if (path.startsWith('/api/models/')) {
     const found = project.models.detail(parts[3]);
     if (found === null) throw new Refused(404, 'MS7105', 'not found', `the project has no node ${parts[3]}`);

@@ -29,7 +29,7 @@ pub use models::{ModelNode, ModelOutcome, ModelRun, OUTCOMES_KEPT};
 pub use scram::{Verifier, ITERATIONS as SCRAM_ITERATIONS};
 
 /// Version of the file's tables. A file with a later one is refused.
-const FORMAT_VERSION: i64 = 2;
+const FORMAT_VERSION: i64 = 3;
 
 /// Only the account that runs the program.
 const MODE: u32 = 0o600;
@@ -89,6 +89,12 @@ impl Store {
                 transaction.pragma_update(None, "user_version", FORMAT_VERSION).map_err(failed)?;
                 transaction.commit().map_err(failed)?;
             }
+            2 => {
+                let transaction = connection.transaction().map_err(failed)?;
+                transaction.execute_batch(models::FROM_2).map_err(failed)?;
+                transaction.pragma_update(None, "user_version", FORMAT_VERSION).map_err(failed)?;
+                transaction.commit().map_err(failed)?;
+            }
             FORMAT_VERSION => {}
             found => return Err(StoreError::Format { path: path.to_owned(), found, known: FORMAT_VERSION }),
         }
@@ -140,8 +146,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store.sqlite");
         drop(Store::open(&path).unwrap());
-        Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
-        assert!(matches!(Store::open(&path), Err(StoreError::Format { found: 3, .. })));
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 4).unwrap();
+        assert!(matches!(Store::open(&path), Err(StoreError::Format { found: 4, .. })));
         fs::write(&path, b"no database at all, but text").unwrap();
         assert!(matches!(Store::open(&path), Err(StoreError::Open { .. })));
     }

@@ -2,7 +2,7 @@
 //!
 //! What the models hold is the warehouse's. This is for people: a file without it loses nothing but the past of tests.
 
-use rusqlite::{params, Connection, Row};
+use rusqlite::{params, Connection, OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
 
 use crate::{Store, StoreError};
@@ -13,7 +13,7 @@ pub const OUTCOMES_KEPT: usize = 30;
 /// Runs that are kept.
 const RUNS_KEPT: usize = 200;
 
-/// The tables of format 2.
+/// The tables of format 3.
 pub(crate) const TABLES: &str = "
     CREATE TABLE model_runs (
         invocation TEXT PRIMARY KEY,
@@ -31,9 +31,20 @@ pub(crate) const TABLES: &str = "
         message TEXT,
         failures INTEGER,
         elapsed_micros INTEGER NOT NULL,
+        rows INTEGER,
         PRIMARY KEY (id, began_micros, invocation)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX model_outcomes_of_run ON model_outcomes (invocation);
 ";
+
+/// What format 2 lacks: how many rows were written, and what finds all outcomes of one run.
+pub(crate) const FROM_2: &str = "
+    ALTER TABLE model_outcomes ADD COLUMN rows INTEGER;
+    CREATE INDEX model_outcomes_of_run ON model_outcomes (invocation);
+";
+
+/// The columns of an outcome, as [`ModelOutcome::of`] takes them.
+const OUTCOME: &str = "id, began_micros, invocation, status, message, failures, elapsed_micros, rows";
 
 /// A run of a project, or a part of what is told of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -84,6 +95,9 @@ pub struct ModelOutcome {
     pub began_micros: i64,
     /// How long it took.
     pub elapsed_micros: i64,
+    /// Rows that were written, where the warehouse told.
+    #[serde(default)]
+    pub rows: Option<i64>,
 }
 
 impl ModelOutcome {
@@ -96,6 +110,7 @@ impl ModelOutcome {
             message: row.get(4)?,
             failures: row.get(5)?,
             elapsed_micros: row.get(6)?,
+            rows: row.get(7)?,
         })
     }
 }
@@ -131,7 +146,7 @@ impl Store {
         let connection = self.connection();
         // SQLite takes the other columns from the row that has the maximum.
         let mut statement = connection.prepare(
-            "SELECT id, max(began_micros), invocation, status, message, failures, elapsed_micros FROM model_outcomes GROUP BY id",
+            "SELECT id, max(began_micros), invocation, status, message, failures, elapsed_micros, rows FROM model_outcomes GROUP BY id",
         )?;
         let outcomes = statement.query_map([], ModelOutcome::of)?;
         Ok(outcomes.collect::<Result<_, _>>()?)
@@ -140,33 +155,52 @@ impl Store {
     /// How the last runs of a node ended, the newest first: at most [`OUTCOMES_KEPT`].
     pub fn model_outcomes(&self, id: &str) -> Result<Vec<ModelOutcome>, StoreError> {
         let connection = self.connection();
-        let mut statement = connection.prepare(
-            "SELECT id, began_micros, invocation, status, message, failures, elapsed_micros FROM model_outcomes \
-             WHERE id = ?1 ORDER BY began_micros DESC",
-        )?;
+        let sql = format!("SELECT {OUTCOME} FROM model_outcomes WHERE id = ?1 ORDER BY began_micros DESC");
+        let mut statement = connection.prepare(&sql)?;
         let outcomes = statement.query_map([id], ModelOutcome::of)?;
         Ok(outcomes.collect::<Result<_, _>>()?)
+    }
+
+    /// How the nodes of a run ended, in the order in which they began. Of each node the last [`OUTCOMES_KEPT`] are kept, and none of one that the project
+    /// no longer has.
+    pub fn model_outcomes_of_run(&self, invocation: &str) -> Result<Vec<ModelOutcome>, StoreError> {
+        let connection = self.connection();
+        let sql =
+            format!("SELECT {OUTCOME} FROM model_outcomes WHERE invocation = ?1 ORDER BY began_micros, id");
+        let mut statement = connection.prepare(&sql)?;
+        let outcomes = statement.query_map([invocation], ModelOutcome::of)?;
+        Ok(outcomes.collect::<Result<_, _>>()?)
+    }
+
+    /// A run by its number, without what it says of nodes.
+    pub fn model_run(&self, invocation: &str) -> Result<Option<ModelRun>, StoreError> {
+        let connection = self.connection();
+        let sql = format!("SELECT {RUN} FROM model_runs WHERE invocation = ?1");
+        Ok(connection.query_row(&sql, [invocation], run_of).optional()?)
     }
 
     /// The last runs, the newest first, without what they say of nodes.
     pub fn model_runs(&self, count: usize) -> Result<Vec<ModelRun>, StoreError> {
         let connection = self.connection();
-        let mut statement = connection.prepare(
-            "SELECT invocation, verb, began_micros, elapsed_micros, counts FROM model_runs ORDER BY began_micros DESC LIMIT ?1",
-        )?;
-        let run = |row: &Row<'_>| {
-            Ok(ModelRun {
-                invocation: row.get(0)?,
-                verb: row.get(1)?,
-                began_micros: row.get(2)?,
-                elapsed_micros: row.get(3)?,
-                counts: row.get(4)?,
-                ..ModelRun::default()
-            })
-        };
-        let runs = statement.query_map([count], run)?;
+        let sql = format!("SELECT {RUN} FROM model_runs ORDER BY began_micros DESC LIMIT ?1");
+        let mut statement = connection.prepare(&sql)?;
+        let runs = statement.query_map([count], run_of)?;
         Ok(runs.collect::<Result<_, _>>()?)
     }
+}
+
+/// The columns of a run, as [`run_of`] takes them.
+const RUN: &str = "invocation, verb, began_micros, elapsed_micros, counts";
+
+fn run_of(row: &Row<'_>) -> rusqlite::Result<ModelRun> {
+    Ok(ModelRun {
+        invocation: row.get(0)?,
+        verb: row.get(1)?,
+        began_micros: row.get(2)?,
+        elapsed_micros: row.get(3)?,
+        counts: row.get(4)?,
+        ..ModelRun::default()
+    })
 }
 
 fn node(row: &Row<'_>) -> rusqlite::Result<ModelNode> {
@@ -194,8 +228,9 @@ fn record(connection: &Connection, run: &ModelRun) -> Result<(), StoreError> {
     for node in &run.nodes {
         insert.execute(params![node.id, node.document, node.compiled])?;
     }
-    let mut insert =
-        connection.prepare("INSERT OR REPLACE INTO model_outcomes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    let sql =
+        format!("INSERT OR REPLACE INTO model_outcomes ({OUTCOME}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+    let mut insert = connection.prepare(&sql)?;
     let mut forget = connection.prepare(
         "DELETE FROM model_outcomes WHERE id = ?1 AND began_micros < \
          (SELECT began_micros FROM model_outcomes WHERE id = ?1 ORDER BY began_micros DESC LIMIT 1 OFFSET ?2)",
@@ -208,7 +243,8 @@ fn record(connection: &Connection, run: &ModelRun) -> Result<(), StoreError> {
             outcome.status,
             outcome.message,
             outcome.failures,
-            outcome.elapsed_micros
+            outcome.elapsed_micros,
+            outcome.rows
         ])?;
         forget.execute(params![outcome.id, OUTCOMES_KEPT - 1])?;
     }
@@ -228,6 +264,7 @@ mod tests {
             failures: Some(run),
             began_micros: run,
             elapsed_micros: 5,
+            rows: None,
         }
     }
 
@@ -261,6 +298,11 @@ mod tests {
         assert_eq!((past.len(), past[0].began_micros, past[29].began_micros), (OUTCOMES_KEPT, 40, 11));
         let last = store.last_model_outcomes().unwrap();
         assert_eq!(last, [outcome("a", 40, "success"), outcome("b", 40, "fail")]);
+        let both = store.model_outcomes_of_run("run 40").unwrap();
+        assert_eq!(both, last);
+        assert!(store.model_outcomes_of_run("run 10").unwrap().is_empty(), "they are kept for so long");
+        assert_eq!(store.model_run("run 10").unwrap().map(|run| run.verb), Some("build".into()));
+        assert_eq!(store.model_run("run 41").unwrap(), None);
         let runs = store.model_runs(2).unwrap();
         assert_eq!(runs.iter().map(|run| run.began_micros).collect::<Vec<_>>(), [40, 39]);
         let run = ModelRun { invocation: "last".into(), all: Some(vec!["b".into()]), ..ModelRun::default() };
@@ -270,7 +312,32 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_the_format_before_is_brought_forward_with_its_keys() {
+    fn a_file_of_format_2_keeps_its_past_and_takes_rows() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.sqlite");
+        let store = Store::open(&path).unwrap();
+        let run = |number: i64| ModelRun {
+            invocation: format!("run {number}"),
+            began_micros: number,
+            nodes: vec![node("a", None)],
+            outcomes: vec![outcome("a", number, "success")],
+            ..ModelRun::default()
+        };
+        store.record_models(&run(1)).unwrap();
+        store.connection().execute_batch("DROP INDEX model_outcomes_of_run; ALTER TABLE model_outcomes DROP COLUMN rows; PRAGMA user_version = 2").unwrap();
+        drop(store);
+        let store = Store::open(&path).unwrap();
+        let mut second = run(2);
+        second.outcomes[0].rows = Some(7);
+        store.record_models(&second).unwrap();
+        drop(store);
+        let store = Store::open(&path).unwrap();
+        let rows = |number: i64| store.model_outcomes_of_run(&format!("run {number}")).unwrap()[0].rows;
+        assert_eq!((rows(1), rows(2)), (None, Some(7)));
+    }
+
+    #[test]
+    fn a_file_of_the_first_format_is_brought_forward_with_its_keys() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store.sqlite");
         let store = Store::open(&path).unwrap();

@@ -270,6 +270,29 @@ export interface ProjectRun {
   counts: Partial<Record<RunStatus, number>>;
 }
 
+/** A node of a run, or a test. What only the project tells is null once it has neither any more. */
+export interface RunNode {
+  id: string;
+  resource: string | null;
+  name: string | null;
+  /** Of a test: the nodes that it is of. */
+  about: string[] | null;
+  status: RunStatus;
+  at: string;
+  seconds: number;
+  failures: number | null;
+  /** Those that were written, where the warehouse told. */
+  rows: number | null;
+  message: string | null;
+}
+
+export interface RunDetail extends ProjectRun {
+  /** In the order in which they began. */
+  nodes: RunNode[];
+  /** How many more there were. */
+  no_longer_kept: number;
+}
+
 export interface Models {
   /** Null where there is no dbt project. */
   project: string | null;

@@ -19,6 +19,7 @@ const Dashboards = lazy(() => import('../pages/dashboards/Dashboards'));
 const DashboardPage = lazy(() => import('../pages/dashboards/DashboardPage'));
 const Models = lazy(() => import('../pages/models/Models'));
 const ModelPage = lazy(() => import('../pages/models/ModelPage'));
+const RunPage = lazy(() => import('../pages/models/RunPage'));
 const LineagePage = lazy(() => import('../pages/lineage/LineagePage'));
 
 // biome-ignore lint/suspicious/noExplicitAny: each pattern's parts are the properties of its own page
@@ -34,6 +35,7 @@ const ROUTES: [RegExp, ComponentType<any>, string[]][] = [
   [/^\/dashboards\/([^/]+)$/, DashboardPage, ['name']],
   [/^\/models$/, Models, []],
   [/^\/models\/([^/]+)$/, ModelPage, ['id']],
+  [/^\/models\/runs\/([^/]+)$/, RunPage, ['id']],
   [/^\/lineage$/, LineagePage, []],
 ];
 

@@ -17,6 +17,8 @@ export const dashboardAddress = (name: string): string => `/dashboards/${encodeU
 export const modelAddress = (id: string, query: Record<string, string | null> = {}): string =>
   withParameters(`/models/${encodeURIComponent(id)}`, query);
 
+export const runAddress = (id: string): string => `/models/runs/${encodeURIComponent(id)}`;
+
 export const changesAddress = (table: string): string => withParameters('/changes', { table });
 
 function withParameters(path: string, query: Record<string, string | null>): string {

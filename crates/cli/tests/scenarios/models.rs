@@ -73,6 +73,35 @@ impl Built {
 
 const TOTALS: &str = "SELECT status, n, total FROM main_marts.totals ORDER BY status";
 
+/// Every node of the runs that are listed, with what a seed wrote and where a test stands.
+fn runs_are_told_of(address: &str, all: &serde_json::Value) {
+    let run = |at: usize| {
+        let listed = &all["runs"][at];
+        let run = get(address, &format!("/api/models/runs/{}", listed["id"].as_str().unwrap())).json();
+        assert_eq!((&run["counts"], &run["at"]), (&listed["counts"], &listed["at"]));
+        run
+    };
+    let (newest, first) = (run(0), run(1));
+    let nodes = first["nodes"].as_array().unwrap();
+    assert_eq!((nodes.len(), &first["no_longer_kept"]), (8, &json!(0)));
+    assert!(nodes.is_sorted_by_key(|node| node["at"].as_str().unwrap()), "{nodes:#?}");
+    let node = |run: &serde_json::Value, name: &str| {
+        run["nodes"].as_array().unwrap().iter().find(|node| node["name"] == name).unwrap().clone()
+    };
+    let seed = node(&first, "names");
+    assert_eq!(
+        (&seed["id"], &seed["rows"], &seed["about"]),
+        (&json!("seed.shop.names"), &json!(2), &json!(null))
+    );
+    assert_eq!(
+        (&node(&first, "totals")["status"], &node(&first, "totals")["rows"]),
+        (&json!("success"), &json!(null))
+    );
+    let failed = newest["nodes"].as_array().unwrap().iter().find(|node| node["status"] == "fail").unwrap();
+    assert_eq!((&failed["about"], &failed["failures"]), (&json!(["model.shop.totals"]), &json!(1)));
+    assert_eq!(get(address, "/api/models/runs/nothing").status, 404);
+}
+
 #[test]
 fn a_project_is_built_behind_the_snapshot_and_again_through_the_instance() {
     let built = Built::new();
@@ -175,6 +204,7 @@ fn a_project_is_built_behind_the_snapshot_and_again_through_the_instance() {
         .collect();
     assert_eq!((statuses, one["history"].as_array().unwrap().len()), (vec![json!("fail"), json!("pass")], 2));
     assert_eq!(get(&address, "/api/models/model.shop.nothing").status, 404);
+    runs_are_told_of(&address, &all);
     // The picture of what is made of what knows of tables, too.
     let edges = get(&address, "/api/lineage").json()["edges"].clone();
     for edge in [

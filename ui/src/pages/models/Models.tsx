@@ -3,7 +3,7 @@
 import { memo, useDeferredValue, useMemo, useRef } from 'react';
 import type { Models as Document, ModelNode, ProjectRun } from '../../api/contract';
 import { Age } from '../../app/Age';
-import { modelAddress } from '../../app/addresses';
+import { modelAddress, runAddress } from '../../app/addresses';
 import { useKey } from '../../app/keys';
 import { Command, Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { go, Link, setQuery, usePlace } from '../../app/router';
@@ -12,6 +12,7 @@ import { sortOf } from '../../data/SortHead';
 import { plural, printCount, printSeconds } from '../../format/quantity';
 import { Drawing } from '../../graph/Drawing';
 import { layoutOf, part } from '../../graph/layout';
+import { Told } from './marks';
 import { NodeList } from './NodeList';
 import {
   choicesOf,
@@ -25,7 +26,6 @@ import {
   SORTS,
   STATES,
   shapeOf,
-  toldOf,
   troubleOf,
   withNeighbours,
 } from './nodes';
@@ -68,20 +68,16 @@ function Runs({ runs }: { runs: ProjectRun[] }) {
       <ol>
         {runs.map((run) => (
           <li key={run.id} title={run.id}>
-            <span className="models-run-head">
-              <strong className="data">{run.verb}</strong>
-              <span className="faint">
-                <Age at={run.at} />
-              </span>
-              <span className="models-run-seconds data">{printSeconds(run.seconds)}</span>
-            </span>
-            <span className="models-run-told">
-              {toldOf(run).map(({ level, text }) => (
-                <span key={text} className={level ? `state ${level}` : 'quiet'}>
-                  {text}
+            <Link to={runAddress(run.id)} className="models-run">
+              <span className="models-run-head">
+                <strong className="data">{run.verb}</strong>
+                <span className="faint">
+                  <Age at={run.at} />
                 </span>
-              ))}
-            </span>
+                <span className="models-run-seconds data">{printSeconds(run.seconds)}</span>
+              </span>
+              <Told run={run} />
+            </Link>
           </li>
         ))}
       </ol>

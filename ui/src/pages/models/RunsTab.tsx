@@ -2,7 +2,9 @@
 
 import type { Model, NodeResult } from '../../api/contract';
 import { Age } from '../../app/Age';
+import { runAddress } from '../../app/addresses';
 import { Command, Empty } from '../../app/Notes';
+import { Link } from '../../app/router';
 import { Bars } from '../../charts/Bars';
 import type { Shape } from '../../charts/shape';
 import { printCount, printSeconds } from '../../format/quantity';
@@ -60,7 +62,7 @@ export function RunsTab({ model }: { model: Model }) {
                   <StatusMark status={status} />
                 </td>
                 <td title={printUtc(at)} className="model-when">
-                  {printInstantShort(at)}
+                  <Link to={runAddress(run)}>{printInstantShort(at)}</Link>
                 </td>
                 <td className="quiet">
                   <Age at={at} />

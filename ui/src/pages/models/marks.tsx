@@ -1,10 +1,10 @@
 // How nodes and tests stand, in few words: a status with its mark, counts of tests, the last runs as a strip.
 
-import type { ModelNode, NodeResult, TestCounts } from '../../api/contract';
+import type { ModelNode, NodeResult, ProjectRun, TestCounts } from '../../api/contract';
 import { Age } from '../../app/Age';
 import { plural, printSeconds } from '../../format/quantity';
 import { printInstantShort } from '../../format/time';
-import { isBuilt, levelOf, notRun } from './nodes';
+import { isBuilt, levelOf, notRun, toldOf } from './nodes';
 
 export function StatusMark({ status }: { status: string }) {
   return <span className={`state ${levelOf(status)}`}>{status}</span>;
@@ -54,6 +54,19 @@ export function Strip({ history }: { history: NodeResult[] }) {
           className={`strip-run ${levelOf(status)}`}
           title={`${status}, ${printInstantShort(at)}, ${printSeconds(seconds)}`}
         />
+      ))}
+    </span>
+  );
+}
+
+/** What a run came to, the worst first. */
+export function Told({ run }: { run: ProjectRun }) {
+  return (
+    <span className="models-run-told">
+      {toldOf(run).map(({ level, text }) => (
+        <span key={text} className={level ? `state ${level}` : 'quiet'}>
+          {text}
+        </span>
       ))}
     </span>
   );

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::{http::request::Parts, response::Response};
 use millstream_core::Timestamp;
-use millstream_store::{ModelNode, ModelOutcome, Store};
+use millstream_store::{ModelNode, ModelOutcome, ModelRun, Store};
 use serde_json::{json, Map, Value};
 
 use super::{super::route::Site, document, parameters};
@@ -54,6 +54,26 @@ pub(super) async fn one(site: &Site, parts: &Parts, id: &str) -> Result<Response
         });
         found["columns"] = columns(&found, &types.unwrap_or_default());
         Ok(found)
+    };
+    let found = site.answers.reading().with_turn(DOING, read).await?;
+    Ok(document(parts, &found))
+}
+
+/// A run with what became of its nodes.
+pub(super) async fn run(site: &Site, parts: &Parts, id: &str) -> Result<Response, Problem> {
+    parameters(parts, &[])?;
+    let host = site.host().clone();
+    let id = id.to_owned();
+    let read = move |_: &_| {
+        let store = host.store().map_err(fail)?;
+        let missing = || {
+            Problem::not_found(format!("there is no run {id}"))
+                .hint("The last 200 are kept. GET /api/models lists the newest of them.")
+        };
+        let run = store.model_run(&id).map_err(failed)?.ok_or_else(missing)?;
+        let outcomes = store.model_outcomes_of_run(&id).map_err(failed)?;
+        let nodes = store.model_nodes().map_err(failed)?;
+        Ok(of_run(&run, &outcomes, &documents(&nodes)))
     };
     let found = site.answers.reading().with_turn(DOING, read).await?;
     Ok(document(parts, &found))
@@ -163,6 +183,31 @@ fn of_node(store: &Store, id: &str) -> Result<Value, Problem> {
     let history = store.model_outcomes(id).map_err(failed)?;
     found["history"] = history.iter().map(ended).collect::<Vec<_>>().into();
     Ok(found)
+}
+
+/// A run and its nodes in the order in which they began.
+fn of_run(run: &ModelRun, outcomes: &[ModelOutcome], documents: &[(&str, Value)]) -> Value {
+    let documents: HashMap<&str, &Value> = documents.iter().map(|(id, document)| (*id, document)).collect();
+    let counts = parsed(&run.counts);
+    let ran = counts.as_object().into_iter().flat_map(Map::values).filter_map(Value::as_u64).sum::<u64>();
+    let nodes = outcomes.iter().map(|outcome| {
+        let told = documents.get(outcome.id.as_str()).copied().unwrap_or(&Value::Null);
+        let mut node = ended(outcome);
+        node["id"] = json!(outcome.id);
+        node["resource"] = told["resource"].clone();
+        node["name"] = told["name"].clone();
+        node["about"] = told["check"]["about"].clone();
+        node["rows"] = json!(outcome.rows);
+        if let Value::Object(fields) = &mut node {
+            fields.remove("run");
+        }
+        node
+    });
+    json!({
+        "id": run.invocation, "verb": run.verb, "at": instant(run.began_micros),
+        "seconds": seconds(run.elapsed_micros), "counts": counts, "nodes": nodes.collect::<Vec<_>>(),
+        "no_longer_kept": ran.saturating_sub(outcomes.len() as u64),
+    })
 }
 
 /// What reads all of a node's relation.

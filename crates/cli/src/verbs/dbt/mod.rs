@@ -512,6 +512,8 @@ fn model_run(
             failures: outcome.failures,
             began_micros: micros(outcome.times[0]),
             elapsed_micros: micros(outcome.times[2] - outcome.times[0]),
+            // -1 says that the warehouse told of none.
+            rows: outcome.response["rows_affected"].as_i64().filter(|rows| *rows >= 0),
         }
     });
     ModelRun {
