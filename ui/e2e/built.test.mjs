@@ -38,6 +38,29 @@ pageTest('model-columns', `${ORDER_VALUES}?tab=columns`, async (page) => {
   await page.getByRole('row', { name: /order_id BIGINT not_null, unique/ }).waitFor();
 });
 
+pageTest('model-column', `${ORDER_VALUES}?tab=columns`, async (page) => {
+  await page.getByRole('button', { name: 'value', exact: true }).press('Enter');
+  await page.waitForURL(/column=value/);
+  const above = page.locator('.lineage-both section').first();
+  await above.getByRole('link', { name: 'stg_order_items.quantity' }).waitFor();
+  await above.getByRole('row', { name: /^2 operations\.products\.unit_price value$/ }).waitFor();
+  await page.getByRole('link', { name: 'revenue_by_day.revenue' }).waitFor();
+});
+
+test('a column is followed to the source and back, each by its address', () =>
+  at(`${ORDER_VALUES}?tab=columns&column=value`, async (page) => {
+    await page.getByRole('link', { name: 'operations.order_items.quantity' }).click();
+    await page.waitForURL(/source\.finance\.operations\.order_items\?tab=columns&column=quantity$/);
+    await page.getByRole('heading', { name: 'operations.order_items', level: 1 }).waitFor();
+    await page.getByText('It is the source’s own.').waitFor();
+    await page.reload();
+    await page.getByRole('link', { name: 'customer_values.value' }).click();
+    await page.getByText('Nothing is made of it.').waitFor();
+    await page.goBack();
+    await page.getByRole('button', { name: 'quantity', expanded: true }).click();
+    await page.locator('.lineage-both').waitFor({ state: 'detached' });
+  }));
+
 pageTest('model-run', '/models', async (page) => {
   await page.locator('.models-runs li a').first().click();
   await page.waitForURL(/models\/runs\/[0-9a-f-]{36}$/);
@@ -141,5 +164,5 @@ narrowTest([
   '/models',
   ORDER_VALUES,
   LATE,
-  ...['code', 'columns', 'tests', 'runs'].map((tab) => `${ORDER_VALUES}?tab=${tab}`),
+  ...['code', 'columns', 'columns&column=value', 'tests', 'runs'].map((tab) => `${ORDER_VALUES}?tab=${tab}`),
 ]);

@@ -61,6 +61,12 @@ export const PAGES = [
   { name: 'model-code', path: `${MODEL}?tab=code` },
   { name: 'model-compiled', path: `${MODEL}?tab=code&code=compiled` },
   { name: 'model-columns', path: `${MODEL}?tab=columns` },
+  { name: 'model-column', path: `${MODEL}?tab=columns&column=quantity` },
+  { name: 'model-column-source', path: '/models/source.finance.operations.orders?tab=columns&column=status' },
+  {
+    name: 'model-column-unknown',
+    path: '/models/model.finance.top_customers_with_pending_orders?tab=columns&column=customer_id',
+  },
   { name: 'run', path: '/models/runs/run-0' },
   { name: 'run-failed', path: '/models/runs/run-0', scene: 'failed' },
   { name: 'run-large', path: '/models/runs/run-0', models: 1000 },

@@ -469,11 +469,18 @@ test('of a run with thousands of nodes those in sight are drawn, and one status 
     assert.equal(await page.locator('.run-status', { hasText: 'success' }).count(), 0);
   }));
 
-test('a run that is not kept says so', () =>
+test('a run that is not kept, and a column that cannot be followed, say so', () =>
   at('/models/runs/none', async (page) => {
     await page.getByText('There is no such run.').waitFor();
     await page.getByRole('link', { name: 'The last runs' }).click();
-    await page.waitForURL(/models$/);
+    await page.getByRole('link', { name: 'top_customers_with_pending_orders' }).first().click();
+    await page.getByRole('tab', { name: /^Columns/ }).click();
+    await page.getByRole('button', { name: 'customer_id' }).press('Enter');
+    await page.getByText('Where it comes from is not known.').waitFor();
+    await page.getByText(/PIVOT/).waitFor();
+    await page.getByRole('link', { name: 'Models' }).last().click();
+    await page.goBack();
+    await page.getByRole('button', { name: 'customer_id', expanded: true }).waitFor();
   }));
 
 test('of a thousand models those in sight are drawn, and one is found', () =>

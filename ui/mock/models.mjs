@@ -313,6 +313,64 @@ export class Models {
     return { ...run, seconds: Math.max(run.seconds, ...threads) + 0.02, nodes, no_longer_kept: back > 15 ? 2 : 0 };
   }
 
+  /** Columns are those of the same name in what is read; `quantity` is made of more, and one model is beyond what can be followed. */
+  columnLineage(id, column) {
+    const byId = new Map(this.nodes.map((one) => [one.id, one]));
+    const has = (of, name) => of.resource === 'source' || of.columns.some((one) => one.name === name);
+    const opaque = (of) => of.name === 'top_customers_with_pending_orders';
+    const above = (of, name) => {
+      if (opaque(of) || of.resource === 'source') return [];
+      const parents = of.parents.map((parent) => byId.get(parent)).filter(Boolean);
+      const from = parents.filter((parent) => has(parent, name)).map((parent) => [parent, name, 'from']);
+      if (name !== 'quantity') return from;
+      const items = byId.get(model('stg_order_items'));
+      const orders = byId.get(model('stg_orders'));
+      return of.name.startsWith('stg')
+        ? from
+        : [
+            [items, 'quantity', 'from'],
+            [orders, 'status', 'by'],
+          ];
+    };
+    const below = (of, name) =>
+      this.nodes.flatMap((child) =>
+        child.columns
+          .filter((one) => above(child, one.name).some(([node, read]) => node === of && read === name))
+          .map((one) => [child, one.name, one.name === name ? 'from' : 'by']),
+      );
+    const follow = (next) => {
+      const steps = [];
+      const seen = new Set();
+      const visit = (of, name, depth) => {
+        for (const [node, read, way] of next(of, name)) {
+          const key = `${node.id} ${read}`;
+          steps.push({ depth, node: node.id, column: read, way, again: seen.has(key), unknown: null });
+          if (seen.has(key)) continue;
+          seen.add(key);
+          visit(node, read, depth + 1);
+        }
+      };
+      visit(of, column, 1);
+      return steps;
+    };
+    const of = byId.get(id);
+    if (of === undefined || !has(of, column)) return null;
+    const reason = 'line 4: PIVOT as a statement of its own is not understood';
+    const [upstream, downstream] = [follow(above), follow(below)];
+    const reached = new Set([id, ...downstream.map(({ node }) => node)]);
+    const unseen = this.nodes.filter((one) => opaque(one) && one.parents.some((parent) => reached.has(parent)));
+    return {
+      node: id,
+      column,
+      unknown: opaque(of) ? reason : null,
+      upstream,
+      upstream_count: upstream.length,
+      downstream,
+      downstream_count: downstream.length,
+      not_followed: unseen.map((one) => ({ node: one.id, unknown: reason })),
+    };
+  }
+
   /** Null where there is no such node. */
   detail(id) {
     const of = this.nodes.find((one) => one.id === id);

@@ -174,6 +174,11 @@ async function answer(project, request, response, url) {
     if (found === null) throw new Refused(404, 'MS7105', 'not found', `there is no run ${parts[4]}`);
     return json(response, found);
   }
+  if (path.startsWith('/api/models/') && parts[4] === 'lineage') {
+    const found = project.models.columnLineage(parts[3], query.get('column'));
+    if (found === null) throw new Refused(404, 'MS7105', 'not found', `there is no such column of ${parts[3]}`);
+    return json(response, found);
+  }
   if (path.startsWith('/api/models/')) {
     const found = project.models.detail(parts[3]);
     if (found === null) throw new Refused(404, 'MS7105', 'not found', `the project has no node ${parts[3]}`);

@@ -142,6 +142,9 @@ pub trait Host: Send + Sync + 'static {
     /// What the program itself remembers, of models among it.
     fn store(&self) -> Result<Arc<Store>>;
 
+    /// Where a column of a node of the project comes from and what is made of it, as docs/reference/console.md has it; `None`: there is no such column.
+    fn column_lineage(&self, node: &str, column: &str) -> Result<Option<serde_json::Value>>;
+
     /// The document of `millstream status --json`.
     fn status(&self) -> Result<serde_json::Value>;
 

@@ -2,18 +2,21 @@
 
 use serde_json::{json, Value as Json};
 
-use crate::parse::{
-    node::{Node, Resource},
-    Manifest,
+use crate::{
+    columns::project,
+    parse::{
+        node::{Node, Resource},
+        Manifest,
+    },
 };
 
 /// All that is told of: id and document, in the order of the manifest. Hooks and analyses are not told of.
 pub fn documents(manifest: &Manifest) -> impl Iterator<Item = (&str, Json)> {
     let told = |node: &&Node| !matches!(node.resource, Resource::Operation | Resource::Analysis);
-    manifest.all().filter(told).map(|node| (node.unique_id.as_str(), document(node)))
+    manifest.all().filter(told).map(|node| (node.unique_id.as_str(), document(manifest, node)))
 }
 
-fn document(node: &Node) -> Json {
+fn document(manifest: &Manifest, node: &Node) -> Json {
     let stands = !matches!(node.resource, Resource::Test | Resource::UnitTest | Resource::Exposure)
         && !node.is_ephemeral();
     let columns = node.columns.iter().map(|(name, column)| {
@@ -33,6 +36,18 @@ fn document(node: &Node) -> Json {
         // A seed's is its rows, a source has none.
         "raw": (!node.raw.is_empty() && node.resource != Resource::Seed).then(|| &*node.raw),
     });
+    let has_columns =
+        matches!(node.resource, Resource::Source | Resource::Seed | Resource::Model | Resource::Snapshot);
+    if has_columns {
+        let target = &manifest.world.project.target;
+        // What `columns::told` reads.
+        document["lineage"] = json!({
+            "path": stands.then_some([&node.database, &node.schema, &node.alias]),
+            "usual": [&target.database, &target.schema],
+            "cte": project::cte(node),
+            "made": project::made(node),
+        });
+    }
     if node.is_test() {
         let facts = node.test.as_ref();
         let unit = (node.resource == Resource::UnitTest).then_some("unit test");

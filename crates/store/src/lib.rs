@@ -17,7 +17,7 @@ use std::{
     fs::{self, OpenOptions, Permissions},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{atomic::AtomicU64, Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use ring::rand::{SecureRandom, SystemRandom};
@@ -58,6 +58,8 @@ pub struct Store {
     connection: Mutex<Connection>,
     keys: RwLock<HashMap<String, Arc<Key>>>,
     random: SystemRandom,
+    /// How often models were told of since the file was opened.
+    models_told: AtomicU64,
 }
 
 impl Store {
@@ -99,7 +101,12 @@ impl Store {
             found => return Err(StoreError::Format { path: path.to_owned(), found, known: FORMAT_VERSION }),
         }
         let keys = keys::read(&connection)?;
-        Ok(Store { connection: Mutex::new(connection), keys: RwLock::new(keys), random: SystemRandom::new() })
+        Ok(Store {
+            connection: Mutex::new(connection),
+            keys: RwLock::new(keys),
+            random: SystemRandom::new(),
+            models_told: AtomicU64::new(0),
+        })
     }
 
     /// A secret of the project that never changes, in hexadecimal: made when it is first asked for.

@@ -2,6 +2,8 @@
 //!
 //! What the models hold is the warehouse's. This is for people: a file without it loses nothing but the past of tests.
 
+use std::sync::atomic::Ordering;
+
 use rusqlite::{params, Connection, OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
 
@@ -129,7 +131,14 @@ impl Store {
             "DELETE FROM model_runs WHERE invocation NOT IN (SELECT invocation FROM model_runs ORDER BY began_micros DESC LIMIT ?1)",
             [RUNS_KEPT],
         )?;
-        Ok(transaction.commit()?)
+        transaction.commit()?;
+        self.models_told.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Counts what was told of models since the file was opened: what was made of them before holds as long as it is the same.
+    pub fn models_told(&self) -> u64 {
+        self.models_told.load(Ordering::Acquire)
     }
 
     /// All nodes, by id.
@@ -303,6 +312,7 @@ mod tests {
         assert!(store.model_outcomes_of_run("run 10").unwrap().is_empty(), "they are kept for so long");
         assert_eq!(store.model_run("run 10").unwrap().map(|run| run.verb), Some("build".into()));
         assert_eq!(store.model_run("run 41").unwrap(), None);
+        assert_eq!(store.models_told(), 40);
         let runs = store.model_runs(2).unwrap();
         assert_eq!(runs.iter().map(|run| run.began_micros).collect::<Vec<_>>(), [40, 39]);
         let run = ModelRun { invocation: "last".into(), all: Some(vec!["b".into()]), ..ModelRun::default() };

@@ -293,6 +293,31 @@ export interface RunDetail extends ProjectRun {
   no_longer_kept: number;
 }
 
+/** What a column is made of, or what is made of it, a number of edges away. */
+export interface LineageStep {
+  depth: number;
+  node: string;
+  /** Null: all rows of the node. */
+  column: string | null;
+  way: 'from' | 'by' | 'rows';
+  /** Whether what is behind it stands before. */
+  again: boolean;
+  unknown: string | null;
+}
+
+export interface ColumnLineage {
+  node: string;
+  column: string;
+  /** Why it is not known what all it is made of. */
+  unknown: string | null;
+  upstream: LineageStep[];
+  upstream_count: number;
+  downstream: LineageStep[];
+  downstream_count: number;
+  /** Nodes that may read it, too. */
+  not_followed: { node: string; unknown: string }[];
+}
+
 export interface Models {
   /** Null where there is no dbt project. */
   project: string | null;

@@ -23,7 +23,7 @@ use millstream_store::Store;
 use millstream_traces::Counts;
 use millstream_warehouse::{InMemory, OwnRelation};
 
-use super::{access, desk::Desk, report, samples::Samples, tail};
+use super::{access, columns::FollowedColumns, desk::Desk, report, samples::Samples, tail};
 use crate::{
     config::{
         dashboard_files, endpoint_files, query_files, read_dashboards, read_endpoints, read_queries,
@@ -63,6 +63,7 @@ pub(crate) struct Front {
     queries: RwLock<Arc<SavedQueries>>,
     seen: RwLock<Option<Seen>>,
     access: Option<Arc<Access>>,
+    columns: FollowedColumns,
     /// What became of spans, where they go somewhere.
     traces: Option<Arc<Counts>>,
 }
@@ -86,6 +87,7 @@ impl Front {
             dashboards: RwLock::default(),
             queries: RwLock::default(),
             seen: RwLock::default(),
+            columns: FollowedColumns::default(),
             traces,
         }))
     }
@@ -210,6 +212,11 @@ impl Host for Front {
 
     fn has_dbt_project(&self) -> bool {
         self.desk.project.models.is_dbt()
+    }
+
+    fn column_lineage(&self, node: &str, column: &str) -> Result<Option<serde_json::Value>> {
+        let generation = self.applied().generation;
+        Ok(self.columns.of(&self.desk, generation).map_err(Reported)?.column(node, column))
     }
 
     fn store(&self) -> Result<Arc<Store>> {

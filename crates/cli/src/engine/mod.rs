@@ -3,7 +3,7 @@
 //! - [`desk`]: answers requests, in a running instance and out of one.
 //! - [`session`]: capture, apply and copying at work; [`provision`] is what comes before.
 //! - [`front`]: what the servers are given of it; [`samples`]: pictures of the last minutes.
-//! - [`access`]: roles and keys, as warehouse and servers take them.
+//! - [`access`]: roles and keys, as warehouse and servers take them; [`columns`]: where those of models come from.
 //! - [`models`]: views kept beside the tables; [`workshop`]: the warehouse as a dbt project is built in it.
 //! - [`open`]: opens log and source settings; [`warehouse_file`] the warehouse, which may have to be built again.
 //! - [`quarantine`]: what was set aside, shown, brought back and given up.
@@ -13,6 +13,7 @@
 
 mod access;
 mod catch_up;
+mod columns;
 mod desk;
 mod fenced;
 mod front;

@@ -241,6 +241,7 @@ fn no_role_reads_what_it_may_not_by_any_way() {
         "/api/lineage",
         "/api/models",
         "/api/models/model.shop.x",
+        "/api/models/model.shop.x/lineage?column=id",
         "/api/models/runs/x",
         "/ui",
     ] {

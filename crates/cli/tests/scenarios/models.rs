@@ -102,6 +102,40 @@ fn runs_are_told_of(address: &str, all: &serde_json::Value) {
     assert_eq!(get(address, "/api/models/runs/nothing").status, 404);
 }
 
+/// From the instance alone: columns of tables by the warehouse, of models by what they were compiled to.
+fn columns_are_followed(address: &str) {
+    let told = |of: &str| get(address, &format!("/api/models/{of}"));
+    let steps = |told: &serde_json::Value, way: &str| -> Vec<String> {
+        let step = |step: &serde_json::Value| {
+            let text = |key: &str| step[key].as_str().unwrap_or("*").to_owned();
+            format!("{} {} {}.{}", step["depth"], text("way"), text("node"), text("column"))
+        };
+        told[way].as_array().unwrap().iter().map(step).collect()
+    };
+    let n = told("model.shop.named/lineage?column=TOTAL").json();
+    assert_eq!(
+        (&n["column"], &n["unknown"], &n["not_followed"]),
+        (&json!("total"), &json!(null), &json!([]))
+    );
+    let up = [
+        "1 from model.shop.totals.total",
+        "2 from model.shop.stg_orders.total",
+        "3 from source.shop.shop.orders.total",
+    ];
+    assert_eq!(
+        (steps(&n, "upstream"), steps(&n, "downstream")),
+        (up.map(str::to_owned).to_vec(), Vec::new())
+    );
+    let id = told("source.shop.shop.orders/lineage?column=id").json();
+    assert_eq!(steps(&id, "downstream"), ["1 from model.shop.stg_orders.id"]);
+    let lsn = told("source.shop.shop.orders_history/lineage?column=_lsn").json();
+    assert!(steps(&lsn, "downstream").contains(&"1 from model.shop.versions.lsn".to_owned()), "{lsn:#}");
+    for missing in ["model.shop.totals/lineage?column=nothing", "model.shop.nothing/lineage?column=id"] {
+        assert_eq!(told(missing).status, 404, "{missing}");
+    }
+    assert_eq!(told("model.shop.totals/lineage").status, 400);
+}
+
 #[test]
 fn a_project_is_built_behind_the_snapshot_and_again_through_the_instance() {
     let built = Built::new();
@@ -205,6 +239,7 @@ fn a_project_is_built_behind_the_snapshot_and_again_through_the_instance() {
     assert_eq!((statuses, one["history"].as_array().unwrap().len()), (vec![json!("fail"), json!("pass")], 2));
     assert_eq!(get(&address, "/api/models/model.shop.nothing").status, 404);
     runs_are_told_of(&address, &all);
+    columns_are_followed(&address);
     // The picture of what is made of what knows of tables, too.
     let edges = get(&address, "/api/lineage").json()["edges"].clone();
     for edge in [

@@ -18,6 +18,7 @@ mod query;
 mod read;
 mod scope;
 mod select;
+pub mod told;
 pub mod trace;
 
 use std::{collections::BTreeSet, sync::Arc};

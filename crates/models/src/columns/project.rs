@@ -21,9 +21,35 @@ use crate::{
     select::Graph,
 };
 
+/// Why nothing is known of a node that no SQL is known of.
+const NOT_COMPILED: &str = "it is not compiled";
+
 /// Where the columns of nodes come from, by unique id: those that others are read by stand before these.
 #[derive(Debug, Default)]
 pub struct Columns(pub IndexMap<String, Lineage>);
+
+/// A node as the analysis needs it: of a project that was just read, or as it was told of before.
+#[derive(Debug, Default)]
+pub(super) struct Entry<'p> {
+    /// Its unique id.
+    pub(super) id: &'p str,
+    /// Database, schema and name, where it is a relation.
+    pub(super) path: Option<[&'p str; 3]>,
+    /// The CTE that it stands in others as, where it is none.
+    pub(super) cte: Option<String>,
+    /// What it depends on.
+    pub(super) reads: Vec<&'p str>,
+    /// Its columns as somebody has written them down, where it has no query.
+    pub(super) written: Option<Vec<String>>,
+    /// Whether it may have more columns than those.
+    pub(super) may_have_more: bool,
+    /// Its query.
+    pub(super) sql: Option<&'p str>,
+    /// Columns that it has beside those of its query.
+    pub(super) made: Vec<String>,
+    /// The columns that it has in the warehouse.
+    pub(super) there: Option<Vec<String>>,
+}
 
 /// What is known of the relations of a project so far.
 struct Relationships<'p> {
@@ -33,14 +59,14 @@ struct Relationships<'p> {
     /// Nodes by database, schema and name, as names are compared. A table of a source may be what a node builds.
     nodes: HashMap<[String; 3], Vec<&'p str>>,
     /// Models that stand in front of queries as CTEs, by the CTE's name.
-    ephemeral: HashMap<String, &'p str>,
+    ephemeral: HashMap<&'p str, &'p str>,
     known: HashMap<&'p str, Known>,
 }
 
 /// The same for one node: of two that are one relation, what it depends on is what it reads.
 struct Read<'r> {
     all: &'r Relationships<'r>,
-    node: &'r Node,
+    node: &'r Entry<'r>,
 }
 
 impl Relations for Read<'_> {
@@ -52,7 +78,7 @@ impl Relations for Read<'_> {
             part(1)?,
         ];
         let nodes = self.all.nodes.get(&key)?;
-        let is_read = |id: &&&str| self.node.depends_on.iter().any(|read| read == **id);
+        let is_read = |id: &&&str| self.node.reads.contains(*id);
         let id = nodes.iter().find(is_read).or(nodes.first())?;
         self.all.known.get(id).cloned()
     }
@@ -65,91 +91,121 @@ impl Relations for Read<'_> {
 /// The columns of everything that is compiled, and of what it reads. `described` says which columns relations have in the warehouse, by unique id; what isn't there
 /// is known from the project alone.
 pub fn columns(manifest: &Manifest, compiled: &HashMap<String, Compiled>, described: &Catalog) -> Columns {
-    on_wide_stack(|| columns_here(manifest, compiled, described))
-}
-
-fn columns_here(manifest: &Manifest, compiled: &HashMap<String, Compiled>, described: &Catalog) -> Columns {
     let target = &manifest.world.project.target;
-    let dialect = dialect(manifest);
-    let mut all = Relationships {
-        dialect,
-        database: dialect.key(&target.database),
-        schema: dialect.key(&target.schema),
-        nodes: HashMap::new(),
-        ephemeral: HashMap::new(),
-        known: HashMap::new(),
-    };
-    for node in manifest.all() {
-        if node.is_ephemeral() {
-            all.ephemeral.insert(format!("__dbt__cte__{}", node.name).to_lowercase(), &node.unique_id);
-        } else if node.is_refable() || node.resource == Resource::Source {
-            let key = [&node.database, &node.schema, &node.alias].map(|part| dialect.key(part));
-            all.nodes.entry(key).or_default().push(&node.unique_id);
-        }
-    }
     let mut ephemeral: HashMap<&str, &str> = HashMap::new();
     for one in compiled.values() {
         ephemeral.extend(one.ephemeral.iter().map(|(id, sql)| (id.as_str(), sql.as_str())));
     }
-    let mut columns = Columns::default();
-    for node in in_order(manifest) {
+    let graph = Graph::of(manifest);
+    let has_columns = |node: &&Node| {
+        matches!(node.resource, Resource::Source | Resource::Seed | Resource::Model | Resource::Snapshot)
+    };
+    let entry = |node| {
         let there = told(described, node);
+        Entry {
+            id: &node.unique_id,
+            path: (!node.is_ephemeral()).then_some([&node.database, &node.schema, &node.alias]),
+            cte: cte(node),
+            reads: graph.parents_of(&node.unique_id).iter().map(String::as_str).collect(),
+            written: match node.resource {
+                Resource::Source => Some(declared(node)),
+                Resource::Seed => Some(header(manifest, node)),
+                _ => None,
+            },
+            may_have_more: node.resource == Resource::Source,
+            sql: match compiled.get(&node.unique_id) {
+                Some(compiled) => Some(compiled.sql.as_str()),
+                None => ephemeral.get(node.unique_id.as_str()).copied(),
+            },
+            made: made(node),
+            there,
+        }
+    };
+    let entries: Vec<Entry<'_>> = manifest.all().filter(has_columns).map(entry).collect();
+    followed(&entries, dialect(manifest), [&target.database, &target.schema])
+}
+
+/// The CTE that a model stands in others as, where it is none of its own in the warehouse.
+pub(crate) fn cte(node: &Node) -> Option<String> {
+    node.is_ephemeral().then(|| format!("__dbt__cte__{}", node.name).to_lowercase())
+}
+
+/// The columns that a snapshot has beside those of its query.
+pub(crate) fn made(node: &Node) -> Vec<String> {
+    let (Resource::Snapshot, Ok(settings)) = (node.resource, Settings::of(node)) else { return Vec::new() };
+    let Names { valid_from, valid_to, scd_id, updated_at, is_deleted } = settings.names;
+    let is_deleted = (settings.hard_deletes == HardDeletes::NewRecord).then_some(is_deleted);
+    [scd_id, updated_at, valid_from, valid_to].into_iter().chain(is_deleted).collect()
+}
+
+/// The columns of nodes, where a name without them is of this database and schema.
+pub(super) fn followed(entries: &[Entry<'_>], dialect: Dialect, usual: [&str; 2]) -> Columns {
+    on_wide_stack(|| followed_here(entries, dialect, usual))
+}
+
+fn followed_here(entries: &[Entry<'_>], dialect: Dialect, [database, schema]: [&str; 2]) -> Columns {
+    let mut all = Relationships {
+        dialect,
+        database: dialect.key(database),
+        schema: dialect.key(schema),
+        nodes: HashMap::new(),
+        ephemeral: HashMap::new(),
+        known: HashMap::new(),
+    };
+    for entry in entries {
+        if let Some(cte) = &entry.cte {
+            all.ephemeral.insert(cte, entry.id);
+        } else if let Some(path) = entry.path {
+            all.nodes.entry(path.map(|part| dialect.key(part))).or_default().push(entry.id);
+        }
+    }
+    let mut columns = Columns::default();
+    for node in in_order(entries) {
         // A model that grows reads itself, which is known by what is there.
-        all.know(node, there.clone(), false);
-        let sql = match compiled.get(&node.unique_id) {
-            Some(compiled) => Some(compiled.sql.as_str()),
-            None => ephemeral.get(node.unique_id.as_str()).copied(),
-        };
-        let lineage = match (node.resource, sql) {
-            (Resource::Source, _) => listed(declared(node), there.as_ref()),
-            (Resource::Seed, _) => listed(header(manifest, node), there.as_ref()),
-            (_, Some(sql)) => analysed(node, sql, &all),
-            (_, None) => {
-                let unknown = vec!["it is not compiled".into()];
-                Lineage { unknown, ..listed(Vec::new(), there.as_ref()) }
+        all.know(node.id, node.there.clone(), false);
+        let lineage = match (&node.written, node.sql) {
+            (Some(written), _) => listed(written, node.there.as_ref()),
+            (None, Some(sql)) => analysed(node, sql, &all),
+            (None, None) => {
+                let unknown = vec![NOT_COMPILED.into()];
+                Lineage { unknown, ..listed(&[], node.there.as_ref()) }
             }
         };
-        let is_source = node.resource == Resource::Source;
-        let complete =
-            lineage.rest.is_empty() && lineage.unknown.is_empty() && (!is_source || there.is_some());
+        let complete = lineage.rest.is_empty()
+            && lineage.unknown.is_empty()
+            && (!node.may_have_more || node.there.is_some());
         let names = lineage.columns.iter().map(|column| column.name.clone()).collect();
-        match (complete, there) {
-            (false, Some(there)) if !is_source => all.know(node, Some(there), true),
-            _ => all.know(node, Some(names), complete),
+        match (complete, &node.there) {
+            (false, Some(there)) if !node.may_have_more => all.know(node.id, Some(there.clone()), true),
+            _ => all.know(node.id, Some(names), complete),
         }
-        columns.0.insert(node.unique_id.clone(), lineage);
+        columns.0.insert(node.id.to_owned(), lineage);
     }
     columns
 }
 
 impl<'p> Relationships<'p> {
-    fn know(&mut self, node: &'p Node, columns: Option<Vec<String>>, complete: bool) {
-        let known =
-            Known { id: node.unique_id.as_str().into(), columns: columns.unwrap_or_default(), complete };
-        self.known.insert(&node.unique_id, known);
+    fn know(&mut self, id: &'p str, columns: Option<Vec<String>>, complete: bool) {
+        self.known.insert(id, Known { id: id.into(), columns: columns.unwrap_or_default(), complete });
     }
 }
 
-/// Sources, seeds, models and snapshots, each behind what it reads.
-fn in_order(manifest: &Manifest) -> Vec<&Node> {
-    let graph = Graph::of(manifest);
+/// The nodes, each behind what it reads.
+fn in_order<'e>(entries: &'e [Entry<'e>]) -> Vec<&'e Entry<'e>> {
+    let by_id: HashMap<&str, &Entry<'_>> = entries.iter().map(|entry| (entry.id, entry)).collect();
     let mut done: HashSet<&str> = HashSet::new();
     let mut order = Vec::new();
     // The graph has no cycles, and may be deeper than a stack.
-    let mut open: Vec<(&Node, bool)> = manifest.all().map(|node| (node, false)).collect();
+    let mut open: Vec<(&Entry<'_>, bool)> = entries.iter().map(|entry| (entry, false)).collect();
     open.reverse();
-    while let Some((node, behind)) = open.pop() {
+    while let Some((entry, behind)) = open.pop() {
         if behind {
-            order.push(node);
-        } else if done.insert(&node.unique_id) {
-            open.push((node, true));
-            let parents = graph.parents_of(&node.unique_id).iter().filter_map(|id| manifest.get(id));
-            open.extend(parents.map(|parent| (parent, false)));
+            order.push(entry);
+        } else if done.insert(entry.id) {
+            open.push((entry, true));
+            open.extend(entry.reads.iter().filter_map(|id| by_id.get(id)).map(|parent| (*parent, false)));
         }
     }
-    order.retain(|node| {
-        matches!(node.resource, Resource::Source | Resource::Seed | Resource::Model | Resource::Snapshot)
-    });
     order
 }
 
@@ -192,29 +248,23 @@ fn header(manifest: &Manifest, node: &Node) -> Vec<String> {
 }
 
 /// Columns that come from outside of the project.
-fn listed(names: Vec<String>, there: Option<&Vec<String>>) -> Lineage {
-    let names = there.cloned().unwrap_or(names);
-    let columns = names.into_iter().map(|name| Output { name, ..Output::default() }).collect();
+fn listed(names: &[String], there: Option<&Vec<String>>) -> Lineage {
+    let names = there.map_or(names, Vec::as_slice).iter().cloned();
+    let columns = names.map(|name| Output { name, ..Output::default() }).collect();
     Lineage { columns, ..Lineage::default() }
 }
 
-fn analysed(node: &Node, sql: &str, all: &Relationships<'_>) -> Lineage {
+fn analysed(node: &Entry<'_>, sql: &str, all: &Relationships<'_>) -> Lineage {
     let mut lineage = match analyse_here(sql, all.dialect, &Read { all, node }) {
         Ok(lineage) => lineage,
         Err(reason) => Lineage { unknown: vec![reason], ..Lineage::default() },
     };
-    if let (Resource::Snapshot, Ok(settings)) = (node.resource, Settings::of(node)) {
-        let Names { valid_from, valid_to, scd_id, updated_at, is_deleted } = settings.names;
-        let is_deleted = (settings.hard_deletes == HardDeletes::NewRecord).then_some(is_deleted);
-        let added = |name: String| Output {
-            name,
-            unknown: Some("the snapshot makes it, of its keys and of when it ran".into()),
-            ..Output::default()
-        };
-        lineage
-            .columns
-            .extend([scd_id, updated_at, valid_from, valid_to].into_iter().chain(is_deleted).map(added));
-    }
+    let added = |name: &String| Output {
+        name: name.clone(),
+        unknown: Some("the snapshot makes it, of its keys and of when it ran".into()),
+        ..Output::default()
+    };
+    lineage.columns.extend(node.made.iter().map(added));
     lineage
 }
 

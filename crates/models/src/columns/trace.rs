@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use serde_json::{json, Value as Json};
+
 use super::{
     project::{column, Columns},
     Column, Dialect, Lineage,
@@ -45,6 +47,17 @@ pub struct Step {
     pub again: bool,
     /// Why there may be more.
     pub unknown: Option<String>,
+}
+
+impl Step {
+    /// As `lineage --json` has it.
+    pub fn json(&self) -> Json {
+        json!({
+            "depth": self.depth, "node": &*self.column.relation,
+            "column": (!self.column.name.is_empty()).then_some(&*self.column.name),
+            "way": self.way.name(), "again": self.again, "unknown": self.unknown,
+        })
+    }
 }
 
 /// The edges of a project, both ways.

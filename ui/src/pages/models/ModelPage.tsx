@@ -13,6 +13,7 @@ import { Sql } from '../../code/Sql';
 import { Drawing } from '../../graph/Drawing';
 import { connected, layoutOf, part } from '../../graph/layout';
 import { ChecksTab } from './ChecksTab';
+import { ColumnsTab } from './ColumnsTab';
 import { LastRun, StatusMark, Tests } from './marks';
 import { RelationLink } from './NodeList';
 import { culprits, graphOf, KINDS, levelOf, marksOf, shapeOf, titleOf, titleOfId } from './nodes';
@@ -185,48 +186,6 @@ function CodeTab({ model }: { model: Model }) {
         </p>
       ) : null}
     </>
-  );
-}
-
-function ColumnsTab({ model }: { model: Model }) {
-  if (model.columns.length === 0) {
-    return (
-      <Empty title="No column is known.">
-        Columns are known once it is built; a properties file beside it describes and tests them.
-      </Empty>
-    );
-  }
-  return (
-    <div className="list-around">
-      <table className="list">
-        <thead>
-          <tr>
-            <th className="number">no.</th>
-            <th>column</th>
-            <th>type</th>
-            <th>tests</th>
-            <th>description</th>
-          </tr>
-        </thead>
-        <tbody>
-          {model.columns.map(({ name, type, description, tests }, at) => (
-            <tr key={name}>
-              <td className="number faint">{at + 1}</td>
-              <td className="data">{name}</td>
-              <td className="data">{type ?? <span className="faint">–</span>}</td>
-              <td>
-                {tests.length > 0 ? (
-                  <Link to={modelAddress(model.id, { tab: 'tests', column: name })}>{tests.join(', ')}</Link>
-                ) : (
-                  <span className="faint">–</span>
-                )}
-              </td>
-              <td>{description}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
   );
 }
 

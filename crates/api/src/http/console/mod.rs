@@ -91,6 +91,7 @@ pub(super) async fn answer(
         ["lineage"] => ("/api/lineage", lineage::answer(site, parts).await),
         ["models"] => ("/api/models", models::list(site, parts).await),
         ["models", "runs", id] => ("/api/models/runs", models::run(site, parts, id).await),
+        ["models", id, "lineage"] => ("/api/models/lineage", models::lineage(site, parts, id).await),
         ["models", id] => ("/api/models/node", models::one(site, parts, id).await),
         ["resync"] => ("/api/resync", work::resync(site, parts, body).await),
         _ => {

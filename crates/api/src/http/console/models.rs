@@ -7,7 +7,7 @@ use millstream_core::Timestamp;
 use millstream_store::{ModelNode, ModelOutcome, ModelRun, Store};
 use serde_json::{json, Map, Value};
 
-use super::{super::route::Site, document, parameters};
+use super::{super::route::Site, document, one as one_of, parameters};
 use crate::{as_of, problem::Problem};
 
 const DOING: &str = "looking at the models";
@@ -79,6 +79,25 @@ pub(super) async fn run(site: &Site, parts: &Parts, id: &str) -> Result<Response
     Ok(document(parts, &found))
 }
 
+/// Where a column comes from and what is made of it.
+pub(super) async fn lineage(site: &Site, parts: &Parts, id: &str) -> Result<Response, Problem> {
+    let given = parameters(parts, &["column"])?;
+    let column = one_of(&given, "column")?
+        .ok_or_else(|| Problem::parameter("column", "the name of a column", "nothing"))?
+        .to_owned();
+    let host = site.host().clone();
+    let id = id.to_owned();
+    let read = move |_: &_| {
+        let found = host.column_lineage(&id, &column).map_err(fail)?;
+        found.ok_or_else(|| {
+            Problem::not_found(format!("there is no column {column} of a node {id}"))
+                .hint("GET /api/models/{id} lists the columns of a node.")
+        })
+    };
+    let found = site.answers.reading().with_turn(DOING, read).await?;
+    Ok(document(parts, &found))
+}
+
 fn fail(error: millstream_core::BoxedDiagnostic) -> Problem {
     Problem::of(&error, DOING, false)
 }
@@ -141,7 +160,7 @@ fn listed(documents: &[(&str, Value)], last: &[ModelOutcome]) -> Vec<Value> {
         node["tests"] = keys.iter().map(|key| ((*key).to_owned(), count(key))).collect::<Map<_, _>>().into();
         if let Value::Object(fields) = &mut node {
             // Read with the node itself: of a thousand they would be most of the document.
-            ["raw", "columns"].iter().for_each(|key| drop(fields.remove(*key)));
+            ["raw", "columns", "lineage"].iter().for_each(|key| drop(fields.remove(*key)));
         }
         node
     };

@@ -212,6 +212,10 @@ impl Host for FixtureHost {
         false
     }
 
+    fn column_lineage(&self, _: &str, _: &str) -> Result<Option<serde_json::Value>> {
+        Ok(None)
+    }
+
     fn store(&self) -> Result<Arc<millstream_store::Store>> {
         unreachable!("no client of the protocol asks for it")
     }

@@ -239,16 +239,7 @@ impl Shown<'_> {
     }
 
     fn column_json(&self, of: &Column) -> Value {
-        let steps = |steps: Vec<Step>| -> Value {
-            let told = steps.iter().map(|step| {
-                json!({
-                    "depth": step.depth, "node": &*step.column.relation,
-                    "column": (!step.column.name.is_empty()).then_some(&*step.column.name),
-                    "way": step.way.name(), "again": step.again, "unknown": step.unknown,
-                })
-            });
-            told.collect()
-        };
+        let steps = |steps: Vec<Step>| -> Value { steps.iter().map(Step::json).collect() };
         let mut told = json!({
             "node": &*of.relation, "column": &*of.name, "unknown": self.edges.unknown(of),
         });

@@ -492,11 +492,16 @@ fn model_run(
     began: f64,
 ) -> ModelRun {
     let micros = |seconds: f64| (seconds * 1e6) as i64;
+    let mut sql: HashMap<&str, &str> = HashMap::new();
+    for (id, compiled) in compiled {
+        sql.insert(id, &compiled.sql);
+        sql.extend(compiled.ephemeral.iter().map(|(id, sql)| (id.as_str(), sql.as_str())));
+    }
     let nodes: Vec<ModelNode> = report::documents(manifest)
         .map(|(id, document)| ModelNode {
             id: id.to_owned(),
             document: document.to_string(),
-            compiled: compiled.get(id).map(|compiled| compiled.sql.clone()),
+            compiled: sql.get(id).map(|sql| (*sql).to_owned()),
         })
         .collect();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
