@@ -13,5 +13,6 @@ pub mod http;
 pub mod metrics;
 pub mod openapi;
 pub mod postgres;
+pub mod priority;
 pub mod problem;
 pub mod relation;

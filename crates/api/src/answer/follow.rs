@@ -1,7 +1,7 @@
 //! Answers from results that follow the changes: for statements that can be followed, and are asked often enough to be worth it.
 //!
-//! One thread does all of it, one question behind the other: they share what has changed. It has the priority of apply, unlike those that serve
-//! requests, for everybody's answers are as old as it is late.
+//! One thread does all of it, one question behind the other: they share what has changed. It goes before all others, where it may, for everybody's
+//! answers are as old as it is late.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use millstream_core::{Lsn, Maintained, Maintainer, Trust};
 use tokio::sync::oneshot;
 
 use super::read::{cut, Asked, Read};
-use crate::host::Host;
+use crate::{host::Host, priority};
 
 /// A statement that is read so often within [`WORTH_WITHIN`] is followed from then on.
 const WORTH_READS: u32 = 3;
@@ -119,7 +119,10 @@ impl Following {
             renewed: renewed.clone(),
             begun: false,
         };
-        let work = move || follower.work(&taken);
+        let work = move || {
+            priority::set(priority::FOLLOW, "follow");
+            follower.work(&taken);
+        };
         if let Err(error) = std::thread::Builder::new().name("follow".into()).spawn(work) {
             // Nobody takes orders, and readers answer everything.
             tracing::warn!(

@@ -11,7 +11,7 @@ use millstream_core::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::field::Empty;
 
-use crate::{host::Host, problem::Problem};
+use crate::{host::Host, priority, problem::Problem};
 
 /// Rows of one answer, and the default of `limit`.
 pub const ROWS_MAX: usize = 10_000;
@@ -28,26 +28,14 @@ const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Reads at once, by processor: DuckDB spreads one over all of them, so more than two each only wait for one another.
 const READS_PER_PROCESSOR: usize = 2;
 
-/// How much threads that read for requests give way to the others of the program and of the machine (`nice`): what they read is late if apply is, so a
-/// flood of requests must not take the processors from it. (Threads that only speak with clients do not: where all processors are busy, everybody would
-/// wait for them.)
-const NICE: i32 = 10;
-
 thread_local! {
     static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Makes the calling thread give way. On Linux this is a thread's own.
+/// Makes the calling thread give way, once.
 fn give_way() {
-    if GIVES_WAY.replace(true) {
-        return;
-    }
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(
-            event = "priority_kept",
-            error = error.to_string(),
-            "a thread that reads for requests has the priority of all others"
-        );
+    if !GIVES_WAY.replace(true) {
+        priority::set(priority::READS, "read");
     }
 }
 

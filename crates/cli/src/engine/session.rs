@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use millstream_api::priority;
 use millstream_apply::{command::Command, load::rows_waiting, status::ApplyStatus, table::Table, Applier};
 use millstream_core::{
     base::BaseStore, log::EventLog, warehouse::Warehouse, Action, Diagnostic, Fence, Lsn, TableId,
@@ -280,7 +281,10 @@ impl Session {
             let (live, stop, ended) = (live.clone(), apply_stop.clone(), ended.clone());
             thread::Builder::new()
                 .name("apply".into())
-                .spawn(move || apply_loop(applier, &commanded, &live, &stop, &ended))
+                .spawn(move || {
+                    priority::set(priority::APPLY, "apply");
+                    apply_loop(applier, &commanded, &live, &stop, &ended);
+                })
                 .map_err(crate::error::ProgramError::Signals)?
         };
         let (events_in, events) = async_mpsc::channel(EVENTS_WAITING_MAX);
