@@ -27,3 +27,19 @@ pub fn set(nice: i32, who: &'static str) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_priority_is_the_threads_own() {
+        let of_this = || rustix::process::getpriority_process(None).unwrap();
+        let before = of_this();
+        let given = std::thread::spawn(move || {
+            set(before + 3, "test");
+            of_this()
+        });
+        assert_eq!((given.join().unwrap(), of_this()), (before + 3, before));
+    }
+}
