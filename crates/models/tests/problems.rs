@@ -233,6 +233,57 @@ fn what_is_wrong_in_a_profile_is_shown() {
 }
 
 #[test]
+fn what_a_profile_attaches_wrongly_is_shown_where_it_is_said() {
+    let wrong = |entries: &str, code: &str, words: &[&str]| {
+        let profile = format!(
+            "p:\n  target: dev\n  outputs:\n    dev:\n      type: duckdb\n      path: p.duckdb\n      attach: {entries}\n"
+        );
+        refused(&[("profiles.yml", &profile)], code, words);
+    };
+    wrong("{path: a.duckdb}", "MS9101", &["`attach` is a list", "profiles.yml:7:15"]);
+    wrong("[a.duckdb]", "MS9101", &["is a mapping with a `path`", "profiles.yml:7:16"]);
+    wrong("[{alias: a}]", "MS9101", &["needs a `path`"]);
+    wrong("[{path: a.duckdb, aliass: b}]", "MS9108", &["`aliass`", "profiles.yml:7:33"]);
+    wrong("[{path: a.duckdb, secret: b}]", "MS9108", &["`secret`"]);
+    wrong("[{path: a.db, type: sqlite}]", "MS9108", &["type `sqlite`", "an extension", "profiles.yml:7:35"]);
+    wrong("[{path: a.db, options: {type: sqlite}}]", "MS9108", &["type `sqlite`"]);
+    wrong("[{path: a.db, type: duckdb, options: {TYPE: duckdb}}]", "MS9102", &["`type` is said twice"]);
+    wrong("[{path: a.db, options: {secret: a}}]", "MS9108", &["`secret`"]);
+    wrong("[{path: a.db, options: {'block size': 1}}]", "MS9102", &["`block size` is no option"]);
+    wrong("[{path: 's3://a/b.duckdb'}]", "MS9108", &["`s3://a/b.duckdb` is not the path of a file"]);
+    wrong("[{path: 'ducklake:a.db', alias: a}]", "MS9108", &["`ducklake:a.db`"]);
+    wrong("[{path: a.db, is_ducklake: true}]", "MS9108", &["DuckLake"]);
+    wrong("[{path: a.db, read_only: sure}]", "MS9101", &["`read_only` is true or false"]);
+    wrong("[{path: ':memory:', read_only: true}]", "MS9101", &["nothing to read"]);
+    wrong("[{path: a.db}, {path: b.db, alias: A}]", "MS9102", &["two attached databases are called `A`"]);
+    wrong(
+        "[{path: dir/P.db}]",
+        "MS9102",
+        &["`P` is what the target's own database is called", "another `alias`"],
+    );
+    wrong("[{path: a.db, alias: temp}]", "MS9102", &["`temp` is the name of a database that DuckDB has"]);
+    wrong("[{path: a.db}]\n      database: b", "MS9101", &["the database of this path is `p`, not `b`"]);
+}
+
+#[test]
+fn a_foreign_key_in_an_attached_database_is_refused() {
+    let profile =
+        "p: {target: dev, outputs: {dev: {type: duckdb, path: p.duckdb, attach: [{path: a.duckdb}]}}}\n";
+    let key = "models:\n  - name: b\n    config: {contract: {enforced: true}}\n    constraints: [{type: foreign_key, columns: [a], to: ref('a'), to_columns: [a]}]\n    columns: [{name: a, data_type: integer}]\n";
+    let models = [
+        ("profiles.yml", profile),
+        ("models/a.sql", "select 1 as a"),
+        ("models/b.sql", "{{ config(materialized='table', database='a') }} select a from {{ ref('a') }}"),
+        ("models/b.yml", key),
+    ];
+    refused(
+        &models,
+        "MS9108",
+        &["foreign keys are not supported in attached databases such as `a`", "build the model in `p`"],
+    );
+}
+
+#[test]
 fn what_is_wrong_in_a_template_is_shown_with_the_macros_around() {
     refused(
         &[("models/a.sql", "select 1\n{% if x %}")],

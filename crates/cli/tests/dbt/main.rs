@@ -6,6 +6,7 @@
 )]
 
 mod asked;
+mod attached;
 mod begin;
 mod clone;
 mod deps;
@@ -105,14 +106,27 @@ impl Pair {
         self.our_command(arguments).output().unwrap()
     }
 
+    /// What the files of DuckDB hold that are there, by the name of the file where it is not the project's own.
     fn tables(&self, side: &str) -> BTreeMap<String, Value> {
-        let output = Command::new(dbt().join("python"))
-            .args(["-c", TABLES])
-            .arg(self.at(side).join(self.database))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
+        let entries = fs::read_dir(self.at(side)).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<PathBuf> =
+            entries.filter(|path| path.extension() == Some("duckdb".as_ref())).collect();
+        let mut all = BTreeMap::new();
+        for file in &files {
+            let beside = files.iter().filter(|other| *other != file);
+            let output = Command::new(dbt().join("python"))
+                .args(["-c", TABLES])
+                .arg(file)
+                .args(beside)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let found: BTreeMap<String, Value> = serde_json::from_slice(&output.stdout).unwrap();
+            let name = file.file_name().and_then(|name| name.to_str()).unwrap();
+            let prefix = if name == self.database { String::new() } else { format!("{name}: ") };
+            all.extend(found.into_iter().map(|(table, held)| (format!("{prefix}{table}"), held)));
+        }
+        all
     }
 
     /// What a query gives on our side, as Python prints it.
@@ -234,31 +248,6 @@ fn the_bakery_is_built_as_dbt_builds_it_and_built_again_when_its_rows_change() {
     pair.both(&["run"]);
     pair.both(&["test", "--select", "stg_sales"]);
     pair.both(&["run", "--full-refresh", "--select", "loaf_totals"]);
-}
-
-#[test]
-fn a_source_in_a_file_is_read_where_it_is() {
-    let pair = Pair::new("shop", "bakery.duckdb");
-    pair.write("raw/crumbs_2024.csv", "id,kind\n1,rye\n2,oat\n");
-    pair.write(
-        "models/crumbs.yml",
-        "sources:\n  - name: floor\n    config: {meta: {external_location: \"raw/{name}_{year}.csv\", year: 2024}}\n\
-         \x20   tables:\n      - {name: crumbs, columns: [{name: id, data_tests: [unique]}]}\n\
-         \x20     - {name: counted, config: {meta: {external_location: \"range({year})\"}}}\n",
-    );
-    let swept = "{{ config(materialized='table') }} select kind, (select count(*) from {{ source('floor', 'counted') }}) as n from {{ source('floor', 'crumbs') }} where id > 1";
-    pair.write("models/swept.sql", swept);
-    pair.both(&["build", "--select", "source:floor+"]);
-    assert_eq!(pair.ask("select * from swept"), "[('oat', 2024)]");
-    pair.both(&["run", "--select", "swept", "--empty"]);
-    // With dbt only from the project's own directory.
-    let at = pair.at("ours");
-    let at = at.to_str().unwrap();
-    let mut command =
-        pair.our_command(&["run", "--select", "swept", "--project-dir", at, "--profiles-dir", at]);
-    let output = command.current_dir(pair.dir.path()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert_eq!(pair.ask("select kind from swept"), "[('oat',)]");
 }
 
 #[test]

@@ -122,7 +122,7 @@ pub fn columns(manifest: &Manifest, compiled: &HashMap<String, Compiled>, descri
         }
     };
     let entries: Vec<Entry<'_>> = manifest.all().filter(has_columns).map(entry).collect();
-    followed(&entries, dialect(manifest), [&target.database, &target.schema])
+    followed(&entries, dialect(manifest), [&target.connected, &target.schema])
 }
 
 /// The CTE that a model stands in others as, where it is none of its own in the warehouse.

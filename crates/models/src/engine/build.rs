@@ -76,11 +76,12 @@ pub fn build(
     connection: &SharedConnection,
 ) -> Result<Built> {
     check_name(shared, node)?;
+    check_place(shared, node)?;
     match node.resource {
         Resource::Model => model(shared, node, compiled, connection),
         Resource::Seed => {
             let hooks = Hooks::of(shared, node, connection);
-            let is_new = shared.kind(&node.schema, &node.alias).is_none() || shared.full_refresh(node);
+            let is_new = shared.kind_of(node).is_none() || shared.full_refresh(node);
             let work = || {
                 let built = seed::load(shared, node, connection)?;
                 finish(shared, node, Made { indexes: is_new, described: true, keeps: !is_new }, connection)?;
@@ -91,7 +92,7 @@ pub fn build(
         Resource::Snapshot => {
             let sql = compiled.sql.trim_end().trim_end_matches(';');
             let hooks = Hooks::of(shared, node, connection);
-            let is_new = shared.kind(&node.schema, &node.alias).is_none();
+            let is_new = shared.kind_of(node).is_none();
             let work = || {
                 let built = match is_from_history(node) {
                     true => history::run(shared, node, sql, connection)?,
@@ -125,9 +126,26 @@ fn check_name(shared: &Shared, node: &Node) -> Result<()> {
     Err(problem.hint("give it a shorter `alias`").into())
 }
 
+/// What is to be built in a database that can only be read is an error, before hooks have run for it.
+pub(super) fn check_place(shared: &Shared, node: &Node) -> Result<()> {
+    let has_relation = node.relation_name().is_some() || stores_failures(shared, node);
+    let target = &shared.manifest.world.project.target;
+    let Some(attached) = target.read_only(&node.database).filter(|_| has_relation) else { return Ok(()) };
+    let message = format!(
+        "{} can't be built: the profile attaches `{}` read-only",
+        node.relation().render(),
+        attached.name
+    );
+    let problem = Problem::new(ProblemKind::Configuration, message).around(names::describe(node));
+    Err(problem
+        .at(&attached.place)
+        .hint("leave `read_only` out there, or give the node another `database`")
+        .into())
+}
+
 /// What was built once its transaction is over: whoever lists relations knows it now.
 fn noted(shared: &Shared, node: &Node, built: Built) -> Result<Built> {
-    shared.note(&node.schema, &node.alias, Some(RelationKind::Table));
+    shared.note(node, RelationKind::Table);
     Ok(built)
 }
 
@@ -231,7 +249,7 @@ fn model(
     }
     let hooks = Hooks::of(shared, node, connection);
     let relation = node.relation();
-    let there = shared.kind(&node.schema, &node.alias);
+    let there = shared.kind_of(node);
     let sql = compiled.sql.trim_end().trim_end_matches(';');
     let kind = match node.materialized() {
         "view" => RelationKind::View,
@@ -263,7 +281,7 @@ fn model(
     let last = || if describes_last { finish(shared, node, at_last, connection) } else { Ok(()) };
     let built = hooks.around(work, last);
     if built.is_ok() {
-        shared.note(&node.schema, &node.alias, Some(kind));
+        shared.note(node, kind);
         if there.is_some() && is_new && shared.dialect() == Adapter::Postgres {
             // What read the relation that was there is gone with it.
             let listed = shared.list(&mut **connection.borrow_mut());
@@ -359,7 +377,7 @@ impl Replacing<'_> {
         let (connection, dialect) = (self.connection, self.shared.dialect());
         let mut new = self.relation.clone();
         new.path[2] = Some(dialect.with_suffix(self.relation.identifier(), "__dbt_tmp"));
-        if let Some(left) = self.shared.kind(new.schema(), new.identifier()) {
+        if let Some(left) = self.shared.kind(&new) {
             run_statement(connection, &ddl::drop(&new, word(left)))?;
         }
         let main = match kind {
@@ -411,14 +429,14 @@ fn test(
     let stored = stores_failures(shared, node);
     let relation = node.relation();
     if stored {
-        let there = shared.kind(&node.schema, &node.alias);
+        let there = shared.kind_of(node);
         let as_view = node.config_str("store_failures_as") == Some("view");
         let kind = if as_view { RelationKind::View } else { RelationKind::Table };
         connection.borrow_mut().begin().map_err(warehouse_failed)?;
         let replacing = Replacing { shared, node, relation: &relation, there, connection };
         replacing.whole(kind, &main)?;
         connection.borrow_mut().commit().map_err(warehouse_failed)?;
-        shared.note(&node.schema, &node.alias, Some(kind));
+        shared.note(node, kind);
         main = format!("select * from {}", relation.render());
     }
     let said = |key: &str, default: &str| node.config_str(key).unwrap_or(default).to_owned();

@@ -24,9 +24,9 @@ pub struct Catalog {
     pub sources: Map<String, Json>,
 }
 
-/// Whether a node has a relation that the catalogue can describe.
+/// Whether a node may have a relation that the catalogue can describe. A test has one where it keeps what it finds.
 pub fn is_described(node: &Node) -> bool {
-    node.resource == Resource::Source || (node.is_refable() && !node.is_ephemeral())
+    matches!(node.resource, Resource::Source | Resource::Test) || (node.is_refable() && !node.is_ephemeral())
 }
 
 /// Describes the relations of these nodes; what isn't there has none.

@@ -6,7 +6,7 @@ use millstream_core::build::RelationKind;
 use serde_json::json;
 
 use super::{
-    build::{finish, Built, Hooks, Made, Replacing},
+    build::{check_place, finish, Built, Hooks, Made, Replacing},
     compile::{Compiled, SharedConnection},
     custom,
     live::{deferred_relation, Shared},
@@ -54,12 +54,13 @@ pub(super) fn run(shared: &Arc<Shared>, node: &Node, connection: &SharedConnecti
     let options = &world.project.options;
     let past = world.project.pasts.named(options, "clone")?;
     let other = past.all.get(&node.unique_id).and_then(|other| Some((other, deferred_relation(other)?)));
+    check_place(shared, node)?;
     let Some((other, from)) = other else {
         tell(&format!("The other run has no relation for {}", node.unique_id));
         return Ok(nothing());
     };
     let relation = Relation { kind: Some("view".into()), ..node.relation() };
-    let there = shared.kind(&node.schema, &node.alias);
+    let there = shared.kind_of(node);
     if there.is_some() && !options.full_refresh {
         tell(&format!("{} is there already; --full-refresh puts a clone in its place", relation.render()));
         return Ok(nothing());
@@ -90,7 +91,7 @@ pub(super) fn run(shared: &Arc<Shared>, node: &Node, connection: &SharedConnecti
         Ok(built)
     };
     let built = Hooks::of(shared, node, connection).around(work, || Ok(()))?;
-    shared.note(&node.schema, &node.alias, Some(RelationKind::View));
+    shared.note(node, RelationKind::View);
     Ok(built)
 }
 

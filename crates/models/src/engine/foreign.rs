@@ -5,7 +5,7 @@
 //! them later, has built them again. What the run would not build again is an error, for its constraints would be lost.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -66,11 +66,12 @@ fn texts(connection: &SharedConnection, sql: &str) -> Result<Vec<Vec<String>>> {
     Ok(answer.rows.iter().map(|row| row.iter().map(text).collect()).collect())
 }
 
-/// Whether any table of a database refers to another.
-pub(super) fn any_in(database: &str, connection: &SharedConnection) -> Result<bool> {
+/// Whether any table of these databases, in lower case, refers to another.
+pub(super) fn any_in(databases: &BTreeSet<String>, connection: &SharedConnection) -> Result<bool> {
+    let databases: Vec<String> = databases.iter().map(|name| literal(name)).collect();
     let sql = format!(
-        "select table_name from duckdb_constraints() where constraint_type = 'FOREIGN KEY' and lower(database_name) = {} limit 1",
-        literal(database)
+        "select table_name from duckdb_constraints() where constraint_type = 'FOREIGN KEY' and lower(database_name) in ({}) limit 1",
+        databases.join(", ")
     );
     Ok(!texts(connection, &sql)?.is_empty())
 }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     rc::Rc,
     sync::{Arc, Mutex},
 };
@@ -46,8 +46,10 @@ pub struct Shared {
     pub names: Names,
     /// The nodes that the run is about.
     pub selected: Ids,
-    /// Relations that are there, by schema and name in lower case. Listed once, and kept by what is built here.
-    relations: Mutex<HashMap<(String, String), BuiltRelation>>,
+    /// The databases that the project has to do with, in lower case.
+    databases: BTreeSet<String>,
+    /// Relations that are there in these, by database, schema and name in lower case. Listed once, and kept by what is built here.
+    relations: Mutex<HashMap<[String; 3], BuiltRelation>>,
     /// Relations of another run, by unique id: references are deferred to them.
     deferred: HashMap<String, Relation>,
     graph: Mutex<Option<Arc<Json>>>,
@@ -72,6 +74,7 @@ impl Shared {
         let nodes = past.map(|past| past.all.iter()).into_iter().flatten();
         let deferred = nodes.filter_map(|(id, node)| Some((id.clone(), deferred_relation(node)?))).collect();
         Ok(Shared {
+            databases: databases(&manifest),
             names,
             selected,
             relations: Mutex::default(),
@@ -91,7 +94,7 @@ impl Shared {
         let Some(deferred) = self.deferred.get(&node.unique_id) else { return own };
         let favors =
             self.manifest.world.project.options.favor_state && !self.selected.contains(&node.unique_id);
-        match favors || self.kind(own.schema(), own.identifier()).is_none() {
+        match favors || self.kind(&own).is_none() {
             true => deferred.clone(),
             false => own,
         }
@@ -102,14 +105,16 @@ impl Shared {
         *lock(&self.given) = names;
     }
 
-    /// Lists what is in the target's database.
+    /// Lists what is in the databases that the project has to do with.
     pub fn list(&self, connection: &mut dyn BuildConnection) -> Result<(), JinjaError> {
-        let database = &self.manifest.world.project.target.database;
         // Held while it is asked: what another thread notes meanwhile is not in the answer, and must come after it.
         let mut relations = lock(&self.relations);
-        let found = connection.relations(database).map_err(failed)?;
-        relations.clear();
-        relations.extend(found.into_iter().map(|relation| (key(&relation.schema, &relation.name), relation)));
+        let mut found = HashMap::new();
+        for database in &self.databases {
+            let there = connection.relations(database).map_err(failed)?;
+            found.extend(there.into_iter().map(|known| (key(database, &known.schema, &known.name), known)));
+        }
+        *relations = found;
         Ok(())
     }
 
@@ -119,22 +124,19 @@ impl Shared {
     }
 
     /// What a relation is, if it is there.
-    pub fn kind(&self, schema: &str, name: &str) -> Option<RelationKind> {
-        lock(&self.relations).get(&key(schema, name)).map(|relation| relation.kind)
+    pub fn kind(&self, relation: &Relation) -> Option<RelationKind> {
+        lock(&self.relations).get(&key_of(relation)).map(|known| known.kind)
     }
 
-    /// Notes that a relation is there, or no longer.
-    pub fn note(&self, schema: &str, name: &str, kind: Option<RelationKind>) {
-        let mut relations = lock(&self.relations);
-        match kind {
-            Some(kind) => {
-                let relation = BuiltRelation { schema: schema.to_owned(), name: name.to_owned(), kind };
-                relations.insert(key(schema, name), relation);
-            }
-            None => {
-                relations.remove(&key(schema, name));
-            }
-        }
+    /// What a node's relation is, if it is there.
+    pub fn kind_of(&self, node: &Node) -> Option<RelationKind> {
+        self.kind(&node.relation())
+    }
+
+    /// Notes that a node's relation is there.
+    pub fn note(&self, node: &Node, kind: RelationKind) {
+        let known = BuiltRelation { schema: node.schema.clone(), name: node.alias.clone(), kind };
+        lock(&self.relations).insert(key_of(&node.relation()), known);
     }
 
     /// Whether any table refers to another by a foreign key, or is to.
@@ -146,10 +148,9 @@ impl Shared {
             return Ok(known);
         }
         let declares = |node: &Node| node.has_contract() && contract::has(node, "foreign_key");
-        let database = &self.manifest.world.project.target.database;
         // Where a table that others refer to can be replaced, nothing has to make way.
         let any = self.dialect() == Adapter::DuckDb
-            && (self.manifest.nodes.values().any(declares) || foreign::any_in(database, connection)?);
+            && (self.manifest.nodes.values().any(declares) || foreign::any_in(&self.databases, connection)?);
         Ok(*known.insert(any))
     }
 
@@ -168,7 +169,7 @@ impl Shared {
 
     /// Whether an incremental model gets a new table.
     pub fn is_built_anew(&self, node: &Node) -> bool {
-        let is_there = self.kind(&node.schema, &node.alias) == Some(RelationKind::Table);
+        let is_there = self.kind_of(node) == Some(RelationKind::Table);
         !is_there || (self.full_refresh(node) && !node.batch.as_ref().is_some_and(|batch| batch.adds))
     }
 
@@ -215,8 +216,24 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn key(schema: &str, name: &str) -> (String, String) {
-    (schema.to_lowercase(), name.to_lowercase())
+fn key(database: &str, schema: &str, name: &str) -> [String; 3] {
+    [database, schema, name].map(str::to_lowercase)
+}
+
+fn key_of(relation: &Relation) -> [String; 3] {
+    key(relation.database(), relation.schema(), relation.identifier())
+}
+
+/// The databases that a project has to do with: those of the target, and in DuckDB, where hooks may attach more, those of its nodes.
+fn databases(manifest: &Manifest) -> BTreeSet<String> {
+    let target = &manifest.world.project.target;
+    let mut names = vec![&target.database];
+    if target.kind == Adapter::DuckDb {
+        names.push(&target.connected);
+        names.extend(target.attached.iter().map(|attached| &attached.name));
+        names.extend(manifest.nodes.values().map(|node| &node.database));
+    }
+    names.into_iter().map(|name| name.to_lowercase()).collect()
 }
 
 fn failed(error: impl std::fmt::Display) -> JinjaError {
@@ -286,10 +303,6 @@ impl NodeLive {
         let quotes = says(column, "quote").or_else(|| says(of.extra.get("quoting"), "column"));
         let column = if quotes == Some(true) { quoted(name) } else { name.to_owned() };
         Some(batches::within(span, &column))
-    }
-
-    fn is_known(&self, relation: &Relation) -> bool {
-        relation.database().eq_ignore_ascii_case(&self.shared.manifest.world.project.target.database)
     }
 }
 
@@ -382,10 +395,7 @@ impl Live for NodeLive {
         identifier: &str,
     ) -> Result<Option<Relation>, JinjaError> {
         let mut relation = Relation::new(database, schema, identifier);
-        if !self.is_known(&relation) {
-            return Ok(None);
-        }
-        let kind = self.shared.kind(schema, identifier);
+        let kind = self.shared.kind(&relation);
         Ok(kind.map(|kind| {
             relation.kind = Some(kind_name(kind).into());
             relation
@@ -394,8 +404,10 @@ impl Live for NodeLive {
 
     fn relations(&self, database: &str, schema: &str) -> Result<Vec<Relation>, JinjaError> {
         let mut found: Vec<Relation> = lock(&self.shared.relations)
-            .values()
-            .filter(|relation| relation.schema.eq_ignore_ascii_case(schema))
+            .iter()
+            .filter(|([of, ..], _)| of.eq_ignore_ascii_case(database))
+            .map(|(_, known)| known)
+            .filter(|known| known.schema.eq_ignore_ascii_case(schema))
             .map(|known| {
                 let mut relation = Relation::new(database, &known.schema, &known.name);
                 relation.kind = Some(kind_name(known.kind).into());

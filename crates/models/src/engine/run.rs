@@ -260,9 +260,12 @@ impl Run<'_> {
             .filter(|node| node.relation_name().is_some() || build::stores_failures(&self.shared, node))
             .map(|node| (node.database.as_str(), node.schema.as_str()))
             .collect();
-        for (database, schema) in wanted {
+        let target = &self.shared.manifest.world.project.target;
+        // What is to be built where nothing can be built fails by itself.
+        for (database, schema) in
+            wanted.into_iter().filter(|(database, _)| target.read_only(database).is_none())
+        {
             let dialect = self.shared.dialect();
-            let target = &self.shared.manifest.world.project.target;
             if dialect == Adapter::Postgres && !database.eq_ignore_ascii_case(&target.database) {
                 let message = format!(
                     "`{database}` is another database than `{}`, and PostgreSQL has one at a time",

@@ -189,7 +189,7 @@ pub(super) fn load(shared: &Arc<Shared>, node: &Node, connection: &SharedConnect
         format!("{} {kind}", written(name))
     });
     let create = format!("create table {} ({})", relation.render(), declared.collect::<Vec<_>>().join(","));
-    let there = shared.kind(&node.schema, &node.alias);
+    let there = shared.kind_of(node);
     let run = |sql: &str| connection.borrow_mut().run(sql).map_err(warehouse_failed);
     match there {
         Some(kind @ (RelationKind::View | RelationKind::MaterializedView)) => {
@@ -229,7 +229,7 @@ pub(super) fn load(shared: &Arc<Shared>, node: &Node, connection: &SharedConnect
             )?
         }
     };
-    shared.note(&node.schema, &node.alias, Some(RelationKind::Table));
+    shared.note(node, RelationKind::Table);
     // dbt tells the one or the other by what was asked for.
     let code = if shared.full_refresh(node) { "CREATE" } else { "INSERT" };
     let message = format!("{code} {rows}");

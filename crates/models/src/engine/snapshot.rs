@@ -54,7 +54,7 @@ pub(super) fn make(
     first: impl FnOnce() -> String,
     again: impl FnOnce() -> Result<Built>,
 ) -> Result<Built> {
-    match shared.kind(&node.schema, &node.alias) {
+    match shared.kind_of(node) {
         Some(kind @ (RelationKind::View | RelationKind::MaterializedView)) => Err(Problem::new(
             ProblemKind::Configuration,
             format!("{} is a {}, and a snapshot is a table", node.relation().render(), word(kind)),
@@ -64,7 +64,7 @@ pub(super) fn make(
         None => {
             let main = first();
             let response = execute(connection, &main)?;
-            shared.note(&node.schema, &node.alias, Some(RelationKind::Table));
+            shared.note(node, RelationKind::Table);
             Ok(Built::made(&response, main))
         }
         Some(RelationKind::Table) => again(),

@@ -6,13 +6,14 @@ use serde_json::Value as Json;
 
 use super::{
     contract::{self, Target},
-    names,
+    names::{self, describe},
     node::{Node, RefArgs, Resource},
     version, Manifest,
 };
 use crate::{
     error::{Problem, ProblemKind, Result},
     place::{nearest, Place},
+    project::Adapter,
     warning::Warning,
 };
 
@@ -153,7 +154,7 @@ pub(super) fn link(manifest: &mut Manifest) -> Result<()> {
             node.depends_on = depends_on;
         }
     }
-    find_foreign_targets(manifest, &names);
+    find_foreign_targets(manifest, &names)?;
     tell_deprecations(manifest);
     check_relations(manifest)?;
     check_cycles(manifest)?;
@@ -162,10 +163,23 @@ pub(super) fn link(manifest: &mut Manifest) -> Result<()> {
 }
 
 /// Finds the tables that foreign keys refer to. DuckDB takes them to be in the database of the table itself, and takes no name of one.
-fn find_foreign_targets(manifest: &mut Manifest, names: &Names) {
+///
+/// Errors: a table with one is to be in another database than the one that the program is connected to: DuckDB would look for the other table there.
+fn find_foreign_targets(manifest: &mut Manifest, names: &Names) -> Result<()> {
+    let target = &manifest.world.project.target;
     let root = manifest.world.project.root().name.clone();
     let mut found: Vec<(String, HashMap<String, String>)> = Vec::new();
     for node in manifest.nodes.values().filter(|node| node.has_contract()) {
+        let is_elsewhere =
+            target.kind == Adapter::DuckDb && !node.database.eq_ignore_ascii_case(&target.connected);
+        if is_elsewhere && contract::has(node, "foreign_key") {
+            let message =
+                format!("foreign keys are not supported in attached databases such as `{}`", node.database);
+            return Err(Problem::new(ProblemKind::Unsupported, message)
+                .around(describe(node))
+                .hint(format!("leave the constraint out, or build the model in `{}`", target.connected))
+                .into());
+        }
         let targets = contract::referred(node).into_iter().filter_map(|(said, target)| {
             let id = match &target {
                 Target::Ref(args) => names.find(args, &root, &node.package),
@@ -182,6 +196,7 @@ fn find_foreign_targets(manifest: &mut Manifest, names: &Names) {
             node.foreign_targets = targets;
         }
     }
+    Ok(())
 }
 
 /// Tells models whose time is over, and those that read what is to go.

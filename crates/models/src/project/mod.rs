@@ -1,5 +1,6 @@
 //! A project as its files say: packages, the profile's target, flags, variables.
 
+pub mod attached;
 pub mod clean;
 pub mod deps;
 pub mod examine;
@@ -15,6 +16,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use serde_json::{Map, Value as Json};
 
+pub use attached::Attached;
 pub use home::{HistoryColumns, Home, LiveTable};
 pub use options::Options;
 pub use package::Package;

@@ -7,7 +7,12 @@ use std::{
 
 use serde_json::{Map, Value as Json};
 
-use super::{files, options::Options, render::Renderer};
+use super::{
+    attached::{self, Attached},
+    files,
+    options::Options,
+    render::Renderer,
+};
 use crate::{
     error::{Problem, ProblemKind, Result},
     place::nearest,
@@ -23,8 +28,12 @@ pub struct Target {
     pub name: String,
     /// The warehouse: `duckdb` or `postgres`.
     pub kind: Adapter,
-    /// The database that models are built in.
+    /// The database that models are built in where nothing else is said.
     pub database: String,
+    /// The database that names in SQL mean which say none. It is another one where a DuckDB target's `database` is one that it attaches.
+    pub connected: String,
+    /// For DuckDB: databases beside its own.
+    pub attached: Vec<Attached>,
     /// The schema that they are built in where nothing else is said.
     pub schema: String,
     /// How many nodes are built at a time.
@@ -60,6 +69,15 @@ impl fmt::Debug for Server {
             .field("parameters", &self.parameters)
             .field("role", &self.role)
             .finish_non_exhaustive()
+    }
+}
+
+impl Target {
+    /// The entry of the profile by which a database can only be read, if it is such a one.
+    pub fn read_only(&self, database: &str) -> Option<&Attached> {
+        self.attached
+            .iter()
+            .find(|attached| attached.read_only && attached.name.eq_ignore_ascii_case(database))
     }
 }
 
@@ -174,8 +192,18 @@ fn postgres(output: &Node, fields: &mut Map<String, Json>) -> Result<Server> {
 }
 
 /// What a DuckDB target may say that is understood.
-const DUCKDB_KEYS: &[&str] =
-    &["type", "path", "database", "schema", "threads", "settings", "extensions", "retries", "keep_open"];
+const DUCKDB_KEYS: &[&str] = &[
+    "type",
+    "path",
+    "database",
+    "schema",
+    "threads",
+    "settings",
+    "extensions",
+    "attach",
+    "retries",
+    "keep_open",
+];
 
 /// Reads the target that the project and the flags name.
 pub fn read(options: &Options, wanted: Option<&str>, renderer: &Renderer) -> Result<Target> {
@@ -226,7 +254,7 @@ pub fn read(options: &Options, wanted: Option<&str>, renderer: &Renderer) -> Res
 /// What DuckDB calls the database of a file.
 pub fn database_of(path: &str) -> String {
     let name = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.split('.').next().unwrap_or(name).to_owned()
+    name.trim_start_matches('.').split('.').next().unwrap_or(name).to_owned()
 }
 
 /// The `profiles.yml` that holds, if there is one.
@@ -288,7 +316,8 @@ fn target(options: &Options, profile: &str, name: &str, output: &Node) -> Result
     let mut settings = Vec::new();
     let mut extensions = Vec::new();
     let mut server = None;
-    let database = match kind {
+    let mut attached = Vec::new();
+    let [database, connected] = match kind {
         Adapter::DuckDb => {
             for (key, _) in output.entries() {
                 if !DUCKDB_KEYS.contains(&key.text.as_str()) {
@@ -319,17 +348,21 @@ fn target(options: &Options, profile: &str, name: &str, output: &Node) -> Result
                 ":memory:" => "memory".to_owned(),
                 path => database_of(path),
             };
-            if let Some(named) = text("database").filter(|named| *named != stem) {
+            attached = attached::read(output, &stem)?;
+            attached::without_keys(&mut fields);
+            let named = text("database").unwrap_or_else(|| stem.clone());
+            if named != stem && !attached.iter().any(|attached| attached.name == named) {
                 let node = output.get("database").unwrap_or(output);
                 return Err(node
                     .wrong(format!("the database of this path is `{stem}`, not `{named}`"))
                     .into());
             }
-            stem
+            [named, stem]
         }
         Adapter::Postgres => {
             server = Some(postgres(output, &mut fields)?);
-            text("dbname").or_else(|| text("database")).unwrap_or_default()
+            let database = text("dbname").or_else(|| text("database")).unwrap_or_default();
+            [database.clone(), database]
         }
     };
     if !matches!(output.kind, Kind::Map(_)) {
@@ -340,6 +373,8 @@ fn target(options: &Options, profile: &str, name: &str, output: &Node) -> Result
         name: name.to_owned(),
         kind,
         database,
+        connected,
+        attached,
         schema: text("schema").unwrap_or_else(|| "main".into()),
         threads: options.threads.or(threads).unwrap_or(1).max(1),
         fields,

@@ -90,6 +90,32 @@ impl DuckBuild {
         Ok(build)
     }
 
+    /// Attaches a database; all connections have it from then on. `options` are DuckDB's own names with literals; one without is named alone.
+    ///
+    /// Errors: the file can't be opened (another process has it, it is none of DuckDB's, or it isn't there and is to be read only), an option is not known.
+    pub fn attach(
+        &self,
+        path: &Path,
+        name: &str,
+        options: &[(String, Option<String>)],
+    ) -> std::result::Result<(), WarehouseError> {
+        let options: Vec<String> = options
+            .iter()
+            .map(|(option, value)| match value {
+                Some(value) => format!("{} {value}", identifier(option)),
+                None => identifier(option),
+            })
+            .collect();
+        let options = if options.is_empty() { String::new() } else { format!(" ({})", options.join(", ")) };
+        let file = string(&path.display().to_string());
+        let doing = format!("attaching {} as {name}", path.display());
+        self.database
+            .connect()
+            .and_then(|connection| connection.run(&format!("ATTACH {file} AS {}{options}", identifier(name))))
+            .map_err(failed(doing))?;
+        Ok(())
+    }
+
     fn connection(&self) -> std::result::Result<DuckBuildConnection, WarehouseError> {
         let connection = self.database.connect().map_err(failed("connecting to build models"))?;
         for statement in &self.first {

@@ -14,6 +14,7 @@ mod operation;
 mod retry;
 mod show;
 mod unasked;
+mod warehouse;
 
 use std::{
     cell::OnceCell,
@@ -39,24 +40,22 @@ use millstream_models::{
         Manifest,
     },
     place::Text,
-    project::{self, package::DBT_VERSION, Home, Options, Project, Target},
+    project::{self, package::DBT_VERSION, Home, Options, Project},
     report,
     select::{yaml::Selectors, Graph, Ids, Indirect, Selector, Spec},
     warning::{WarnErrors, Warning},
     yaml, ModelsError, Problem, ProblemKind,
 };
-use millstream_postgres::{PgBuild, Settings};
 use millstream_store::{ModelNode, ModelOutcome, ModelRun};
-use millstream_warehouse::DuckBuild;
 use serde_json::{json, Map, Value};
 
 pub(super) use self::first::FirstBuild;
-use self::{console::Console, events::Level, unasked::Unasked};
+use self::{console::Console, events::Level, unasked::Unasked, warehouse::open};
 use crate::{
     args::{DbtFlags, DbtVerb, DocsVerb, Global, InitFlags, LsFlags, SourceVerb, VARIABLES_TO_COME},
     config::Project as MillstreamProject,
     engine::{self, home, Workshop},
-    failure::{Doing, Failure, Outcome},
+    failure::{Failure, Outcome},
     output::{LogFormat, Output},
 };
 
@@ -558,33 +557,6 @@ fn belongs_to(global: &Global, flags: &DbtFlags) -> Result<Option<MillstreamProj
         return Ok(None);
     }
     engine::belongs_to(flags.project_dir.as_ref().or(global.project.as_ref()))
-}
-
-/// Opens the warehouse of a profile's target, for a project in this directory.
-fn open(target: &Target, project_dir: &Path) -> Result<Arc<dyn BuildWarehouse>, Failure> {
-    if let Some(server) = &target.server {
-        let settings = Settings::new(&server.parameters, server.password.clone())
-            .doing("reading the profile's connection")?
-            .role(server.role.clone())
-            .retries(server.retries);
-        return Ok(Arc::new(PgBuild::open(settings).doing("connecting to the profile's warehouse")?));
-    }
-    let path = match target.path.as_str() {
-        ":memory:" => PathBuf::from(":memory:"),
-        // A path that is relative is so to where dbt runs: the project's directory.
-        path => project_dir.join(path),
-    };
-    // Files that SQL names are looked for there, too.
-    const FILES: &str = "file_search_path";
-    let mut settings = target.settings.clone();
-    if let Some(dir) = project_dir.to_str().filter(|dir| !dir.is_empty() && !dir.contains(',')) {
-        if !settings.iter().any(|(name, _)| name == FILES) {
-            settings.push((FILES.to_owned(), dir.to_owned()));
-        }
-    }
-    let warehouse = DuckBuild::open(Path::new(&path), &settings, &target.extensions)
-        .doing("opening the profile's warehouse")?;
-    Ok(Arc::new(warehouse))
 }
 
 fn work(call: &Call<'_>, manifest: &Arc<Manifest>, only: Option<&[String]>, began: f64) -> Outcome {

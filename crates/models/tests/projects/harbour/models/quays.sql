@@ -1,0 +1,2 @@
+{{ config(materialized='table', database='store') }}
+select 1 as quay, 'north'::varchar as name

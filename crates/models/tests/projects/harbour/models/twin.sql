@@ -1,0 +1,1 @@
+select 'view of its own' as kind

@@ -1,0 +1,1 @@
+select * from {{ ref('berths') }} where depth > 5
