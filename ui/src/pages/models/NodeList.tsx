@@ -1,10 +1,10 @@
 // The nodes as a list, however many: only the lines in sight are drawn.
 
-import { useEffect, useRef, useState } from 'react';
 import type { ModelNode } from '../../api/contract';
 import { modelAddress, tableAddress } from '../../app/addresses';
 import { Link } from '../../app/router';
 import { type Sort, SortHead } from '../../data/SortHead';
+import { useSight } from '../../data/sight';
 import { rowWindow } from '../../data/window';
 import { printSeconds } from '../../format/quantity';
 import { LastRun, Tests } from './marks';
@@ -12,9 +12,6 @@ import { type SortBy, titleOf } from './nodes';
 
 const LINE_HEIGHT = 30;
 const HEAD_HEIGHT = 36;
-/** Until it is measured. */
-const HEIGHT_USUAL = 600;
-
 /** The way to the rows, where there are any; before it was built a relation is a name alone. */
 export function RelationLink({ node, there }: { node: ModelNode; there: boolean }) {
   if (node.relation === null) return <span className="faint">–</span>;
@@ -72,29 +69,12 @@ interface NodeListProps {
 }
 
 export function NodeList({ nodes, sort, isThere }: NodeListProps) {
-  const scroller = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState({ top: 0, height: HEIGHT_USUAL });
-  useEffect(() => {
-    const element = scroller.current;
-    if (element === null) return;
-    const measure = () => setView({ top: element.scrollTop, height: element.clientHeight });
-    const observer = new ResizeObserver(measure);
-    observer.observe(element);
-    measure();
-    return () => observer.disconnect();
-  }, []);
+  const { scroller, onScroll, view } = useSight();
 
   const { first, count } = rowWindow(view.top, view.height - HEAD_HEIGHT, nodes.length, LINE_HEIGHT);
   const below = nodes.length - first - count;
   return (
-    <div
-      ref={scroller}
-      className="list-around nodes-around"
-      onScroll={(event) => {
-        const { scrollTop, clientHeight } = event.currentTarget;
-        setView({ top: scrollTop, height: clientHeight });
-      }}
-    >
+    <div ref={scroller} className="list-around nodes-around" onScroll={onScroll}>
       <table className="list nodes" aria-rowcount={nodes.length + 1}>
         <thead>
           <tr>

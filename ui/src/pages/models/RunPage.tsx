@@ -1,12 +1,13 @@
 // A run of the project: what went wrong first, then each of its nodes in the order in which they began, with when that was and how long it took.
 
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useState } from 'react';
 import type { RunDetail, RunNode } from '../../api/contract';
 import { useJson } from '../../api/resource';
 import { Age } from '../../app/Age';
 import { Command, Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { Link, setQuery, usePlace } from '../../app/router';
 import { Page } from '../../app/Shell';
+import { useSight } from '../../data/sight';
 import { rowWindow } from '../../data/window';
 import { plural, printCount, printSeconds } from '../../format/quantity';
 import { printInstantShort, printUtc } from '../../format/time';
@@ -33,9 +34,6 @@ const HEAD_TITLES: Partial<Record<(typeof HEADS)[number], string>> = {
   began: 'After the run began',
   rows: 'Written by what was built, found by a test',
 };
-/** Until it is measured. */
-const HEIGHT_USUAL = 600;
-
 function useNarrow(): boolean {
   const [narrow, setNarrow] = useState(() => matchMedia(NARROW).matches);
   useEffect(() => {
@@ -131,30 +129,13 @@ function Line({ node, span, place }: LineProps) {
 }
 
 function Nodes({ run, nodes }: { run: RunDetail; nodes: RunNode[] }) {
-  const scroller = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState({ top: 0, height: HEIGHT_USUAL });
+  const { scroller, onScroll, view } = useSight();
   const narrow = useNarrow();
-  useEffect(() => {
-    const element = scroller.current;
-    if (element === null) return;
-    const measure = () => setView({ top: element.scrollTop, height: element.clientHeight });
-    const observer = new ResizeObserver(measure);
-    observer.observe(element);
-    measure();
-    return () => observer.disconnect();
-  }, []);
   const height = narrow ? LINE_HEIGHT_NARROW : LINE_HEIGHT;
   const { first, count } = rowWindow(view.top, view.height, nodes.length, height);
   const { whole, of } = spansOf(run);
   return (
-    <div
-      ref={scroller}
-      className="list-around run-around"
-      onScroll={(event) => {
-        const { scrollTop, clientHeight } = event.currentTarget;
-        setView({ top: scrollTop, height: clientHeight });
-      }}
-    >
+    <div ref={scroller} className="list-around run-around" onScroll={onScroll}>
       <div
         role="table"
         aria-label="Nodes in the order in which they began"
