@@ -124,6 +124,11 @@ pub type Interrupter = Box<dyn Fn() + Send + Sync>;
 pub trait BuildWarehouse: Send + Sync {
     /// A connection of its own.
     fn connect(&self) -> Result<Box<dyn BuildConnection>>;
+
+    /// Whether whoever builds has given up: what runs is interrupted, and nothing more is to be begun.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// A connection. Its statements run one behind another; dropping it rolls back what is open.

@@ -1,14 +1,20 @@
 //! The port over one connection to a server. Its thread waits for each answer: a runtime of its own for each, with nothing else in it.
 
-use std::{collections::HashMap, thread};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 use millstream_core::{
-    build::{Answer, BuildConnection, BuildWarehouse, BuiltRelation, DescribedRelation, Response},
+    build::{
+        Answer, BuildConnection, BuildWarehouse, BuiltRelation, DescribedRelation, Interrupter, Response,
+    },
     log::Result,
 };
 use millstream_source::{
     sql::identifier,
-    wire::{Field, Row, Told, TransactionStatus, Wire},
+    wire::{Canceller, Field, Row, Told, TransactionStatus, Wire},
     SourceError,
 };
 use tokio::runtime::{Builder, Runtime};
@@ -50,6 +56,8 @@ struct PgConnection {
     /// `None` once it is lost; the next statement connects anew.
     wire: Option<Wire>,
     status: TransactionStatus,
+    /// What ends a statement on the connection that there is now.
+    canceller: Arc<Mutex<Option<Canceller>>>,
     /// What types are called that the server was asked for, by oid and modifier.
     types: HashMap<(u32, i32), String>,
 }
@@ -64,6 +72,7 @@ impl PgConnection {
             runtime,
             wire: None,
             status: TransactionStatus::Idle,
+            canceller: Arc::default(),
             types: HashMap::new(),
         };
         connection.reach()?;
@@ -87,6 +96,7 @@ impl PgConnection {
             }
         };
         let looks = wire.version().major >= PRESENCE_VERSION;
+        *self.canceller.lock().unwrap_or_else(PoisonError::into_inner) = wire.canceller();
         self.wire = Some(wire);
         self.status = TransactionStatus::Idle;
         if looks {
@@ -236,6 +246,18 @@ impl BuildConnection for PgConnection {
 
     fn described(&mut self, database: &str) -> Result<Vec<DescribedRelation>> {
         Ok(catalog::describe(&self.rows(&catalog::described(database))?))
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        let canceller = self.canceller.clone();
+        Some(Box::new(move || {
+            let canceller = canceller.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let runtime = Builder::new_current_thread().enable_all().build();
+            if let (Some(canceller), Ok(runtime)) = (canceller, runtime) {
+                // A server that can't be reached any more runs nothing for us.
+                let _ = runtime.block_on(canceller.cancel());
+            }
+        }))
     }
 }
 

@@ -325,6 +325,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_connection_of_the_warehouse_runs_is_interrupted_from_afar() {
+        let dir = tempfile::tempdir().unwrap();
+        let server = serve(dir.path(), Arc::new(Echo(Arc::default()))).unwrap();
+        let mut far = RemoteWorkshop { data: dir.path().to_owned() }.connect().unwrap();
+        let (interrupt, begun) = (far.interrupter().unwrap(), Instant::now());
+        let interrupting = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            interrupt();
+        });
+        let forever = "select count(*) from range(1000000000000) as r(i) where hash(i) = 7";
+        assert_eq!(far.run(forever).unwrap_err().code(), "MS6103");
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        interrupting.join().unwrap();
+        drop(server);
+    }
+
+    #[test]
     fn a_client_that_goes_away_cancels_its_request() {
         let dir = tempfile::tempdir().unwrap();
         let cancelled = Arc::new(AtomicBool::new(false));

@@ -5,13 +5,16 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
+    net::Shutdown,
     os::unix::net::UnixStream,
     path::PathBuf,
     sync::mpsc,
 };
 
 use millstream_core::{
-    build::{Answer, BuildConnection, BuildWarehouse, BuiltRelation, DescribedRelation, Response},
+    build::{
+        Answer, BuildConnection, BuildWarehouse, BuiltRelation, DescribedRelation, Interrupter, Response,
+    },
     log::Result,
 };
 use serde::{Deserialize, Serialize};
@@ -187,5 +190,13 @@ impl BuildConnection for RemoteConnection {
             Reply::Described(relations) => Ok(relations),
             other => strange(&other),
         }
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        let stream = self.reader.get_ref().try_clone().ok()?;
+        Some(Box::new(move || {
+            // A client that breaks off interrupts what runs for it.
+            let _ = stream.shutdown(Shutdown::Both);
+        }))
     }
 }

@@ -8,6 +8,7 @@
 mod asked;
 mod attached;
 mod begin;
+mod cancelled;
 mod clone;
 mod deps;
 mod docs;

@@ -47,7 +47,7 @@ impl Run<'_> {
         let total = spans.len();
         let mut stopped = false;
         for (index, span) in spans.iter().enumerate() {
-            if stopped {
+            if stopped || self.warehouse.is_cancelled() {
                 batches.failed.push(*span);
                 continue;
             }

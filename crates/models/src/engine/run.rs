@@ -48,6 +48,9 @@ pub(super) fn deep<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T
     })
 }
 
+/// What is said of a node that was begun, or was not begun any more, when whoever builds gave up.
+pub const CANCELLED: &str = "cancelled";
+
 /// What became of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -137,6 +140,8 @@ pub trait Observer: Sync {
     fn started(&self, index: usize, total: usize, node: &Node);
     /// A node is done.
     fn finished(&self, index: usize, total: usize, node: &Node, outcome: &Outcome);
+    /// What a node runs was interrupted, because whoever builds has given up. That it is done is told too.
+    fn cancelled(&self, _node: &Node) {}
     /// A template says something, or there is something to warn of.
     fn said(&self, said: &Said);
     /// A batch of a model begins: its number, how many there are, what it is called.
@@ -238,7 +243,7 @@ impl Run<'_> {
                 batches: None,
             }));
         }
-        if self.work == Work::Build {
+        if self.work == Work::Build && !self.warehouse.is_cancelled() {
             let connection = self.connect()?;
             self.shared.give(self.given_at_the_end(&outcomes));
             outcomes.extend(self.hooks("on-run-end", &connection)?);
@@ -486,6 +491,10 @@ impl Run<'_> {
             compiled: None,
             batches: None,
         };
+        if self.warehouse.is_cancelled() {
+            outcome.message = Some(CANCELLED.to_owned());
+            return Ok(outcome);
+        }
         if skip {
             self.observer.finished(index, total, node, &outcome);
             return Ok(outcome);
@@ -558,6 +567,11 @@ impl Run<'_> {
     fn done(&self, index: usize, total: usize, node: &Node, mut outcome: Outcome) -> Outcome {
         outcome.times[2] = names::now();
         self.tell();
+        if self.warehouse.is_cancelled() && matches!(outcome.status, Status::Error | Status::PartialSuccess) {
+            // What the warehouse says of an interruption says nothing about the node.
+            outcome.message = Some(CANCELLED.to_owned());
+            self.observer.cancelled(node);
+        }
         self.observer.finished(index, total, node, &outcome);
         outcome
     }

@@ -5,6 +5,11 @@
     reason = "a panic is how a test fails; clippy exempts only the test functions themselves"
 )]
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use millstream_core::build::{BuildConnection, BuildWarehouse, Cell, RelationKind, Response};
 use millstream_postgres::{PgBuild, Settings};
 use millstream_testkit::{PgCluster, StopMode};
@@ -161,4 +166,26 @@ fn a_session_is_as_the_profile_says_and_comes_back_when_it_was_lost() {
     cluster.stop(StopMode::Fast).unwrap();
     let error = PgBuild::open(settings(&cluster, &[])).err().unwrap();
     assert_eq!(millstream_core::Diagnostic::code(&error), "MS5402");
+}
+
+#[test]
+fn a_statement_is_interrupted_from_elsewhere_and_the_connection_goes_on() {
+    let cluster = PgCluster::builder().tls().start().unwrap();
+    for mode in ["disable", "require"] {
+        let settings = settings(&cluster, &[("sslmode", mode)]);
+        let mut connection = PgBuild::open(settings).unwrap().connect().unwrap();
+        let interrupt = connection.interrupter().unwrap();
+        let (begun, interrupting) = (
+            Instant::now(),
+            thread::spawn(move || {
+                thread::sleep(Duration::from_millis(300));
+                interrupt();
+            }),
+        );
+        let error = connection.run("select pg_sleep(60)").unwrap_err();
+        assert!(error.to_string().contains("57014"), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+        interrupting.join().unwrap();
+        assert_eq!(connection.query("select 1", 1).unwrap().rows, [vec![Cell::Int(1)]]);
+    }
 }

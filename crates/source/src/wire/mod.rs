@@ -1,9 +1,10 @@
-//! One connection to a server: frames in and out, simple queries, COPY out.
+//! One connection to a server: frames in and out, simple queries, COPY out, requests to end what runs.
 //!
 //! SQL and replication share this one implementation of PostgreSQL's protocol (PostgreSQL documentation, "Frontend/Backend Protocol"), so that
 //! TLS, authentication, time limits and the wording of errors are the same on every connection. Statements go by the simple
 //! protocol: all there is to ask is catalogue rows, which are wanted as text, and COPY.
 
+mod cancel;
 mod pace;
 mod startup;
 mod statement;
@@ -22,6 +23,7 @@ use tokio::{
     time::timeout,
 };
 
+pub use cancel::Canceller;
 pub(crate) use pace::Pace;
 pub(crate) use startup::Session;
 pub use statement::{Done, Field, Told, TransactionStatus};
@@ -67,6 +69,8 @@ pub struct Wire {
     output: BytesMut,
     parameters: HashMap<String, String>,
     backend_pid: i32,
+    /// How the server is asked to end what runs here; none where it gave no key for that.
+    canceller: Option<Canceller>,
     /// Bytes of a CopyData message that have not been handed on.
     copy_pending: usize,
     copy_pace: Pace,
@@ -133,6 +137,7 @@ impl Wire {
             output: BytesMut::new(),
             parameters: HashMap::new(),
             backend_pid: 0,
+            canceller: None,
             copy_pending: 0,
             copy_pace: Pace::default(),
         }
@@ -153,6 +158,11 @@ impl Wire {
     /// The pid of the server's process for this connection.
     pub fn backend_pid(&self) -> i32 {
         self.backend_pid
+    }
+
+    /// What ends a statement that runs here, from elsewhere.
+    pub fn canceller(&self) -> Option<Canceller> {
+        self.canceller.clone()
     }
 
     /// Whether the connection is under TLS.

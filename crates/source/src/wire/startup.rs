@@ -10,7 +10,7 @@ use postgres_protocol::{
 };
 use tokio::time::timeout;
 
-use super::{server_message, unexpected, Stream, Wire};
+use super::{server_message, unexpected, Canceller, Stream, Wire};
 use crate::{
     config::{ChannelBinding, Connection, Host},
     error::{Result, ServerMessage, SourceError},
@@ -121,7 +121,13 @@ async fn start(wire: &mut Wire, connection: &Connection, host: &Host, session: S
         match frame.tag {
             b'R' => login.authenticate(wire, frame.body).await?,
             b'E' => return Err(login.refused(server_message(&frame.body))),
-            b'K' => wire.backend_pid = frame.body.clone().try_get_i32().unwrap_or(0),
+            b'K' => {
+                let mut key = frame.body.clone();
+                wire.backend_pid = key.try_get_i32().unwrap_or(0);
+                let secret = key.try_get_i32().ok();
+                wire.canceller =
+                    secret.map(|secret| Canceller::new(connection, host, wire.backend_pid, secret));
+            }
             b'Z' => return Ok(()),
             // NegotiateProtocolVersion: the server speaks an older minor version, which is all we need.
             b'v' => {}

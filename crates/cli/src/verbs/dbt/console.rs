@@ -6,7 +6,7 @@ use millstream_models::{
     engine::{
         batches,
         freshness::Checked,
-        run::{output_path, Observer, Outcome, Status},
+        run::{output_path, Observer, Outcome, Status, CANCELLED},
     },
     parse::{
         node::{Node, Resource},
@@ -15,7 +15,10 @@ use millstream_models::{
 };
 use serde_json::{json, Value};
 
-use super::events::{self, Level};
+use super::{
+    cancel,
+    events::{self, Level},
+};
 use crate::{
     args::{Global, IgnoredFlags},
     output::{LogFormat, Output, Style},
@@ -23,6 +26,9 @@ use crate::{
 
 /// How wide a line is before what became of the node: with the time before it and `[PASS in 12.34s]` behind it, it fits into 100 columns.
 const WIDTH: usize = 68;
+
+/// What dbt says of a run that was ended from outside.
+const INTERRUPTED: &str = "Exited because of keyboard interrupt";
 
 /// Prints lines, with the time of day in UTC, or as JSON.
 pub(super) struct Console<'o> {
@@ -164,7 +170,10 @@ impl<'o> Console<'o> {
         let warnings = count(&[Status::Warn]);
         self.say("");
         let partial = count(&[Status::PartialSuccess]);
-        let (style, text) = if errors == 0 && partial == 0 && warnings == 0 {
+        let cancelled = cancel::is_cancelled();
+        let (style, text) = if cancelled {
+            (Style::Warning, INTERRUPTED.to_owned())
+        } else if errors == 0 && partial == 0 && warnings == 0 {
             (Style::Good, "Completed successfully".to_owned())
         } else {
             let successes = if partial == 1 { "success" } else { "successes" };
@@ -176,10 +185,11 @@ impl<'o> Console<'o> {
             (if errors > 0 { Style::Error } else { Style::Warning }, text)
         };
         let data = json!({
-            "num_errors": errors, "num_warnings": warnings, "num_partial_success": partial, "keyboard_interrupt": false,
+            "num_errors": errors, "num_warnings": warnings, "num_partial_success": partial, "keyboard_interrupt": cancelled,
         });
         self.event(Level::Info, "EndOfRunSummary", &self.painted(Some(style), &text), data);
-        for outcome in outcomes {
+        let is_about = |outcome: &&Outcome| !cancelled || outcome.message.as_deref() != Some(CANCELLED);
+        for outcome in outcomes.iter().filter(is_about) {
             if let Some(node) = manifest.nodes.get(&outcome.unique_id) {
                 self.problem(manifest, node, outcome);
             }
@@ -195,6 +205,14 @@ impl<'o> Console<'o> {
             "pass": passed, "warn": warnings, "error": errors, "skip": skipped, "noop": no_op, "total": total,
         });
         self.event(Level::Info, "StatsLine", &text, json!({"stats": stats}));
+    }
+
+    /// Says that it was ended from outside, where there is nothing to sum up.
+    pub(super) fn interrupted(&self) {
+        let data = json!({
+            "num_errors": 0, "num_warnings": 0, "num_partial_success": 0, "keyboard_interrupt": true,
+        });
+        self.event(Level::Info, "EndOfRunSummary", &self.painted(Some(Style::Warning), INTERRUPTED), data);
     }
 
     /// What went wrong with a node. It is told to the quiet too.
@@ -413,6 +431,11 @@ impl Observer for Console<'_> {
             let data = json!({"node_info": info(), "run_result": events::run_result(outcome)});
             (format!("Finished running node {}", node.unique_id), data)
         });
+    }
+
+    fn cancelled(&self, node: &Node) {
+        let text = self.row(&format!("CANCEL query {} ", node.unique_id), Some(Style::Error), "CANCEL");
+        self.event(Level::Error, "LogCancelLine", &text, json!({"conn_name": node.unique_id}));
     }
 
     fn batch_started(&self, index: usize, total: usize, node: &Node, label: &str) {

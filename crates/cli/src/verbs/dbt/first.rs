@@ -73,7 +73,7 @@ fn build(project: Project, output: &Output) -> Result<(), Failure> {
     };
     let began = seconds();
     let manifest = call.project()?;
-    let warehouse = call.warehouse(&manifest.world.project)?;
+    let warehouse = call.unwatched(&manifest.world.project)?;
     let graph = Graph::with_tests_first(&manifest);
     let relations = warehouse.connect()?.relations(&manifest.world.project.target.database)?;
     let is_there = |node: &Node| {

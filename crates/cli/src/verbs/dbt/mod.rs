@@ -1,5 +1,6 @@
 //! dbt's verbs: a project is read, its nodes selected, compiled or built, and what became of them told as dbt tells it.
 
+mod cancel;
 mod console;
 mod debug;
 mod deps;
@@ -70,7 +71,14 @@ pub(super) fn run(global: &Global, output: &Output, mut verb: DbtVerb) -> Outcom
         let (text, version) = (format!("Running as dbt={DBT_VERSION}"), format!("={DBT_VERSION}"));
         console.event(Level::Info, "MainReportVersion", &text, json!({"version": version, "log_version": 3}));
     }
-    let ended = verb_of(global, output, verb);
+    let mut ended = verb_of(global, output, verb);
+    if cancel::is_cancelled() {
+        // What went wrong is that somebody wanted it to end.
+        if ended.is_err() {
+            console.interrupted();
+        }
+        ended = Ok(cancel::EXIT);
+    }
     if output.messages == LogFormat::Json {
         if let Err(failure) = &ended {
             console.event(
@@ -222,6 +230,11 @@ impl Call<'_> {
 
     /// The warehouse that is built in. [`Call::project`] comes first.
     fn warehouse(&self, project: &Project) -> Result<Arc<dyn BuildWarehouse>, Failure> {
+        cancel::watched(self.unwatched(project)?)
+    }
+
+    /// The same, for who is told by others when to stop.
+    fn unwatched(&self, project: &Project) -> Result<Arc<dyn BuildWarehouse>, Failure> {
         match self.opened.get() {
             Some(workshop) => Ok(workshop.clone()),
             None => open(&project.target, &project.options.project_dir),

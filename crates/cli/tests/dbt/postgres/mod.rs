@@ -17,13 +17,13 @@ const TABLES: &str = include_str!("../postgres.py");
 const DATABASES: [(&str, &str); 2] = [("theirs", "db_theirs"), ("ours", "db_ours__")];
 
 /// A project twice, each with a database of its own.
-struct Twins {
-    pair: Pair,
-    cluster: PgCluster,
+pub(crate) struct Twins {
+    pub(crate) pair: Pair,
+    pub(crate) cluster: PgCluster,
 }
 
 impl Twins {
-    fn new(project: &str, profile: &str) -> Self {
+    pub(crate) fn new(project: &str, profile: &str) -> Self {
         let twins = Twins { pair: Pair::new(project, ""), cluster: PgCluster::start_default().unwrap() };
         for (_, database) in DATABASES {
             twins.cluster.execute(&format!("CREATE DATABASE {database}")).unwrap();
@@ -44,7 +44,7 @@ impl Twins {
         }
     }
 
-    fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         self.pair.write(path, text);
     }
 
@@ -55,7 +55,7 @@ impl Twins {
         }
     }
 
-    fn tables(&self, side: &str) -> BTreeMap<String, Value> {
+    pub(crate) fn tables(&self, side: &str) -> BTreeMap<String, Value> {
         let database = DATABASES.iter().find(|(of, _)| *of == side).unwrap().1;
         let output = Command::new(dbt().join("python"))
             .args(["-c", TABLES])
