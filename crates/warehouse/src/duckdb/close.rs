@@ -112,6 +112,8 @@ impl Closing {
 /// Estimated sizes of tables, which decide how a batch is closed, and how much memory DuckDB needs for it.
 pub(crate) struct Estimates {
     tables: RefCell<HashMap<TableId, Estimate>>,
+    /// The columns of the widest table.
+    columns: Cell<u64>,
     /// DuckDB's memory limit: without any table, at most, and now.
     limit_least: u64,
     limit_max: u64,
@@ -120,6 +122,12 @@ pub(crate) struct Estimates {
 
 /// What DuckDB keeps in memory of a row whose vector had a deletion since the last checkpoint, in bytes.
 const DELETION_BYTES_PER_ROW: u64 = 8;
+
+/// What DuckDB holds of each column of a table whose rows are appended or compared, however few they are: a block of values and one that says which are NULL.
+const BYTES_PER_COLUMN: u64 = 2 * (256 << 10);
+
+/// Columns for which the least limit has room.
+const COLUMNS_FREE: u64 = 100;
 
 struct Estimate {
     rows: u64,
@@ -130,6 +138,7 @@ impl Estimates {
     pub(crate) fn new(limit_bytes: u64, limit_bytes_max: u64) -> Self {
         Estimates {
             tables: RefCell::default(),
+            columns: Cell::default(),
             limit_least: limit_bytes,
             limit_max: limit_bytes_max,
             limit: Cell::new(limit_bytes),
@@ -139,9 +148,25 @@ impl Estimates {
     /// Raises DuckDB's memory limit to what deletions all over the tables that were seen so far take.
     fn make_room(&self, connection: &Connection, id: TableId) -> Outcome<()> {
         self.rows(connection, id)?;
+        self.raise(connection)
+    }
+
+    /// Raises DuckDB's memory limit to what a table of so many columns takes.
+    pub(crate) fn make_room_for_columns(&self, connection: &Connection, columns: u64) -> Outcome<()> {
+        if columns <= self.columns.get().max(COLUMNS_FREE) {
+            return Ok(());
+        }
+        self.columns.set(columns);
+        self.raise(connection)
+    }
+
+    fn raise(&self, connection: &Connection) -> Outcome<()> {
         let rows: u64 = self.tables.borrow().values().map(|table| table.rows).sum();
-        let wanted = self.limit_least.saturating_add(rows.saturating_mul(DELETION_BYTES_PER_ROW));
-        let wanted = wanted.min(self.limit_max);
+        let wanted = self
+            .limit_least
+            .saturating_add(rows.saturating_mul(DELETION_BYTES_PER_ROW))
+            .saturating_add(self.columns.get().saturating_mul(BYTES_PER_COLUMN))
+            .min(self.limit_max);
         // In steps, for a table that grows by and by.
         if wanted > self.limit.get() + self.limit.get() / LIMIT_STEPS {
             connection
@@ -431,7 +456,7 @@ fn close_whole_rows(
 /// Pairs the n-th staged copy of a row with the n-th oldest copy in the table, by row id.
 fn match_copies(layout: &TableLayout, live: &[&LayoutColumn], staged: &str, current: &str) -> String {
     let partition = |prefix: &str| -> String {
-        let terms: Vec<_> = live.iter().flat_map(|column| identity(prefix, column)).collect();
+        let terms: Vec<_> = live.iter().map(|column| identity(prefix, column)).collect();
         terms.join(", ")
     };
     format!(

@@ -76,9 +76,9 @@ impl DuckDbOptions {
         self.threads.unwrap_or_else(default_threads)
     }
 
-    fn settings(&self) -> Vec<(&'static str, String)> {
+    fn settings(&self, memory_limit_bytes: u64) -> Vec<(&'static str, String)> {
         let mut settings = vec![
-            ("memory_limit", format!("{}B", self.memory_limit_bytes)),
+            ("memory_limit", format!("{memory_limit_bytes}B")),
             ("checkpoint_threshold", format!("{}B", self.checkpoint_threshold_bytes)),
             // Nothing is fetched from a network because a query mentions it.
             ("autoinstall_known_extensions", "false".into()),
@@ -99,19 +99,25 @@ impl DuckDb {
     /// Opens or creates the warehouse.
     pub fn open(path: &Path, options: &DuckDbOptions) -> Result<Self, WarehouseError> {
         let existed = path.exists();
-        let database = Database::open(path, &options.settings())
+        let limit = options.memory_limit_bytes;
+        let database = open_database(path, options, limit)
             .or_else(|error| {
-                if !error.message.contains(NO_DEFAULT_DATABASE) {
+                // How much replaying the write-ahead log takes is known only once the file is open.
+                if !error.is_out_of_memory() || options.memory_limit_bytes_max <= limit {
                     return Err(error);
                 }
-                replay_attached(path, options)?;
-                Database::open(path, &options.settings())
+                open_database(path, options, options.memory_limit_bytes_max)
             })
             .map_err(|error| opening(path, existed, &error))?;
         let writer = database.connect().map_err(|error| opening(path, existed, &error))?;
         // Text forms of timestamps, and dates derived from them, must not depend on where the program runs.
         writer.run("SET GLOBAL TimeZone = 'UTC'").map_err(|error| opening(path, existed, &error))?;
         prepare_schema(&writer, path)?;
+        let estimates = Estimates::new(limit, options.memory_limit_bytes_max);
+        writer
+            .run(&format!("SET memory_limit = '{limit}B'"))
+            .map_err(|error| opening(path, existed, &error))?;
+        estimates.make_room_for_columns(&writer, columns_max(&writer)?)?;
         let reset_threads = format!("SET threads = {}", options.threads());
         let continuity: Arc<Continuity> = Arc::default();
         let sessions = Sessions::new(database.clone(), Some(continuity.clone()));
@@ -120,7 +126,7 @@ impl DuckDb {
             database,
             sessions,
             writer,
-            estimates: Estimates::new(options.memory_limit_bytes, options.memory_limit_bytes_max),
+            estimates,
             continuity,
             reset_threads,
             restrictions: Restrictions::default(),
@@ -158,9 +164,32 @@ fn available_bytes() -> u64 {
 /// looked up in the default database, which is that file once it is open. The log is whole all the same.
 const NO_DEFAULT_DATABASE: &str = "no default database set";
 
+fn open_database(path: &Path, options: &DuckDbOptions, limit_bytes: u64) -> Result<Database, EngineError> {
+    let settings = options.settings(limit_bytes);
+    Database::open(path, &settings).or_else(|error| {
+        if !error.message.contains(NO_DEFAULT_DATABASE) {
+            return Err(error);
+        }
+        replay_attached(path, &settings)?;
+        Database::open(path, &settings)
+    })
+}
+
+/// The columns of the widest hidden table.
+fn columns_max(connection: &Connection) -> Result<u64, WarehouseError> {
+    let batches = connection
+        .query(&format!(
+            "SELECT coalesce(max(column_count), 0)::UBIGINT FROM duckdb_tables() \
+             WHERE database_name = current_database() AND schema_name = {}",
+            string(HIDDEN_SCHEMA)
+        ))
+        .map_err(failed("counting the columns of the tables"))?;
+    Ok(single_u64(&batches))
+}
+
 /// Replays a file's write-ahead log where there is a default database: attached to one in memory, and checkpoints it.
-fn replay_attached(path: &Path, options: &DuckDbOptions) -> Result<(), EngineError> {
-    let memory = Database::open(Path::new(":memory:"), &options.settings())?;
+fn replay_attached(path: &Path, settings: &[(&str, String)]) -> Result<(), EngineError> {
+    let memory = Database::open(Path::new(":memory:"), settings)?;
     let file = string(&path.to_string_lossy());
     memory
         .connect()?

@@ -85,7 +85,7 @@ fn pair(connection: &Connection, layout: &TableLayout) -> Outcome<(u64, u64)> {
         )
     } else {
         let copies = |table: &str, order: &str| {
-            let terms: Vec<_> = live.iter().flat_map(|column| identity("t.", column)).collect();
+            let terms: Vec<_> = live.iter().map(|column| identity("t.", column)).collect();
             let named: Vec<_> =
                 terms.iter().enumerate().map(|(index, term)| format!("{term} AS v{index}")).collect();
             let named = named.join(", ");
@@ -95,9 +95,8 @@ fn pair(connection: &Connection, layout: &TableLayout) -> Outcome<(u64, u64)> {
                  row_number() OVER (PARTITION BY {terms} ORDER BY {order}) AS copy FROM {table} AS t)"
             )
         };
-        let width: usize = live.iter().map(|column| identity("", column).len()).sum();
         let same: Vec<_> =
-            (0..width).map(|index| format!("cur.v{index} IS NOT DISTINCT FROM s.v{index}")).collect();
+            (0..live.len()).map(|index| format!("cur.v{index} IS NOT DISTINCT FROM s.v{index}")).collect();
         format!(
             "SELECT cur.row_id AS cur_id, s.row_id AS staged_id FROM {} AS cur FULL JOIN {} AS s \
              ON cur.copy = s.copy AND {} WHERE cur.row_id IS NULL OR s.row_id IS NULL",

@@ -256,6 +256,7 @@ impl WarehouseTransaction for DuckTransaction<'_> {
                 state::put_table(self.connection, &renamed)?;
             }
         }
+        self.estimates.make_room_for_columns(self.connection, layout.columns.len() as u64)?;
         create_physical(self.connection, layout)?;
         let kept = KeptTable { state: table.clone(), stem: layout.target.name.clone(), retired: false };
         self.show(&kept, None)?;
@@ -263,6 +264,7 @@ impl WarehouseTransaction for DuckTransaction<'_> {
     }
 
     fn alter_table(&mut self, table: &TableState, alterations: &[Alteration]) -> Result<()> {
+        self.estimates.make_room_for_columns(self.connection, table.layout.columns.len() as u64)?;
         let before = state::table(self.connection, table.layout.id)?;
         let mut columns = before.state.layout.columns.clone();
         for alteration in alterations {

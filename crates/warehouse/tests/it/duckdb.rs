@@ -6,11 +6,16 @@ use std::{
     io::Read,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::Arc,
+};
+
+use arrow_array::{
+    types, ArrayRef, BooleanArray, Float64Array, Int32Array, ListArray, RecordBatch, StringArray,
 };
 
 use millstream_core::{
     warehouse::{AsOf, Compaction, Progress, RowGroup, TableCounts, Warehouse, WarehouseReader},
-    Diagnostic, Exit, Lsn,
+    ColumnType, Diagnostic, Exit, Lsn,
 };
 use millstream_warehouse::{DuckDb, DuckDbOptions, WarehouseError};
 
@@ -81,6 +86,126 @@ fn compaction_waits_for_the_checkpoint_that_is_to_do_it() {
     let tasks = "SELECT current_setting('max_vacuum_tasks') > 0";
     warehouse.checkpoint(Compaction::Later).unwrap();
     assert_eq!(query(&warehouse, tasks), ["true"], "large commits checkpoint and compact by themselves");
+}
+
+/// Columns of a table that the least memory limit has no room for.
+const WIDE: i16 = 800;
+
+fn wide_rows(rows: std::ops::Range<i32>, text: &'static str, more: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    let count = rows.len();
+    let ids: ArrayRef = Arc::new(Int32Array::from_iter_values(rows));
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, count)));
+    let names: Vec<_> = (1..=WIDE).map(|attnum| format!("c{attnum}")).collect();
+    let columns = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| (name.as_str(), if index % 2 == 0 { ids.clone() } else { texts.clone() }));
+    batch(columns.chain(more).collect())
+}
+
+#[test]
+fn a_table_of_hundreds_of_columns_is_changed_and_compared_once_it_was_written() {
+    const ROWS: i32 = 100;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("w.duckdb");
+    let columns = (1..=WIDE).map(|attnum| {
+        let of = if attnum % 2 == 1 { ColumnType::Integer } else { ColumnType::Text };
+        column(attnum, &format!("v{attnum}"), of)
+    });
+    let state = table(16_390, "wide", columns.collect(), Some(vec![1]));
+    let options = DuckDbOptions { memory_limit_bytes_max: 1 << 30, ..options() };
+    let open_file = |path| DuckDb::open(path, &options).unwrap();
+    let mut warehouse = open_file(&path);
+    create(&mut warehouse, &state);
+    let opening = |lsn: u64, rows: std::ops::Range<i32>| {
+        let count = rows.len();
+        vec![
+            ("valid_from", times(std::iter::repeat_n(lsn, count))),
+            (
+                "operation_type",
+                Arc::new(StringArray::from_iter_values(std::iter::repeat_n("INSERT", count))) as ArrayRef,
+            ),
+            ("_lsn", numbers(std::iter::repeat_n(lsn, count))),
+            ("_seq", numbers(0..count as u64)),
+        ]
+    };
+    let rows = wide_rows(0..ROWS, "first", opening(11, 0..ROWS));
+    write(&mut warehouse, &state.layout, RowGroup { open: Some(rows), ..RowGroup::default() });
+    warehouse.checkpoint(Compaction::Later).unwrap();
+    for lsn in 12..15 {
+        let keys = batch(vec![("c1", Arc::new(Int32Array::from_iter_values(0..ROWS / 2)) as ArrayRef)]);
+        let closing = batch(vec![
+            ("c1", keys.column(0).clone()),
+            ("valid_to", times(std::iter::repeat_n(lsn, ROWS as usize / 2))),
+            ("_lsn_to", numbers(std::iter::repeat_n(lsn, ROWS as usize / 2))),
+            ("_seq_to", numbers(0..ROWS as u64 / 2)),
+            ("deleted", Arc::new(BooleanArray::from(vec![false; ROWS as usize / 2])) as ArrayRef),
+        ]);
+        let rows = wide_rows(0..ROWS / 2, "second", opening(lsn, 0..ROWS / 2));
+        write(
+            &mut warehouse,
+            &state.layout,
+            RowGroup { close: Some(closing), open: Some(rows), ..RowGroup::default() },
+        );
+        warehouse.checkpoint(Compaction::Later).unwrap();
+    }
+    drop(warehouse);
+    let warehouse = open_file(&path);
+    let mut reader = warehouse.reader().unwrap();
+    reader.begin().unwrap();
+    reader.stage(&state.layout, &wide_rows(0..ROWS / 2, "second", vec![])).unwrap();
+    reader.stage(&state.layout, &wide_rows(ROWS / 2..ROWS, "first", vec![])).unwrap();
+    let comparison = reader.compare_staged(&state.layout, 2).unwrap();
+    assert!(comparison.is_equal(), "{comparison:?}");
+    reader.stage(&state.layout, &wide_rows(0..ROWS, "first", vec![])).unwrap();
+    let comparison = reader.compare_staged(&state.layout, 2).unwrap();
+    assert_eq!(comparison.different.count, 50);
+    assert!(comparison.different.keys[0].starts_with("v1=0 (v2, v4, v6,"), "{:?}", comparison.different.keys);
+}
+
+#[test]
+fn zeros_are_equal_whatever_sign_the_file_keeps() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut warehouse = open_file(&directory.path().join("w.duckdb"));
+    let list = ColumnType::List(Box::new(ColumnType::Real));
+    let columns = vec![column(1, "ratio", ColumnType::Double), column(2, "ratios", list)];
+    let state = table(16_391, "ratios", columns, None);
+    create(&mut warehouse, &state);
+    let values = |zeros: &[f64], more: Vec<(&str, ArrayRef)>| {
+        let lists = zeros.iter().map(|zero| Some(vec![Some(*zero as f32), None]));
+        let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<types::Float32Type, _, _>(lists));
+        let numbers: ArrayRef = Arc::new(Float64Array::from(zeros.to_vec()));
+        batch([("c1", numbers), ("c2", lists)].into_iter().chain(more).collect())
+    };
+    let opened = values(
+        &[-0.0, 0.0, -0.0, 0.0],
+        vec![
+            ("valid_from", times([11; 4].into_iter())),
+            ("operation_type", Arc::new(StringArray::from(vec!["INSERT"; 4])) as ArrayRef),
+            ("_lsn", numbers([11; 4].into_iter())),
+            ("_seq", numbers(0..4)),
+        ],
+    );
+    write(&mut warehouse, &state.layout, RowGroup { open: Some(opened), ..RowGroup::default() });
+    warehouse.checkpoint(Compaction::Now).unwrap();
+    let mut reader = warehouse.reader().unwrap();
+    reader.stage(&state.layout, &values(&[0.0, -0.0, 0.0, -0.0], vec![])).unwrap();
+    let comparison = reader.compare_staged(&state.layout, 5).unwrap();
+    assert!(comparison.is_equal(), "{comparison:?}");
+    let mut transaction = warehouse.begin().unwrap();
+    assert_eq!(transaction.count_equal(&state.layout, &values(&[0.0, -0.0], vec![])).unwrap(), [4, 4]);
+    drop(transaction);
+    let closing = values(
+        &[0.0, 0.0, 0.0, -0.0],
+        vec![
+            ("valid_to", times([12; 4].into_iter())),
+            ("_lsn_to", numbers([12; 4].into_iter())),
+            ("_seq_to", numbers(0..4)),
+            ("deleted", Arc::new(BooleanArray::from(vec![false; 4])) as ArrayRef),
+        ],
+    );
+    write(&mut warehouse, &state.layout, RowGroup { close: Some(closing), ..RowGroup::default() });
+    assert_eq!(query(&warehouse, "SELECT count(*) FROM shop.ratios"), ["0"]);
 }
 
 /// Names the file on which the test binary, started again, plays the other process.

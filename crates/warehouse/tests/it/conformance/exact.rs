@@ -499,7 +499,7 @@ fn a_column_widened_to_text_holds_postgresqls_text(warehouse: &mut dyn Warehouse
     assert!(warehouse.tables().unwrap().contains(&state));
 }
 
-/// Comparing, and matching whole rows, takes every value for itself and for nothing else.
+/// Comparing, and matching whole rows, takes every value for itself and for nothing else, but for the sign of a zero.
 fn a_row_of_odd_values_is_equal_to_itself(warehouse: &mut dyn Warehouse, case: &Case) {
     let mut state = odd(case);
     filled(warehouse, case, &state);
@@ -510,7 +510,8 @@ fn a_row_of_odd_values_is_equal_to_itself(warehouse: &mut dyn Warehouse, case: &
     assert!(comparison.is_equal(), "{}: {comparison:?}", case.source_type);
     let count = case.values.len();
     let turned: Vec<_> = (0..count).map(|row| ((row + 1) % count) as u32).collect();
-    let different = (0..count).filter(|row| case.texts[*row] != case.texts[(row + 1) % count]).count();
+    let kinds: Vec<_> = case.texts.iter().map(|text| text.map(without_sign_of_zero)).collect();
+    let different = (0..count).filter(|row| kinds[*row] != kinds[(row + 1) % count]).count();
     let shifted = arrow_select::take::take(&case.values, &UInt32Array::from(turned), None).unwrap();
     let shifted = Case { values: shifted, texts: vec![], ..case_of(case) };
     reader.stage(&state.layout, &rows(&shifted, vec![])).unwrap();
@@ -520,6 +521,16 @@ fn a_row_of_odd_values_is_equal_to_itself(warehouse: &mut dyn Warehouse, case: &
     let mut transaction = warehouse.begin().unwrap();
     let counts = transaction.count_equal(&state.layout, &sent).unwrap();
     assert_eq!(counts, vec![1; count], "{}", case.source_type);
+}
+
+/// The form that equal numbers have: zeros have no sign.
+fn without_sign_of_zero(text: &str) -> String {
+    let is_end = |c| matches!(c, ',' | '{' | '}');
+    let values = text.split_inclusive(is_end).map(|value| match value.trim_end_matches(is_end) {
+        "-0" => &value[1..],
+        _ => value,
+    });
+    values.collect()
 }
 
 fn case_of(case: &Case) -> Case {
