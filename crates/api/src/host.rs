@@ -5,12 +5,24 @@ use std::{sync::Arc, time::Duration};
 use millstream_core::{
     log::Result,
     warehouse::{TableState, WarehouseReader},
-    Lsn, Maintainer, TableName,
+    BoxedDiagnostic, Description, Exit, Lsn, Maintainer, TableName, Trust,
 };
 
 use millstream_store::Store;
 
 use crate::{access::Access, answer::Interrupt, dashboard::Dashboard, endpoint::Endpoint};
+
+/// What a statement of the project gives and reads. The inner error is one of the statement itself, which will be so until the project or its
+/// tables change. What passes, such as no memory just now, is the outer one: nothing follows from it, and nothing may be kept.
+pub(crate) fn described(
+    reader: &mut dyn WarehouseReader,
+    sql: &str,
+) -> Result<std::result::Result<Description, BoxedDiagnostic>> {
+    match reader.describe(sql, Trust::Owner, None) {
+        Err(error) if error.exit() != Exit::Usage => Err(error),
+        other => Ok(other),
+    }
+}
 
 /// How far the warehouse has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,6 +79,8 @@ pub struct SavedQuery {
     pub title: String,
     /// What it answers, for people.
     pub description: Option<String>,
+    /// The roles that it is shown to, if they may ask in SQL; `None`: those that may do everything.
+    pub roles: Option<Vec<String>>,
     /// Its file, relative to the project.
     pub file: String,
     /// The SELECT.

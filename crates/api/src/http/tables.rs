@@ -17,7 +17,7 @@ use super::{
 use crate::{
     access::Caller,
     answer::{Asked, Format, FRESH_FOR},
-    host::Host,
+    host::{described, Host},
     problem::Problem,
     relation::{Relation, RelationKind},
 };
@@ -33,7 +33,7 @@ pub(crate) fn relations(host: &dyn Host) -> Result<Vec<(Relation, RelationKind)>
         let sql =
             format!("SELECT * FROM \"{}\".\"{}\"", schema.replace('"', "\"\""), name.replace('"', "\"\""));
         // A view that no longer works is not there to be read; `status` says so.
-        if let Ok(described) = reader.describe(&sql, Trust::Owner, None) {
+        if let Ok(described) = described(reader.as_mut(), &sql).map_err(fail)? {
             let relation = Relation {
                 schema: schema.to_owned(),
                 name: name.to_owned(),

@@ -294,7 +294,8 @@ fn dashboards_and_saved_queries_follow_their_files() {
     let queries = served.rows("/api/queries");
     assert_eq!(queries[0]["title"], "Late orders");
     assert!(queries[1]["error"].as_str().unwrap().contains("did you mean `title`?"), "{queries}");
-    assert!(served.process.stderr().contains("dashboards/wrong.yml:3:"), "{}", served.process.tail());
+    let told = || served.process.stderr().contains("dashboards/wrong.yml:3:").then_some(());
+    wait_until("the terminal to tell it", SEEN_WAIT_MAX, told).unwrap();
 
     // A chart's SQL is the project's own; who looks can't put another in its place.
     assert_eq!(served.rows("/api/dashboards/orders/0"), json!([{"n": 10}]));

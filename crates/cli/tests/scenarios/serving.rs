@@ -37,6 +37,11 @@ impl Served {
 
     /// With further lines of the configuration.
     pub(crate) fn start_with(settings: &str) -> Self {
+        Self::start_failing(settings, "")
+    }
+
+    /// With what is to fail, as the crate `fail` takes it.
+    fn start_failing(settings: &str, failing: &str) -> Self {
         let cluster = PgCluster::start_default().unwrap();
         cluster
             .execute(
@@ -70,7 +75,7 @@ impl Served {
         fs::create_dir_all(project.directory().join("models")).unwrap();
         let model = "SELECT count(*) AS n FROM shop.orders WHERE status = 'OPEN'";
         fs::write(project.directory().join("models/open_orders.sql"), model).unwrap();
-        let mut process = project.up("");
+        let mut process = project.up(failing);
         project.await_streaming(&mut process);
         let line = process.wait_for_line("http://", SEEN_WAIT_MAX).unwrap();
         let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
@@ -91,6 +96,23 @@ impl Served {
     pub(crate) fn change(&self, sql: &str) {
         self.cluster.execute(sql).unwrap();
         self.project.catch_up();
+    }
+}
+
+#[test]
+fn a_table_that_could_not_be_looked_at_just_now_is_not_taken_for_gone() {
+    for path in ["/tables", "/tables/shop/orders", "/api/tables"] {
+        let served = Served::start_failing("", "warehouse::describe_history=1*return->off");
+        let refused = served.get(path);
+        assert_eq!(
+            (refused.status, refused.json()["code"].as_str()),
+            (503, Some("MS5202")),
+            "{path}: {refused:?}"
+        );
+        let names = served.rows("/tables");
+        let names: Vec<_> = names.as_array().unwrap().iter().map(|of| of["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["open_orders", "orders", "orders_history", "quiet", "quiet_history"], "{path}");
+        stop(served.process);
     }
 }
 

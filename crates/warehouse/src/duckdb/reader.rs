@@ -257,6 +257,9 @@ impl DuckReader {
     }
 
     fn described(&mut self, sql: &str, trust: Trust, role: Option<&Role>) -> Outcome<Description> {
+        fail::fail_point!("warehouse::describe_history", sql.ends_with("_history\""), |_| {
+            Err(WarehouseError::OutOfMemory { doing: "running the query".into(), detail: "injected".into() })
+        });
         let (columns, parameters) = self.with_names(sql, trust, role, |reader, _| {
             let statement = reader.connection().prepare(sql).map_err(querying)?;
             if !statement.kind().reads() {

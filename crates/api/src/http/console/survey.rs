@@ -6,12 +6,12 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use millstream_core::{warehouse::WarehouseReader, Trust};
+use millstream_core::{warehouse::WarehouseReader, Description};
 
 use super::{super::route::Site, files::folded};
 use crate::{
     dashboard::ChartOf,
-    host::{Dashboards, Endpoints, Host},
+    host::{described, Dashboards, Endpoints, Host},
     problem::Problem,
 };
 
@@ -82,23 +82,24 @@ fn fail(error: millstream_core::BoxedDiagnostic) -> Problem {
 }
 
 fn make(host: &dyn Host, reader: &mut dyn WarehouseReader, generation: u64) -> Result<Survey, Problem> {
-    let mut reads = |sql: &str| -> Result<Reads, String> {
-        let described = reader.describe(sql, Trust::Owner, None).map_err(|error| error.to_string())?;
-        Ok(described.reads.iter().map(|name| folded(&name.schema, &name.name)).collect())
+    let mut reads = |sql: &str| -> Result<Result<Reads, String>, Problem> {
+        let names = |of: Description| of.reads.iter().map(|name| folded(&name.schema, &name.name)).collect();
+        Ok(described(reader, sql).map_err(fail)?.map(names).map_err(|error| error.to_string()))
     };
     let mut models = HashMap::new();
     for model in host.models().map_err(fail)? {
         // One that does not work reads nothing; `status` says so.
-        let read = reads(&model.select).unwrap_or_default();
+        let read = reads(&model.select)?.unwrap_or_default();
         models.insert(folded(&model.name.schema, &model.name.name), read);
     }
     let (endpoints, dashboards) = (host.endpoints(), host.dashboards());
-    let by_path = endpoints.served.iter().map(|of| (of.path.clone(), reads(&of.sql))).collect();
+    let by_path = endpoints.served.iter().map(|of| Ok((of.path.clone(), reads(&of.sql)?)));
+    let by_path = by_path.collect::<Result<_, Problem>>()?;
     let mut charts = HashMap::new();
     for dashboard in &dashboards.served {
         for (index, chart) in dashboard.charts.iter().enumerate() {
             let ChartOf::Sql(sql) = &chart.of else { continue };
-            if let Ok(read) = reads(sql) {
+            if let Ok(read) = reads(sql)? {
                 charts.insert((dashboard.name.clone(), index), read);
             }
         }

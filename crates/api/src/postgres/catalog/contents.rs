@@ -9,14 +9,14 @@ use arrow_array::{ArrayRef, BooleanArray, Int16Array, Int32Array, RecordBatch, S
 use millstream_core::{
     log::Result,
     warehouse::{TableLayout, WarehouseReader},
-    Role, TableName, Trust,
+    Role, TableName,
 };
 
 use super::super::{
     error::{Outcome, WireError},
     types::Kind,
 };
-use crate::host::{Host, Model};
+use crate::host::{described, Host, Model};
 
 /// What decides the catalogue. Where it is equal, the catalogue is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,21 +60,21 @@ fn quoted(name: &TableName) -> String {
 }
 
 /// Names and types of a relation's columns; `None`: there is no such relation, or it is broken.
-fn attributes(reader: &mut dyn WarehouseReader, name: &TableName) -> Option<Vec<Attribute>> {
-    let described = reader.describe(&format!("SELECT * FROM {}", quoted(name)), Trust::Owner, None);
+fn attributes(reader: &mut dyn WarehouseReader, name: &TableName) -> Result<Option<Vec<Attribute>>> {
+    let described = described(reader, &format!("SELECT * FROM {}", quoted(name)))?;
     let attribute = |(name, type_name): (String, String)| Attribute {
         name,
         kind: Kind::of_warehouse(&type_name),
         not_null: false,
         comment: None,
     };
-    match described {
+    Ok(match described {
         Ok(described) => Some(described.columns.into_iter().map(attribute).collect()),
         Err(error) => {
             tracing::debug!(event = "postgres_catalog_leaves_out", %error, relation = %name);
             None
         }
-    }
+    })
 }
 
 /// All relations that clients of a role see.
@@ -82,16 +82,16 @@ pub(super) fn relations(
     source: &Source,
     reader: &mut dyn WarehouseReader,
     role: Option<&Role>,
-) -> Vec<Relation> {
+) -> Result<Vec<Relation>> {
     let mut relations = Vec::new();
     for layout in &source.layouts {
-        relations.extend(current(layout, reader));
+        relations.extend(current(layout, reader)?);
         if layout.history {
-            relations.extend(history(layout, reader));
+            relations.extend(history(layout, reader)?);
         }
     }
     for model in &source.models {
-        relations.extend(attributes(reader, &model.name).map(|attributes| Relation {
+        relations.extend(attributes(reader, &model.name)?.map(|attributes| Relation {
             name: model.name.clone(),
             kind: if model.holds { "r" } else { "v" },
             definition: (!model.holds).then(|| model.select.trim().trim_end_matches(';').to_owned()),
@@ -113,11 +113,11 @@ pub(super) fn relations(
     }
     relations.sort_by(|a, b| (&a.name.schema, &a.name.name).cmp(&(&b.name.schema, &b.name.name)));
     relations.dedup_by(|a, b| a.name == b.name);
-    relations
+    Ok(relations)
 }
 
-fn current(layout: &TableLayout, reader: &mut dyn WarehouseReader) -> Option<Relation> {
-    let mut attributes = attributes(reader, &layout.target)?;
+fn current(layout: &TableLayout, reader: &mut dyn WarehouseReader) -> Result<Option<Relation>> {
+    let Some(mut attributes) = attributes(reader, &layout.target)? else { return Ok(None) };
     let mut key = Vec::new();
     for (index, (column, attribute)) in layout.live_columns().zip(&mut attributes).enumerate() {
         if layout.key.as_ref().is_some_and(|key| key.contains(&column.attnum)) {
@@ -134,26 +134,27 @@ fn current(layout: &TableLayout, reader: &mut dyn WarehouseReader) -> Option<Rel
     // The key's own order, not the columns'.
     let order: HashMap<i16, i16> = key.into_iter().collect();
     let key = layout.key.iter().flatten().filter_map(|attnum| order.get(attnum).copied()).collect();
-    Some(Relation {
+    Ok(Some(Relation {
         name: layout.target.clone(),
         kind: "r",
         definition: None,
         comment: Some(format!("Copy of {}, kept up to date", layout.source)),
         attributes,
         key,
-    })
+    }))
 }
 
-fn history(layout: &TableLayout, reader: &mut dyn WarehouseReader) -> Option<Relation> {
+fn history(layout: &TableLayout, reader: &mut dyn WarehouseReader) -> Result<Option<Relation>> {
     let name = TableName::new(&layout.target.schema, format!("{}_history", layout.target.name));
-    Some(Relation {
-        attributes: attributes(reader, &name)?,
-        name,
+    let relation = |attributes| Relation {
+        attributes,
+        name: name.clone(),
         kind: "v",
         definition: Some(format!("-- every version of every row of {}", layout.target)),
         comment: Some(format!("Every version of every row of {}", layout.source)),
         key: Vec::new(),
-    })
+    };
+    Ok(attributes(reader, &name)?.map(relation))
 }
 
 /// Numbers of what has none at the source. The same name has the same number every time, since clients keep them.

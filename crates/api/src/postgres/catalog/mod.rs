@@ -90,7 +90,7 @@ impl Catalog {
             made.looked = Instant::now();
             return Ok(made.readers.clone());
         }
-        let relations = contents::relations(&source, self.host.reader()?.as_mut(), role);
+        let relations = contents::relations(&source, self.host.reader()?.as_mut(), role)?;
         let before = contents::CREATE.iter().map(|statement| (*statement).to_owned()).collect();
         let mut after = fill::statements(self.host.project());
         after.extend(functions::statements());
