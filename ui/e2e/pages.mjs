@@ -25,6 +25,7 @@ export const PAGES = [
   { name: 'role-tables', path: '/tables', scene: 'role' },
   { name: 'role-table', path: '/tables/analytics/orders', scene: 'role' },
   { name: 'role-endpoints', path: '/endpoints?path=/orders', scene: 'role' },
+  { name: 'role-dashboard', path: '/dashboards/orders', scene: 'role' },
   { name: 'role-elsewhere', path: '/changes', scene: 'role' },
   {
     name: 'row',

@@ -303,7 +303,7 @@ test('the palette goes anywhere and the help says the keys', () =>
     await page.waitForURL(/\/ui\/lineage$/);
   }));
 
-test('a role sees its tables and endpoints, and is not asked into what is not for it', async () => {
+test('a role sees its tables, endpoints and dashboards, and is not asked into what is not for it', async () => {
   const server = await start({ port: 0, scene: 'role' });
   const asked = [];
   try {
@@ -313,7 +313,7 @@ test('a role sees its tables and endpoints, and is not asked into what is not fo
         page.on('request', (request) => asked.push(new URL(request.url()).pathname));
         await page.waitForURL(/\/ui\/tables$/);
         const links = await page.getByRole('navigation', { name: 'Pages' }).getByRole('link').allTextContents();
-        assert.deepEqual(links, ['Tables', 'Endpoints']);
+        assert.deepEqual(links, ['Tables', 'Endpoints', 'Dashboards']);
         await page.getByRole('link', { name: 'analytics.orders' }).click();
         await page.locator('[role=gridcell]').first().waitFor();
         assert.equal(await page.getByRole('link', { name: 'Ask in SQL' }).count(), 0);
@@ -323,17 +323,25 @@ test('a role sees its tables and endpoints, and is not asked into what is not fo
         assert.equal(await page.getByRole('button', { name: 'What else it changed' }).count(), 0);
         await page.goto(`${server.address}/ui/tables/analytics/products`);
         await page.locator('[role=gridcell]').first().waitFor();
-        assert.equal(await page.locator('input[type=range]').count(), 0, 'a past that the role may not read');
+        // A past that the role may not read.
+        await page.locator('input[type=range]').waitFor({ state: 'detached' });
         await page.goto(`${server.address}/ui/changes`);
         await page.getByRole('heading', { name: 'Not for this key' }).waitFor();
         await page.keyboard.press('Control+k');
         await page.locator('.palette-kind').first().waitFor();
         const kinds = await page.locator('.palette-kind').allTextContents();
-        assert.ok(!kinds.includes('dashboard') && !kinds.includes('query'), kinds.join());
+        assert.ok(kinds.includes('dashboard') && !kinds.includes('query'), kinds.join());
+        await page.keyboard.press('Escape');
+        await page.goto(`${server.address}/ui/dashboards/orders`);
+        await page.locator('.chart-number').first().waitFor();
+        assert.equal(await page.getByRole('link', { name: 'SQL', exact: true }).count(), 0);
+        assert.ok((await page.getByRole('link', { name: 'Endpoint', exact: true }).count()) > 0);
+        const again = page.waitForRequest((request) => request.url().endsWith('/api/dashboards/orders/0'));
+        await again;
       },
       { server },
     );
-    const own = /^\/(ui|orders)|^\/api\/(me|tables|rows|row|endpoints)/;
+    const own = /^\/(ui|orders)|^\/api\/(me|tables|rows|row|endpoints|dashboards)/;
     assert.deepEqual(
       asked.filter((path) => !own.test(path)),
       [],

@@ -26,7 +26,15 @@ const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** What answers every role. */
-const ROLES_OWN = ['/api/me', '/api/log', '/api/tables', '/api/rows/', '/api/row/', '/api/endpoints'];
+const ROLES_OWN = [
+  '/api/me',
+  '/api/log',
+  '/api/tables',
+  '/api/rows/',
+  '/api/row/',
+  '/api/endpoints',
+  '/api/dashboards',
+];
 
 function json(response, body, headers = {}) {
   response.writeHead(200, { 'content-type': 'application/json', ...headers });
@@ -148,7 +156,11 @@ async function answer(project, request, response, url) {
     const seen = project.ofRole ? ENDPOINTS.slice(0, 2).map((of) => ({ ...of, file: null })) : ENDPOINTS;
     return json(response, project.scene === 'empty' ? [] : seen);
   }
-  if (path === '/api/dashboards') return json(response, project.scene === 'empty' ? [] : DASHBOARDS);
+  if (path === '/api/dashboards') {
+    const told = ({ charts, ...of }) => ({ ...of, file: null, charts: charts.map((of) => ({ ...of, sql: null })) });
+    const seen = project.ofRole ? DASHBOARDS.map(told) : DASHBOARDS;
+    return json(response, project.scene === 'empty' ? [] : seen);
+  }
   if (path.startsWith('/api/dashboards/')) {
     const chart = DASHBOARDS.find(({ name }) => name === parts[3])?.charts[Number(parts[4])];
     if (!chart?.sql) throw new Refused(404, 'MS7105', 'not found', `the dashboard ${parts[3]} has no such chart`);

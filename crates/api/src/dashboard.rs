@@ -11,6 +11,8 @@ pub struct Dashboard {
     pub title: String,
     /// What it shows, for people.
     pub description: Option<String>,
+    /// The roles that may see it; `None`: those that may do everything.
+    pub roles: Option<Vec<String>>,
     /// Its charts, in their order.
     pub charts: Vec<Chart>,
 }

@@ -198,7 +198,8 @@ export interface Dashboard {
   name: string;
   title: string;
   description: string | null;
-  file: string;
+  /** Null but for whoever sees the whole project, as is the SQL of its charts. */
+  file: string | null;
   charts: ChartSpec[];
   error: string | null;
 }
@@ -208,7 +209,7 @@ export interface ProjectQuery {
   name: string;
   title: string;
   description: string | null;
-  file: string;
+  file: string | null;
   sql: string | null;
   error: string | null;
 }

@@ -76,6 +76,9 @@ export function useLive(): Live {
   return useSyncExternalStore(subscribe, () => live);
 }
 
-export function useLastSample(): Sample | undefined {
-  return useSyncExternalStore(subscribe, () => live.samples[live.samples.length - 1]);
+const NOT_FOLLOWED = () => () => {};
+
+/** The newest, where it is followed: the stream is not for every role. */
+export function useLastSample(followed = true): Sample | undefined {
+  return useSyncExternalStore(followed ? subscribe : NOT_FOLLOWED, () => live.samples[live.samples.length - 1]);
 }

@@ -15,8 +15,8 @@ const names = (who: Me | null) => pagesFor(who).flatMap(({ pages }) => pages.map
 
 describe('the navigation', () => {
   it('has for a role what that may see', () => {
-    expect(names(me({}))).toEqual(['Tables', 'Endpoints']);
-    expect(names(me({ sql: true }))).toEqual(['Tables', 'SQL', 'Endpoints']);
+    expect(names(me({}))).toEqual(['Tables', 'Endpoints', 'Dashboards']);
+    expect(names(me({ sql: true }))).toEqual(['Tables', 'SQL', 'Endpoints', 'Dashboards']);
     expect(names(me({ admin: true, sql: true }))).toEqual(names(null));
     expect(names(null)).toContain('Lineage');
   });
@@ -24,7 +24,7 @@ describe('the navigation', () => {
   it('knows which page an address is of', () => {
     expect(pageOf('/')?.name).toBe('Overview');
     expect(pageOf('/tables/shop/orders/row')?.name).toBe('Tables');
-    expect(pageOf('/dashboards/orders')?.needs).toBe('all');
+    expect(pageOf('/dashboards/orders')?.needs).toBe('role');
     expect(pageOf('/nowhere')).toBeUndefined();
   });
 });

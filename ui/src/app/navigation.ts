@@ -32,7 +32,7 @@ export const PAGES: PageGroup[] = [
     group: 'Served',
     pages: [
       { path: '/endpoints', name: 'Endpoints', about: 'what programs ask, and try it', needs: 'role' },
-      { path: '/dashboards', name: 'Dashboards', about: 'charts, live', needs: 'all' },
+      { path: '/dashboards', name: 'Dashboards', about: 'charts, live', needs: 'role' },
     ],
   },
 ];

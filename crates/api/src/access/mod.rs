@@ -64,6 +64,17 @@ pub struct Rights {
     pub limits: Limits,
 }
 
+impl Rights {
+    /// Whether it may call the endpoint.
+    pub fn may_call(&self, endpoint: &Endpoint) -> bool {
+        self.admin
+            || match &endpoint.roles {
+                Some(roles) => roles.contains(&self.role.name),
+                None => self.endpoints.iter().any(|pattern| glob(pattern, &endpoint.path)),
+            }
+    }
+}
+
 /// How clients show who they are, and what they may do then.
 pub struct Access {
     store: Arc<Store>,
@@ -238,14 +249,13 @@ impl Caller {
 
     /// Whether they may call the endpoint.
     pub fn may_call(&self, endpoint: &Endpoint) -> bool {
-        if self.is_admin() {
-            return true;
-        }
-        let Some(rights) = self.rights() else { return false };
-        match &endpoint.roles {
-            Some(roles) => roles.contains(&rights.role.name),
-            None => rights.endpoints.iter().any(|pattern| glob(pattern, &endpoint.path)),
-        }
+        self.is_admin() || self.rights().is_some_and(|rights| rights.may_call(endpoint))
+    }
+
+    /// Whether they may see what is for these roles; `None`: for those that may do everything.
+    pub fn may_see(&self, roles: Option<&[String]>) -> bool {
+        let is_theirs = |rights: &Arc<Rights>| roles.is_some_and(|roles| roles.contains(&rights.role.name));
+        self.is_admin() || self.rights().is_some_and(is_theirs)
     }
 
     /// An error unless they may ask in SQL of their own.

@@ -27,10 +27,10 @@ const LOGOUT: &str = "/api/logout";
 const ME: &str = "/api/me";
 
 /// What the UI asks for that answers every role, with what that may see.
-const OF_ROLE: [&str; 3] = ["/api/sql", "/api/tables", "/api/endpoints"];
+const OF_ROLE: [&str; 5] = ["/api/sql", "/api/tables", "/api/endpoints", "/api/dashboards", "/api/queries"];
 
-/// Likewise, with the names of a table behind.
-const ROWS: [&str; 2] = ["/api/rows/", "/api/row/"];
+/// Likewise, with the names of a table or of a chart behind.
+const ROWS: [&str; 3] = ["/api/rows/", "/api/row/", "/api/dashboards/"];
 
 /// The longest body of a login: a token is some hundred bytes, and some thousand at worst.
 const LOGIN_BYTES_MAX: usize = 16 * 1024;

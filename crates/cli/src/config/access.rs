@@ -4,13 +4,15 @@ use std::{
     collections::hash_map::DefaultHasher,
     hash::{Hash, Hasher},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use millstream_core::{Grants, Mask, Restriction, Role, TableName};
 
-use millstream_api::access::{Limits, SECRET_BYTES_MIN};
+use millstream_api::access::{Limits, Rights, SECRET_BYTES_MIN};
 
 use super::{
+    check::nearest,
     error::{Problem, ProblemKind},
     place::Place,
     scalar,
@@ -98,6 +100,17 @@ struct RestrictionPlaces {
 }
 
 impl RoleSettings {
+    /// What it may do.
+    pub fn rights(&self) -> Rights {
+        Rights {
+            role: Arc::new(self.role()),
+            endpoints: self.endpoints.clone(),
+            sql: self.sql,
+            admin: self.admin,
+            limits: self.limits,
+        }
+    }
+
     /// As questions carry it.
     pub fn role(&self) -> Role {
         let mut hasher = DefaultHasher::new();
@@ -109,6 +122,40 @@ impl RoleSettings {
             restricted: !self.restrictions.is_empty(),
         }
     }
+}
+
+/// The `roles` that a file is for; `None`: it says nothing of them. Those that the project does not have become problems: one that is spelled wrong
+/// would shut everybody out.
+pub(super) fn named_roles(
+    root: &Node,
+    access: &AccessSettings,
+    what: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<String>> {
+    let items = match root.get("roles").map(|node| &node.kind) {
+        Some(Kind::List(items)) => items,
+        _ => return None,
+    };
+    problems.extend(items.iter().filter_map(|role| unknown_role(role, access, what)));
+    Some(items.iter().filter_map(scalar).map(str::to_owned).collect())
+}
+
+fn unknown_role(node: &Node, access: &AccessSettings, what: &str) -> Option<Problem> {
+    let name = scalar(node)?;
+    if access.role(name).is_some() {
+        return None;
+    }
+    let problem = |message: String| Problem::new(ProblemKind::BadValue, message, Some(node.place.clone()));
+    if access.roles.is_empty() {
+        let problem = problem(format!("{what} is for the role `{name}`, and the project has no roles"));
+        return Some(problem.hint("add `api.auth` and `api.roles` to millstream.yml"));
+    }
+    let names = || access.roles.iter().map(|role| role.name.as_str());
+    let problem = problem(format!("there is no role `{name}`"));
+    Some(match nearest(name, names()) {
+        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+        None => problem.hint(format!("api.roles has {}", names().collect::<Vec<_>>().join(", "))),
+    })
 }
 
 impl AccessSettings {

@@ -8,6 +8,7 @@ use millstream_api::{
 };
 
 use super::{
+    access::{named_roles, AccessSettings, RoleSettings},
     check::{check_dashboard, nearest},
     error::{ConfigError, Problem, ProblemKind},
     files, text_at,
@@ -29,7 +30,8 @@ pub(crate) fn read_dashboards(
     endpoints: &Endpoints,
 ) -> Result<(Dashboards, Vec<ConfigError>), ConfigError> {
     let read = files::read_each(&project.dir, &project.dashboards, SUFFIXES, |of, others: &[Dashboard]| {
-        let dashboard = parse(of.file, of.name, of.text, endpoints).map_err(ConfigError::Wrong)?;
+        let dashboard =
+            parse(of.file, of.name, of.text, endpoints, &project.access).map_err(ConfigError::Wrong)?;
         match others.iter().find(|other| other.name == of.name) {
             Some(other) => {
                 let message = format!("{} is called like {}", of.file, other.file);
@@ -42,15 +44,26 @@ pub(crate) fn read_dashboards(
     Ok((Dashboards { served: read.served, broken: read.broken }, read.errors))
 }
 
-fn parse(file: &str, name: &str, text: &str, endpoints: &Endpoints) -> Result<Dashboard, Vec<Problem>> {
+fn parse(
+    file: &str,
+    name: &str,
+    text: &str,
+    endpoints: &Endpoints,
+    access: &AccessSettings,
+) -> Result<Dashboard, Vec<Problem>> {
     let root = tree::parse(file, text).map_err(|problem| vec![problem])?;
     let mut problems = check_dashboard(&root);
+    let roles = named_roles(&root, access, "the dashboard", &mut problems);
     let mut charts = Vec::new();
     match root.get("charts").map(|node| &node.kind) {
         Some(NodeKind::List(items)) if problems.is_empty() => {
             for item in items {
                 match chart(item, endpoints) {
-                    Ok(chart) => charts.push(chart),
+                    Ok(chart) => {
+                        let may = roles.iter().flatten().filter_map(|role| access.role(role));
+                        problems.extend(shut_out(item, &chart, endpoints, may));
+                        charts.push(chart);
+                    }
                     Err(problem) => problems.push(problem),
                 }
             }
@@ -65,8 +78,27 @@ fn parse(file: &str, name: &str, text: &str, endpoints: &Endpoints) -> Result<Da
         file: file.to_owned(),
         title: text_at(&root, &["title"]).unwrap_or(name).to_owned(),
         description: text_at(&root, &["description"]).map(str::to_owned),
+        roles,
         charts,
     })
+}
+
+/// A chart that draws an endpoint is drawn for those who may call that.
+fn shut_out<'a>(
+    node: &Node,
+    chart: &Chart,
+    endpoints: &Endpoints,
+    mut roles: impl Iterator<Item = &'a RoleSettings>,
+) -> Option<Problem> {
+    let ChartOf::Endpoint(endpoint) = &chart.of else { return None };
+    let path = endpoint.split('?').next().unwrap_or_default();
+    let endpoint = endpoints.served.iter().find(|endpoint| endpoint.path == path)?;
+    let role = roles.find(|role| !role.rights().may_call(endpoint))?;
+    let place = node.get("endpoint").unwrap_or(node).place.clone();
+    let message = format!("the dashboard is for the role `{}`, which may not call {path}", role.name);
+    let hint =
+        format!("grant it with `endpoints` of the role, or with `roles` in the head of {}", endpoint.file);
+    Some(Problem::new(ProblemKind::BadValue, message, Some(place)).hint(hint))
 }
 
 fn chart(node: &Node, endpoints: &Endpoints) -> Result<Chart, Problem> {
@@ -119,7 +151,7 @@ fn chart(node: &Node, endpoints: &Endpoints) -> Result<Chart, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use millstream_api::endpoint::Endpoint;
+    use millstream_api::{access::Limits, endpoint::Endpoint};
 
     use super::*;
 
@@ -139,7 +171,20 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Dashboard, String> {
-        parse("dashboards/orders.yml", "orders", text, &endpoints())
+        let clerk = RoleSettings {
+            name: "clerk".into(),
+            tables: Vec::new(),
+            endpoints: vec!["/people".into()],
+            sql: false,
+            admin: false,
+            restrictions: Vec::new(),
+            limits: Limits::default(),
+        };
+        let analyst =
+            RoleSettings { name: "analyst".into(), endpoints: vec!["/orders*".into()], ..clerk.clone() };
+        let mut access = AccessSettings::default();
+        access.roles = vec![clerk, analyst];
+        parse("dashboards/orders.yml", "orders", text, &endpoints(), &access)
             .map_err(|problems| files::told(&ConfigError::Wrong(problems)))
     }
 
@@ -158,6 +203,22 @@ mod tests {
         );
         assert_eq!(by_day.of, ChartOf::Endpoint("/orders?status=all".into()));
         assert_eq!((by_day.x.as_deref(), by_day.color.as_deref()), (Some("day"), Some("status")));
+    }
+
+    #[test]
+    fn roles_that_may_see_a_dashboard_may_call_what_it_draws() {
+        let text = |roles: &str| {
+            format!("title: x\nroles: [{roles}]\ncharts:\n  - {{title: a, kind: bar, endpoint: /orders?status=all}}")
+        };
+        assert_eq!(read(&text("analyst")).unwrap().roles, Some(vec!["analyst".to_owned()]));
+        for (roles, said) in [
+            ("analyst, clerk", "dashboards/orders.yml:4:"),
+            ("analyst, clerk", "for the role `clerk`, which may not call /orders"),
+            ("analist", "did you mean `analyst`?"),
+        ] {
+            let error = read(&text(roles)).unwrap_err();
+            assert!(error.contains(said), "{roles}\n{error}");
+        }
     }
 
     #[test]

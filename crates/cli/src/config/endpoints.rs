@@ -8,8 +8,8 @@ use millstream_api::{
 };
 
 use super::{
-    access::AccessSettings,
-    check::{check_head, nearest},
+    access::{named_roles, AccessSettings},
+    check::check_head,
     error::{ConfigError, Problem, ProblemKind},
     files,
     place::Place,
@@ -63,11 +63,7 @@ fn parse(
     for (param, place) in &params {
         problems.extend(wrong(param, place));
     }
-    let roles = match root.get("roles").map(|node| &node.kind) {
-        Some(NodeKind::List(items)) => Some(items),
-        _ => None,
-    };
-    problems.extend(roles.into_iter().flatten().filter_map(|role| unknown_role(role, access)));
+    let roles = named_roles(&root, access, "the endpoint", &mut problems);
     if sql.trim().is_empty() {
         let problem = Problem::new(ProblemKind::MissingKey, format!("{file} has no SELECT"), None);
         problems.push(problem.hint("write one below the head"));
@@ -83,28 +79,9 @@ fn parse(
         params: params.into_iter().map(|(param, _)| param).collect(),
         cache: text_at(&root, &["cache"]).and_then(units::parse_duration),
         live: text_at(&root, &["live"]) == Some("true"),
-        roles: roles.map(|items| items.iter().filter_map(scalar).map(str::to_owned).collect()),
+        roles,
         sql: sql.to_owned(),
         limited_by: limit_parameter(sql),
-    })
-}
-
-/// An endpoint answers roles that there are: one that is spelled wrong would shut everybody out, and without any everybody would be let in.
-fn unknown_role(node: &Node, access: &AccessSettings) -> Option<Problem> {
-    let name = scalar(node)?;
-    if access.role(name).is_some() {
-        return None;
-    }
-    let problem = |message: String| Problem::new(ProblemKind::BadValue, message, Some(node.place.clone()));
-    if access.roles.is_empty() {
-        let problem = problem(format!("the endpoint is for the role `{name}`, and the project has no roles"));
-        return Some(problem.hint("add `api.auth` and `api.roles` to millstream.yml"));
-    }
-    let names = || access.roles.iter().map(|role| role.name.as_str());
-    let problem = problem(format!("there is no role `{name}`"));
-    Some(match nearest(name, names()) {
-        Some(near) => problem.hint(format!("did you mean `{near}`?")),
-        None => problem.hint(format!("api.roles has {}", names().collect::<Vec<_>>().join(", "))),
     })
 }
 

@@ -341,12 +341,22 @@ pub(super) static ENDPOINT: Shape = Shape::Map(&[
 pub(super) static QUERY: Shape = Shape::Map(&[
     default(key("title", Shape::Scalar(Scalar::Text), "What it is called."), "<file name>"),
     key("description", Shape::Scalar(Scalar::Text), "What it answers, for people."),
+    key(
+        "roles",
+        Shape::List(&Shape::Scalar(Scalar::Text)),
+        "The roles that it is shown to, if they have `sql: true`, besides those with `admin: true`.",
+    ),
 ]);
 
 /// The file of a dashboard.
 pub(super) static DASHBOARD: Shape = Shape::Map(&[
     required(key("title", Shape::Scalar(Scalar::Text), "What it is called.")),
     key("description", Shape::Scalar(Scalar::Text), "What it shows, for people."),
+    key(
+        "roles",
+        Shape::List(&Shape::Scalar(Scalar::Text)),
+        "The roles that may see it, besides those with `admin: true`.",
+    ),
     required(key("charts", Shape::List(&CHART), "Its charts, in their order.")),
 ]);
 

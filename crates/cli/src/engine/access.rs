@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, sync::Arc};
 
-use millstream_api::access::{Access, Rights, TokenConfig, Tokens};
+use millstream_api::access::{Access, TokenConfig, Tokens};
 use millstream_apply::layout::Selection;
 use millstream_core::{warehouse::TableLayout, Mask, Restriction, Restrictions, TableName, Timestamp};
 use millstream_store::{Key, NewKey, Store};
@@ -14,7 +14,10 @@ use super::{
     provision::Remembered,
 };
 use crate::{
-    config::{nearest, units::print_instant, AuthSettings, ConfigError, Project, TokenKey, TokenSettings},
+    config::{
+        nearest, units::print_instant, AuthSettings, ConfigError, Project, RoleSettings, TokenKey,
+        TokenSettings,
+    },
     error::ProgramError,
     failure::{Doing, Failure},
     instance::{Emit, Event},
@@ -39,13 +42,7 @@ pub(super) fn access(desk: &Desk) -> Result<Option<Arc<Access>>, Failure> {
     if settings.auth == AuthSettings::None {
         return Ok(None);
     }
-    let rights = settings.roles.iter().map(|role| Rights {
-        role: Arc::new(role.role()),
-        endpoints: role.endpoints.clone(),
-        sql: role.sql,
-        admin: role.admin,
-        limits: role.limits,
-    });
+    let rights = settings.roles.iter().map(RoleSettings::rights);
     let tokens = match &settings.auth {
         AuthSettings::Tokens(settings) => Some(tokens(settings)?),
         AuthSettings::None | AuthSettings::Keys => None,

@@ -94,6 +94,17 @@ impl Guarded {
             ("api/treasure.sql", "/*---\nroles: [admin]\n---*/ SELECT content FROM shop.vault"),
             ("api/misspelt.sql", "/*---\nroles: [clerck]\n---*/ SELECT content FROM shop.vault"),
             (
+                "dashboards/orders.yml",
+                "title: Orders\nroles: [clerk]\ncharts:\n  - {title: Notes, kind: table, sql: \"SELECT id, note FROM shop.orders ORDER BY id\"}\n  \
+                 - {title: People, kind: table, sql: SELECT * FROM people}\n",
+            ),
+            (
+                "dashboards/secret.yml",
+                "title: treasure\ncharts:\n  - {title: treasure, kind: table, sql: SELECT content FROM shop.vault}\n",
+            ),
+            ("queries/mine.sql", "/*---\nroles: [clerk, caller]\n---*/ SELECT count(*) AS n FROM shop.orders"),
+            ("queries/secret.sql", "SELECT content AS treasure FROM shop.vault"),
+            (
                 "models/people.sql",
                 "SELECT c.id, c.name, c.address, c.city, o.note, o.total FROM shop.customers AS c LEFT JOIN shop.orders AS o ON o.customer = c.id",
             ),
@@ -237,6 +248,10 @@ fn no_role_reads_what_it_may_not_by_any_way() {
         "/api/changes",
         "/api/endpoints",
         "/api/dashboards",
+        "/api/dashboards/orders/0",
+        "/api/dashboards/orders/1",
+        "/api/dashboards/orders/0?as_of=0/FFFFFFFF",
+        "/api/dashboards/secret/0",
         "/api/queries",
         "/api/lineage",
         "/api/models",
@@ -312,8 +327,11 @@ fn no_role_reads_what_it_may_not_by_any_way() {
         ("/api/rows/shop/vault", [200, 404, 404, 404]),
         ("/api/row/shop/orders?key.id=1", [200, 404, 200, 404]),
         ("/api/row/shop/vault?key.id=1", [200, 404, 404, 404]),
-        ("/api/queries", [200, 403, 403, 403]),
-        ("/api/dashboards", [200, 403, 403, 403]),
+        ("/api/queries", [200, 200, 200, 200]),
+        ("/api/dashboards", [200, 200, 200, 200]),
+        ("/api/dashboards/orders/0", [200, 200, 404, 404]),
+        ("/api/dashboards/orders/0?as_of=0/FFFFFFFF", [200, 403, 404, 404]),
+        ("/api/dashboards/secret/0", [200, 404, 404, 404]),
         ("/api/changes", [200, 403, 403, 403]),
         ("/api/lineage", [200, 403, 403, 403]),
         ("/api/models", [200, 403, 403, 403]),
@@ -342,6 +360,18 @@ fn no_role_reads_what_it_may_not_by_any_way() {
     assert_eq!(named("caller", "/api/tables", "name"), Vec::<String>::new());
     assert_eq!(named("clerk", "/api/endpoints", "path"), ["/orders", "/people"]);
     assert_eq!(named("caller", "/api/endpoints", "path"), ["/count", "/slow"]);
+    // Dashboards and saved queries are for the roles that they name; charts have the role's rows, and their SQL stays the project's.
+    assert_eq!(named("admin", "/api/dashboards", "name"), ["orders", "secret"]);
+    assert_eq!(named("clerk", "/api/dashboards", "name"), ["orders"]);
+    assert_eq!(named("auditor", "/api/dashboards", "name"), Vec::<String>::new());
+    let charts = guarded.get("clerk", "/api/dashboards").json();
+    assert_eq!((&charts[0]["file"], &charts[0]["charts"][0]["sql"]), (&Value::Null, &Value::Null));
+    let notes = guarded.get("clerk", "/api/dashboards/orders/0").json();
+    let ids: Vec<i64> = notes.as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect();
+    assert_eq!(ids, [1, 3]);
+    assert_eq!(named("admin", "/api/queries", "name"), ["mine", "secret"]);
+    assert_eq!(named("clerk", "/api/queries", "name"), ["mine"]);
+    assert_eq!(named("caller", "/api/queries", "name"), Vec::<String>::new(), "who asks nothing in SQL");
     let tables = guarded.get("clerk", "/api/tables").json();
     assert_eq!((&tables[3]["history"], &tables[3]["history_since"]), (&Value::Bool(false), &Value::Null));
     let rows = guarded.get("clerk", "/api/rows/shop/orders?order=id").json();

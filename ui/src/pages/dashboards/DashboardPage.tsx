@@ -6,6 +6,7 @@ import type { Cell, ChartSpec, Column, Dashboard } from '../../api/contract';
 import { useLastSample } from '../../api/live';
 import { useJson, useResource } from '../../api/resource';
 import { endpointAddress, sqlAddress } from '../../app/addresses';
+import { useAsksSql, useSeesAll } from '../../app/me';
 import { Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { Link, usePlace } from '../../app/router';
 import { Page } from '../../app/Shell';
@@ -29,14 +30,25 @@ function pathOf(dashboard: string, at: number, chart: ChartSpec, asOf: string | 
   return withQuery(path, [['as_of', asOf]]);
 }
 
-/** Counts up when the warehouse has moved on, at most so often, and not while nobody looks. */
+/**
+ * Counts up when the warehouse has moved on, at most so often, and not while nobody looks. Whoever isn't told how far it is asks so often: where nothing
+ * has changed, the answer is short.
+ */
 function useTide(fixed: boolean): number {
-  const applied = useLastSample()?.applied_lsn ?? null;
+  const seesAll = useSeesAll();
+  const applied = useLastSample(seesAll)?.applied_lsn ?? null;
   const [tide, setTide] = useState(0);
+  useEffect(() => {
+    if (fixed || seesAll) return;
+    const timer = setInterval(() => {
+      if (!document.hidden) setTide((tide) => tide + 1);
+    }, REFRESH_MS);
+    return () => clearInterval(timer);
+  }, [fixed, seesAll]);
   const last = useRef(0);
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new position is what makes the tide
   useEffect(() => {
-    if (fixed) return;
+    if (fixed || !seesAll) return;
     const wait = Math.max(0, last.current + REFRESH_MS - Date.now());
     const timer = setTimeout(() => {
       if (document.hidden) return;
@@ -44,8 +56,14 @@ function useTide(fixed: boolean): number {
       setTide((tide) => tide + 1);
     }, wait);
     return () => clearTimeout(timer);
-  }, [applied, fixed]);
+  }, [applied, fixed, seesAll]);
   return tide;
+}
+
+/** Where what a chart draws can be looked at by itself. */
+function linkOf({ sql, endpoint }: ChartSpec, asks: boolean): { name: string; address: string } | null {
+  if (endpoint) return { name: 'Endpoint', address: endpointAddress(endpoint.split('?')[0] ?? '') };
+  return sql && asks ? { name: 'SQL', address: sqlAddress(sql) } : null;
 }
 
 function ChartCard({ chart, path, tide }: { chart: ChartSpec; path: string; tide: number }) {
@@ -57,12 +75,13 @@ function ChartCard({ chart, path, tide }: { chart: ChartSpec; path: string; tide
     if (!first.current) reload();
     first.current = false;
   }, [tide]);
-  const to = chart.sql ? sqlAddress(chart.sql) : endpointAddress(chart.endpoint?.split('?')[0] ?? '');
+  const asks = useAsksSql();
+  const to = linkOf(chart, asks);
   return (
     <section className={`card chart-card chart-card-${chart.kind}`}>
       <div className="row chart-card-head">
         <h2 className="grow">{chart.title}</h2>
-        <Link to={to}>{chart.sql ? 'SQL' : 'Endpoint'}</Link>
+        {to ? <Link to={to.address}>{to.name}</Link> : null}
       </div>
       {data.error && !data.data ? <ErrorNote problem={data.error} onRetry={data.reload} /> : null}
       {data.data === undefined && !data.error ? (

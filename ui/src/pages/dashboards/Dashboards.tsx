@@ -3,6 +3,7 @@
 import type { Dashboard } from '../../api/contract';
 import { useJson } from '../../api/resource';
 import { dashboardAddress } from '../../app/addresses';
+import { useSeesAll } from '../../app/me';
 import { Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { Link } from '../../app/router';
 import { Page } from '../../app/Shell';
@@ -14,6 +15,7 @@ charts:
 
 export default function Dashboards() {
   const dashboards = useJson<Dashboard[]>('/api/dashboards');
+  const seesAll = useSeesAll();
   return (
     <Page
       title="Dashboards"
@@ -27,7 +29,12 @@ export default function Dashboards() {
         <ErrorNote problem={dashboards.error} onRetry={dashboards.reload} />
       ) : null}
       {dashboards.data === undefined && !dashboards.error ? <Skeleton lines={6} /> : null}
-      {dashboards.data?.length === 0 ? (
+      {dashboards.data?.length === 0 && !seesAll ? (
+        <Empty title="No dashboard is for your role.">
+          Whoever keeps the project adds it to <code>roles</code> in a file of <code>dashboards/</code>.
+        </Empty>
+      ) : null}
+      {dashboards.data?.length === 0 && seesAll ? (
         <Empty title="No dashboard is defined.">
           A file <code>dashboards/orders.yml</code> makes one:
           <pre className="example">{EXAMPLE}</pre>

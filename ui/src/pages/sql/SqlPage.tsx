@@ -4,7 +4,6 @@ import { type FormEvent, useEffect, useRef, useState } from 'react';
 import { type Problem, postJson, problemOf } from '../../api/client';
 import type { Answer, ChartKind, ProjectQuery, Table } from '../../api/contract';
 import { useJson } from '../../api/resource';
-import { useSeesAll } from '../../app/me';
 import { recall, remember } from '../../app/memory';
 import { CopyButton, Empty, ErrorNote, Skeleton } from '../../app/Notes';
 import { setQuery, usePlace } from '../../app/router';
@@ -101,7 +100,7 @@ function ChartTab({ answer }: { answer: Answer }) {
 
 /** The project's own: files in queries/, the same for everybody. */
 function OfProject({ onOpen }: { onOpen: (sql: string) => void }) {
-  const queries = useJson<ProjectQuery[]>(useSeesAll() ? '/api/queries' : null).data ?? [];
+  const queries = useJson<ProjectQuery[]>('/api/queries').data ?? [];
   if (queries.length === 0) return null;
   return (
     <>

@@ -157,29 +157,31 @@ fn param(of: &Param) -> Value {
     })
 }
 
-/// The dashboards; one whose file is wrong says why.
-pub(super) async fn dashboards(site: &Site, parts: &Parts) -> Result<Response, Problem> {
+/// The dashboards that somebody may see. Whoever may see everything is also told of what they read, of their files, and what is wrong with one.
+pub(super) async fn dashboards(site: &Site, parts: &Parts, caller: &Caller) -> Result<Response, Problem> {
     parameters(parts, &[])?;
+    let all = caller.is_admin();
     let dashboards = site.host().dashboards();
-    let served = dashboards.served.iter().map(|of| {
+    let seen = dashboards.served.iter().filter(|of| caller.may_see(of.roles.as_deref()));
+    let served = seen.map(|of| {
         json!({
             "name": of.name,
             "title": of.title,
             "description": of.description,
-            "file": of.file,
-            "charts": of.charts.iter().map(chart).collect::<Value>(),
+            "file": all.then_some(&of.file),
+            "charts": of.charts.iter().map(|of| chart(of, all)).collect::<Value>(),
             "error": null,
         })
     });
-    let broken = dashboards.broken.iter().map(|(file, error)| {
+    let broken = dashboards.broken.iter().filter(|_| all).map(|(file, error)| {
         json!({"name": file, "title": file, "description": null, "file": file, "charts": [], "error": error})
     });
     Ok(document(parts, &served.chain(broken).collect()))
 }
 
-fn chart(of: &Chart) -> Value {
+fn chart(of: &Chart, with_sql: bool) -> Value {
     let (sql, endpoint) = match &of.of {
-        ChartOf::Sql(sql) => (Some(sql), None),
+        ChartOf::Sql(sql) => (with_sql.then_some(sql), None),
         ChartOf::Endpoint(path) => (None, Some(path)),
     };
     json!({
@@ -193,17 +195,20 @@ fn chart(of: &Chart) -> Value {
     })
 }
 
-/// The saved queries; one whose file is wrong says why.
-pub(super) async fn queries(site: &Site, parts: &Parts) -> Result<Response, Problem> {
+/// The saved queries that somebody may see and ask. Whoever may see everything is also told of their files, and what is wrong with one.
+pub(super) async fn queries(site: &Site, parts: &Parts, caller: &Caller) -> Result<Response, Problem> {
     parameters(parts, &[])?;
+    let all = caller.is_admin();
     let queries = site.host().queries();
-    let served = queries.served.iter().map(|of| {
+    let asks = caller.may_ask_sql();
+    let seen = queries.served.iter().filter(|of| asks && caller.may_see(of.roles.as_deref()));
+    let served = seen.map(|of| {
         json!({
-            "name": of.name, "title": of.title, "description": of.description, "file": of.file, "sql": of.sql,
-            "error": null,
+            "name": of.name, "title": of.title, "description": of.description, "file": all.then_some(&of.file),
+            "sql": of.sql, "error": null,
         })
     });
-    let broken = queries.broken.iter().map(|(file, error)| {
+    let broken = queries.broken.iter().filter(|_| all).map(|(file, error)| {
         json!({"name": file, "title": file, "description": null, "file": file, "sql": null, "error": error})
     });
     Ok(document(parts, &served.chain(broken).collect()))

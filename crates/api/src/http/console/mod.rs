@@ -54,7 +54,7 @@ pub(super) fn answers(path: &str) -> bool {
     path.starts_with(PREFIX) || path == PREFIX.trim_end_matches('/')
 }
 
-/// The route for the metrics, and the answer. Tables, their rows and endpoints are those that the role may see, as it sees them; for the others who
+/// The route for the metrics, and the answer. Tables, their rows, endpoints, dashboards and saved queries are those that the role may see, as it sees them; for the others who
 /// asks may do everything, and is shown the whole, before any role's rows and masks.
 pub(super) async fn answer(
     site: &Arc<Site>,
@@ -85,9 +85,11 @@ pub(super) async fn answer(
         ["changes"] => ("/api/changes", streams::newest_changes(site, parts).await),
         ["changes", "stream"] => ("/api/changes/stream", streams::changes(site, parts, caller).await),
         ["endpoints"] => ("/api/endpoints", files::endpoints(site, parts, caller).await),
-        ["dashboards"] => ("/api/dashboards", files::dashboards(site, parts).await),
-        ["dashboards", name, chart] => ("/api/dashboards/chart", rows::chart(site, parts, name, chart).await),
-        ["queries"] => ("/api/queries", files::queries(site, parts).await),
+        ["dashboards"] => ("/api/dashboards", files::dashboards(site, parts, caller).await),
+        ["dashboards", name, chart] => {
+            ("/api/dashboards/chart", rows::chart(site, parts, caller, name, chart).await)
+        }
+        ["queries"] => ("/api/queries", files::queries(site, parts, caller).await),
         ["lineage"] => ("/api/lineage", lineage::answer(site, parts).await),
         ["models"] => ("/api/models", models::list(site, parts).await),
         ["models", "runs", id] => ("/api/models/runs", models::run(site, parts, id).await),

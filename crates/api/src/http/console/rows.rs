@@ -280,12 +280,20 @@ pub(super) async fn sql(
     Ok(text(parts, answer.document(&others)))
 }
 
-/// The rows of a dashboard's chart. Its SQL is the project's own, so who looks names the chart and sends no SQL.
-pub(super) async fn chart(site: &Site, parts: &Parts, name: &str, chart: &str) -> Result<Response, Problem> {
+/// The rows of a dashboard's chart, as the role of who looks sees them. Its SQL is the project's own, so who looks names the chart and sends no SQL.
+pub(super) async fn chart(
+    site: &Site,
+    parts: &Parts,
+    caller: &Caller,
+    name: &str,
+    chart: &str,
+) -> Result<Response, Problem> {
     let given = parameters(parts, &["as_of"])?;
     let point = one(&given, "as_of")?.map(as_of::parse).transpose()?;
     let dashboards = site.host().dashboards();
     let dashboard = dashboards.served.iter().find(|dashboard| dashboard.name == name);
+    // What somebody may not see is not there for them: they don't learn whether it is.
+    let dashboard = dashboard.filter(|dashboard| caller.may_see(dashboard.roles.as_deref()));
     let missing = |what: String| Problem::not_found(what).hint("GET /api/dashboards lists them.");
     let dashboard = dashboard.ok_or_else(|| missing(format!("there is no dashboard {name}")))?;
     let chart = chart.parse().ok().and_then(|index: usize| dashboard.charts.get(index));
@@ -300,8 +308,8 @@ pub(super) async fn chart(site: &Site, parts: &Parts, name: &str, chart: &str) -
         page: Page { offset: 0, limit: CHART_ROWS_MAX },
         prefix: None,
         trust: Trust::Owner,
-        role: None,
-        memory_bytes: None,
+        role: caller.role(),
+        memory_bytes: site.limits(caller).memory_bytes,
     };
     endpoints::reply(site, asked, Format::Json, FRESH_FOR, parts, "reading a chart").await
 }
