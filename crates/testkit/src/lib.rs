@@ -27,4 +27,4 @@ pub use error::{Error, Result};
 pub use oracle::{compare, Column, Commit, Json, Oracle, Replay, TableContent};
 pub use process::{ended_by, wait_until, Process};
 pub use proxy::{TcpProxy, Weather};
-pub use tls::{self_signed_certificate, ClientCertificate};
+pub use tls::{self_signed_certificate, signed_certificate, ClientCertificate};

@@ -32,7 +32,12 @@ impl Authority {
         let authority = Self { directory };
         authority.self_signed("ca", "Millstream test authority")?;
         authority.self_signed("other-ca", "An authority that signed nothing")?;
-        authority.sign("server", "localhost", "subjectAltName=DNS:localhost,IP:127.0.0.1")?;
+        signed_certificate(
+            &authority.directory,
+            "server",
+            "localhost",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        )?;
         for name in ["server.crt", "server.key", "ca.crt"] {
             let path = authority.path(name);
             chown(&path, Some(account.uid), Some(account.gid)).map_err(Error::during(path.display()))?;
@@ -48,7 +53,7 @@ impl Authority {
 
     pub(crate) fn client(&self, user: &str) -> Result<ClientCertificate> {
         let name = format!("client-{user}");
-        self.sign(&name, user, "extendedKeyUsage=clientAuth")?;
+        signed_certificate(&self.directory, &name, user, "extendedKeyUsage=clientAuth")?;
         Ok(ClientCertificate {
             certificate: self.path(&format!("{name}.crt")),
             key: self.path(&format!("{name}.key")),
@@ -62,50 +67,6 @@ impl Authority {
             subject,
             "keyUsage=critical,keyCertSign,digitalSignature",
         )
-    }
-
-    fn sign(&self, name: &str, subject: &str, extension: &str) -> Result<()> {
-        let file = |suffix: &str| format!("{name}.{suffix}");
-        self.openssl(&[
-            "req",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-subj",
-            &format!("/CN={subject}"),
-            "-keyout",
-            &file("key"),
-            "-out",
-            &file("csr"),
-        ])?;
-        // Version 3, or strict verifiers refuse the certificate.
-        fs::write(self.path(&file("ext")), format!("basicConstraints=CA:FALSE\n{extension}\n"))
-            .map_err(Error::during("writing the certificate's extensions"))?;
-        self.openssl(&[
-            "x509",
-            "-req",
-            "-in",
-            &file("csr"),
-            "-CA",
-            "ca.crt",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-days",
-            "2",
-            "-extfile",
-            &file("ext"),
-            "-out",
-            &file("crt"),
-        ])?;
-        let key = self.path(&file("key"));
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).map_err(Error::during(key.display()))
-    }
-
-    fn openssl(&self, arguments: &[&str]) -> Result<()> {
-        openssl(&self.directory, arguments)
     }
 }
 
@@ -137,6 +98,56 @@ pub fn self_signed_certificate(directory: &Path, name: &str, subject: &str, exte
             &certificate,
         ],
     )
+}
+
+/// A certificate that `ca` of the same directory vouches for: `NAME.crt` and `NAME.key`, good for two days.
+///
+/// # Errors
+/// OpenSSL is missing, or there is no `ca.crt` with its `ca.key`.
+pub fn signed_certificate(directory: &Path, name: &str, subject: &str, extension: &str) -> Result<()> {
+    let file = |suffix: &str| format!("{name}.{suffix}");
+    openssl(
+        directory,
+        &[
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-subj",
+            &format!("/CN={subject}"),
+            "-keyout",
+            &file("key"),
+            "-out",
+            &file("csr"),
+        ],
+    )?;
+    // Version 3, or strict verifiers refuse the certificate.
+    fs::write(directory.join(file("ext")), format!("basicConstraints=CA:FALSE\n{extension}\n"))
+        .map_err(Error::during("writing the certificate's extensions"))?;
+    openssl(
+        directory,
+        &[
+            "x509",
+            "-req",
+            "-in",
+            &file("csr"),
+            "-CA",
+            "ca.crt",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            &file("ext"),
+            "-out",
+            &file("crt"),
+        ],
+    )?;
+    let key = directory.join(file("key"));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).map_err(Error::during(key.display()))
 }
 
 fn openssl(directory: &Path, arguments: &[&str]) -> Result<()> {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -98,6 +100,69 @@ impl Collector {
     pub(crate) fn was_told(&self, text: &str) -> bool {
         let kept = self.kept.lock().unwrap();
         kept.bodies.iter().any(|body| body.windows(text.len()).any(|window| window == text.as_bytes()))
+    }
+}
+
+/// Ends TLS in front of a collector: certificate, key and the collector's port in, its own port out.
+const TLS_FRONT: &str = r#"
+import socket, ssl, sys, threading
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1], sys.argv[2])
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+
+def pump(one, other):
+    try:
+        while data := one.recv(65536):
+            other.sendall(data)
+    except OSError:
+        pass
+    for end in (one, other):
+        try:
+            end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+def serve(client):
+    try:
+        inside = context.wrap_socket(client, server_side=True)
+    except (ssl.SSLError, OSError):
+        return
+    outside = socket.create_connection(("127.0.0.1", int(sys.argv[3])))
+    threading.Thread(target=pump, args=(outside, inside), daemon=True).start()
+    pump(inside, outside)
+
+while True:
+    client, _ = listener.accept()
+    threading.Thread(target=serve, args=(client,), daemon=True).start()
+"#;
+
+/// A collector behind TLS. It ends with this.
+pub(crate) struct TlsFront {
+    pub(crate) url: String,
+    process: Child,
+}
+
+impl TlsFront {
+    /// With the certificate and key of this path, `.crt` and `.key`.
+    pub(crate) fn start(collector: &Collector, certificate: &Path) -> Self {
+        let mut process = Command::new("python3")
+            .args(["-c", TLS_FRONT])
+            .args(["crt", "key"].map(|suffix| certificate.with_extension(suffix)))
+            .arg(collector.url.rsplit(':').next().unwrap())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut port).unwrap();
+        TlsFront { url: format!("https://localhost:{}", port.trim()), process }
+    }
+}
+
+impl Drop for TlsFront {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

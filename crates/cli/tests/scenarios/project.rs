@@ -18,8 +18,8 @@ const CATCH_UP_WAIT_MAX: Duration = Duration::from_secs(180);
 pub(crate) struct Project {
     directory: TempDir,
     url: String,
-    /// What of its configuration stands in the environment.
-    variables: &'static [(&'static str, &'static str)],
+    /// What stands in the environment, of its configuration too.
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Project {
@@ -31,7 +31,7 @@ impl Project {
             source.replace('\n', "\n    ")
         );
         fs::write(directory.path().join("millstream.yml"), text).unwrap();
-        Self { directory, url: url.to_owned(), variables: &[] }
+        Self { directory, url: url.to_owned(), variables: Vec::new() }
     }
 
     /// An example as it stands, served at any free ports.
@@ -39,9 +39,16 @@ impl Project {
         let directory = tempfile::tempdir().unwrap();
         copy(&example(name), directory.path());
         // Other tests run beside this one.
-        let variables =
-            &[("MILLSTREAM__SERVE__HTTP", "127.0.0.1:0"), ("MILLSTREAM__SERVE__POSTGRES", "127.0.0.1:0")];
-        Self { directory, url: url.to_owned(), variables }
+        let mut project = Self { directory, url: url.to_owned(), variables: Vec::new() };
+        for name in ["MILLSTREAM__SERVE__HTTP", "MILLSTREAM__SERVE__POSTGRES"] {
+            project.set(name, "127.0.0.1:0");
+        }
+        project
+    }
+
+    /// Sets a variable of its environment.
+    pub(crate) fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.variables.push((name, value.into()));
     }
 
     /// Where its files are.
@@ -72,7 +79,7 @@ impl Project {
             .args(["--no-input", "--no-color"])
             .args(arguments);
         command.env("DATABASE_URL", &self.url).env_remove("FAILPOINTS");
-        command.envs(self.variables.iter().copied());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -37,11 +37,11 @@ impl Served {
 
     /// With further lines of the configuration.
     pub(crate) fn start_with(settings: &str) -> Self {
-        Self::start_failing(settings, "")
+        Self::start_in(settings, &[])
     }
 
-    /// With what is to fail, as the crate `fail` takes it.
-    fn start_failing(settings: &str, failing: &str) -> Self {
+    /// With variables of its environment too.
+    pub(crate) fn start_in(settings: &str, variables: &[(&'static str, &str)]) -> Self {
         let cluster = PgCluster::start_default().unwrap();
         cluster
             .execute(
@@ -51,7 +51,10 @@ impl Served {
                  INSERT INTO shop.orders SELECT g, CASE g % 2 WHEN 0 THEN 'OPEN' ELSE 'DONE' END, g * 1.5 FROM generate_series(1, 20) AS g",
             )
             .unwrap();
-        let project = Project::with_source(&cluster.url(), "tables: [\"shop.*\"]");
+        let mut project = Project::with_source(&cluster.url(), "tables: [\"shop.*\"]");
+        for (name, value) in variables {
+            project.set(name, *value);
+        }
         let path = project.directory().join("millstream.yml");
         let text = fs::read_to_string(&path).unwrap();
         fs::write(
@@ -75,7 +78,7 @@ impl Served {
         fs::create_dir_all(project.directory().join("models")).unwrap();
         let model = "SELECT count(*) AS n FROM shop.orders WHERE status = 'OPEN'";
         fs::write(project.directory().join("models/open_orders.sql"), model).unwrap();
-        let mut process = project.up(failing);
+        let mut process = project.up("");
         project.await_streaming(&mut process);
         let line = process.wait_for_line("http://", SEEN_WAIT_MAX).unwrap();
         let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
@@ -102,7 +105,7 @@ impl Served {
 #[test]
 fn a_table_that_could_not_be_looked_at_just_now_is_not_taken_for_gone() {
     for path in ["/tables", "/tables/shop/orders", "/api/tables"] {
-        let served = Served::start_failing("", "warehouse::describe_history=1*return->off");
+        let served = Served::start_in("", &[("FAILPOINTS", "warehouse::describe_history=1*return->off")]);
         let refused = served.get(path);
         assert_eq!(
             (refused.status, refused.json()["code"].as_str()),

@@ -3,9 +3,9 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use millstream_testkit::wait_until;
+use millstream_testkit::{self_signed_certificate, signed_certificate, wait_until};
 
-use crate::collector::{Collector, Mood, Span};
+use crate::collector::{Collector, Mood, Span, TlsFront};
 use crate::http::get_with;
 use crate::project::stop;
 use crate::serving::{Served, SEEN_WAIT_MAX};
@@ -200,6 +200,30 @@ fn a_collector_in_trouble_slows_nothing() {
     served.process.signal(libc::SIGTERM).unwrap();
     let status = served.process.wait(STOP_WAIT_MAX).unwrap();
     assert_eq!(status.code(), Some(0), "after {:?}: {}", begun.elapsed(), served.process.tail());
+}
+
+#[test]
+fn a_collector_behind_tls_is_told_where_somebody_vouches_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let tls = directory.path();
+    self_signed_certificate(tls, "ca", "an authority", "keyUsage=critical,keyCertSign").unwrap();
+    signed_certificate(tls, "collector", "localhost", "subjectAltName=DNS:localhost").unwrap();
+    let collector = Collector::start();
+    let front = TlsFront::start(&collector, &tls.join("collector"));
+    let settings = format!("traces: {{endpoint: \"{}\"}}\n", front.url);
+    let authority = tls.join("ca.crt");
+    let served = Served::start_in(&settings, &[("SSL_CERT_FILE", authority.to_str().unwrap())]);
+    collector.wait_for("the snapshot", |span| span.name == "snapshot");
+    stop(served.process);
+
+    // The system's authorities don't know it: nothing is sent, and it is said why.
+    let sent = collector.requests();
+    let served = Served::start_with(&settings);
+    let dropped = || metric(&served, "millstream_traces_dropped_total").filter(|&dropped| dropped > 0.0);
+    wait_until("spans to be dropped", Duration::from_secs(60), dropped).unwrap();
+    assert!(served.process.stderr().contains("certificate"), "{}", served.process.tail());
+    assert_eq!(collector.requests(), sent);
+    stop(served.process);
 }
 
 #[test]
