@@ -18,6 +18,7 @@ mod freshness;
 mod lineage;
 mod made;
 mod microbatch;
+mod parts;
 mod postgres;
 mod state;
 mod warnings;

@@ -2,8 +2,11 @@
 
 use std::{any::Any, rc::Rc, sync::Arc};
 
+use serde_json::Value as Json;
+
 use super::{
     base::{function, warn, Base},
+    loading,
     relation::{quoted, Column, Relation},
     scene::{Live, Scene},
     table::Table,
@@ -57,7 +60,10 @@ impl Adapter {
         }
     }
 
-    fn live(&self, live: &dyn Live, name: &str, args: Args) -> Eval<Value> {
+    fn live(&self, live: &dyn Live, name: &str, mut args: Args) -> Eval<Value> {
+        if let Some(value) = loading::call(live, name, &mut args)? {
+            return Ok(value);
+        }
         let run = |sql: String| live.execute(&sql, false, false).map(|_| Value::from(""));
         let dialect = self.0.world.project.target.kind;
         let word = |kind: Option<&str>| kind.unwrap_or("table").replace('_', " ");
@@ -169,6 +175,50 @@ impl Adapter {
                 if !database.trim_matches('"').eq_ignore_ascii_case(own) {
                     return fail(format!(
                         "`{database}` is another database than `{own}`, and PostgreSQL has one at a time"
+                    ));
+                }
+                Value::from("")
+            }
+            "get_hard_deletes_behavior" => {
+                let config = &self.0.facts.config;
+                let said = |key: &str| config.get(key).filter(|value| !value.is_null());
+                match (said("invalidate_hard_deletes"), said("hard_deletes").and_then(Json::as_str)) {
+                    (Some(_), Some(_)) => {
+                        return fail("`invalidate_hard_deletes` and `hard_deletes` are two names of the same")
+                    }
+                    (Some(Json::Bool(true)), None) => Value::from("invalidate"),
+                    (_, None) => Value::from("ignore"),
+                    (None, Some(what @ ("ignore" | "invalidate" | "new_record"))) => Value::from(what),
+                    (None, Some(other)) => {
+                        return fail(format!("`hard_deletes` is ignore, invalidate or new_record, not `{other}`"))
+                    }
+                }
+            }
+            "valid_snapshot_target" | "assert_valid_snapshot_target_given_strategy" => {
+                let [relation, names, strategy] =
+                    args.bind(name, ["relation", "column_names", "strategy"])?;
+                let relation = Self::relation(relation.as_ref())?;
+                let there = live.columns(&relation)?;
+                let mut wanted = vec!["dbt_scd_id", "dbt_valid_from", "dbt_valid_to"];
+                let deletes = strategy.as_ref().and_then(|strategy| strategy.get("hard_deletes"));
+                if deletes.is_some_and(|what| what.to_string() == "new_record") {
+                    wanted.push("dbt_is_deleted");
+                }
+                let named = |name: &str| {
+                    let names = names.as_ref().filter(|names| !names.is_nothing());
+                    names.and_then(|names| names.get(name)).map_or(name.to_owned(), |name| name.to_string())
+                };
+                let missing: Vec<String> = wanted
+                    .into_iter()
+                    .map(named)
+                    .filter(|name| !there.iter().any(|column| column.name.eq_ignore_ascii_case(name)))
+                    .map(|name| format!("`{name}`"))
+                    .collect();
+                if !missing.is_empty() {
+                    return fail(format!(
+                        "{} is there without {} of a snapshot",
+                        relation.render(),
+                        missing.join(", ")
                     ));
                 }
                 Value::from("")
@@ -302,6 +352,15 @@ impl Object for Class {
     fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
         match (self.0, name) {
             ("Relation", "create") => Relation::create(args),
+            ("Relation", "scd_args") => {
+                let [keys, updated_at] = args.bind(name, ["primary_key", "updated_at"])?;
+                let mut parts = match keys.unwrap_or(Value::None) {
+                    keys @ Value::List(_) => keys.items()?,
+                    key => vec![key],
+                };
+                parts.push(updated_at.unwrap_or(Value::None));
+                Ok(Value::list(parts))
+            }
             ("Relation", "add_ephemeral_prefix") => {
                 let [name] = args.bind(name, ["name"])?;
                 let name = name.unwrap_or(Value::None).to_string();
@@ -359,7 +418,7 @@ impl Object for Exceptions {
 
     fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
         let name = name.to_owned();
-        let known = name == "warn" || name.starts_with("raise_") || name.starts_with("missing_");
+        let known = name == "warn" || name == "relation_wrong_type" || name.starts_with("raise_") || name.starts_with("missing_");
         let base = self.0.clone();
         known.then(|| {
             function(move |_, args| {
@@ -369,6 +428,10 @@ impl Object for Exceptions {
                         .map_err(|error| JinjaError::new(error.describe()))?;
                     return Ok(Value::from(""));
                 }
+                let message = match (name.as_str(), args.positional.get(1)) {
+                    ("relation_wrong_type", Some(wanted)) => format!("{message} is no {wanted}, which it is to be"),
+                    _ => message,
+                };
                 let mut error = JinjaError::new(message);
                 error.raised = true;
                 Err(error.into())

@@ -4,6 +4,7 @@ pub mod adapter;
 pub mod base;
 mod decimal;
 pub mod json;
+mod loading;
 pub mod modules;
 pub mod relation;
 pub mod scene;

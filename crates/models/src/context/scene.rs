@@ -12,6 +12,7 @@ use serde_json::{Map, Value as Json};
 use super::{
     adapter::Adapter,
     base::{self, function},
+    loading,
     relation::Relation,
     statements::Planned,
     table::Table,
@@ -23,6 +24,7 @@ use crate::{
         macros::{MacroEntry, Macros, LIBRARY},
         names,
         node::{RefArgs, Resource},
+        snapshot,
     },
     project::Project,
 };
@@ -281,6 +283,9 @@ impl Scene {
         if self.live.is_none() {
             return Ok(Value::from(""));
         }
+        if key == "snapshot_table_column_names" && self.facts.resource == Resource::Snapshot {
+            return Ok(self.snapshot_columns());
+        }
         let within = match name {
             "meta_get" | "meta_require" => self.facts.config.get("meta").and_then(Json::as_object),
             _ => Some(&self.facts.config),
@@ -293,6 +298,15 @@ impl Scene {
             Some(Json::Null) | None => Ok(default.unwrap_or(Value::None)),
             Some(value) => Ok(Value::from_json(value)),
         }
+    }
+
+    /// The columns that a snapshot adds, by dbt's names for them.
+    fn snapshot_columns(&self) -> Value {
+        let renamed = self.facts.config.get("snapshot_meta_column_names");
+        Value::dict(snapshot::COLUMNS.map(|name| {
+            let own = renamed.and_then(|map| map.get(name)).and_then(Json::as_str);
+            (name, Value::from(own.filter(|own| !own.is_empty()).unwrap_or(name)))
+        }))
     }
 
     fn var(&self, args: Args) -> Eval<Value> {
@@ -417,6 +431,7 @@ impl Scene {
                 }
                 Ok(Value::from(""))
             }),
+            "load_agate_table" if self.live.is_some() => function(move |_, _| loading::load_agate_table(&scene)),
             "store_result" => function(move |_, args| scene.store_result(args)),
             "store_raw_result" => function(move |_, args| scene.store_raw_result(args)),
             "_millstream" => Value::object(Planned(scene)),

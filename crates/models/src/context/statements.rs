@@ -47,10 +47,30 @@ impl Scene {
         Ok(Value::from(""))
     }
 
-    /// The response of a statement that was stored under a name.
-    pub fn response(&self, name: &str) -> Option<Value> {
+    /// The response and the rows of a statement that was stored under a name.
+    pub fn result(&self, name: &str) -> Option<(Value, Table)> {
         let results = self.results.borrow();
-        results.iter().find(|(known, _)| known == name).and_then(|(_, result)| result.get("response"))
+        let result = results.iter().find(|(known, _)| known == name).map(|(_, result)| result)?;
+        let table = result.get("table").and_then(|table| table.downcast::<Table>().cloned());
+        Some((result.get("response")?, table.unwrap_or_else(Table::empty)))
+    }
+
+    /// The macro of a snapshot's strategy: `NAME`, or `PACKAGE.NAME`.
+    fn snapshot_strategy(self: &Rc<Self>, args: Args) -> Eval<Value> {
+        let [given] = args.bind("strategy_dispatch", ["name"])?;
+        let given = given.unwrap_or(Value::None).to_string();
+        let macro_of = |name: &str| format!("snapshot_{name}_strategy");
+        let found = match given.split_once('.') {
+            Some((package, name)) => self.world.macros.of_package(package, &macro_of(name)),
+            None => self.find_macro(&macro_of(&given)),
+        };
+        match found {
+            Some(entry) => Ok(self.macro_value(entry)),
+            None => {
+                let name = given.rsplit('.').next().unwrap_or_default();
+                fail(format!("there is no snapshot strategy `{given}`, as no macro is named `{}`", macro_of(name)))
+            }
+        }
     }
 
     fn store(&self, name: &str, response: Value, table: Value) {
@@ -81,6 +101,7 @@ impl Object for Planned {
 
     fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
         match &self.0.live {
+            Some(_) if name == "snapshot_strategy" => self.0.snapshot_strategy(args),
             Some(live) => live.planned(name, args),
             None => Ok(Value::from("")),
         }

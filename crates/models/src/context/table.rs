@@ -17,7 +17,7 @@ pub struct Table {
 }
 
 /// A cell of a column of this type. What Python has types for is of them, so that templates can compare it, compute with it and format it.
-fn cell(cell: &Cell, kind: &str) -> Value {
+pub fn cell(cell: &Cell, kind: &str) -> Value {
     match cell {
         Cell::Null => Value::None,
         Cell::Bool(value) => Value::Bool(*value),
@@ -40,6 +40,52 @@ impl Table {
     /// A result without columns or rows.
     pub fn empty() -> Self {
         Table { names: Rc::new([]), kinds: Rc::new([]), rows: Rc::new([]) }
+    }
+
+    /// A table of values: names and types of its columns, and its rows.
+    pub fn of(columns: Vec<(String, String)>, rows: Vec<Vec<Value>>) -> Self {
+        let (names, kinds): (Vec<String>, Vec<String>) = columns.into_iter().unzip();
+        let rows = rows.into_iter().map(Rc::from).collect();
+        Table { names: names.into(), kinds: kinds.into(), rows }
+    }
+
+    /// As a warehouse would have answered. What there is no cell for is its text.
+    pub fn answer(&self) -> Answer {
+        let cell = |value: &Value| match value {
+            Value::None | Value::Undefined(_) => Cell::Null,
+            Value::Bool(value) => Cell::Bool(*value),
+            Value::Int(value) => Cell::Int(*value),
+            Value::Float(value) => Cell::Float(*value),
+            other => Cell::Text(other.to_string()),
+        };
+        Answer {
+            columns: self.names.iter().cloned().zip(self.kinds.iter().cloned()).collect(),
+            rows: self.rows.iter().map(|row| row.iter().map(cell).collect()).collect(),
+            ..Answer::default()
+        }
+    }
+
+    /// The type that a seed's column has in the warehouse, as dbt gives it for a column of a table.
+    pub fn seed_type(&self, at: usize) -> Option<&'static str> {
+        let kind = self.kinds.get(at)?.to_ascii_uppercase();
+        Some(match kind.split(['(', ' ']).next().unwrap_or_default() {
+            "BOOLEAN" | "BOOL" => "boolean",
+            "DATE" => "date",
+            "TIMESTAMP" | "TIMESTAMPTZ" => "timestamp without time zone",
+            "TINYINT" | "SMALLINT" | "INTEGER" | "BIGINT" | "HUGEINT" | "INT2" | "INT4" | "INT8" => "integer",
+            "FLOAT" | "FLOAT4" | "FLOAT8" | "REAL" | "DOUBLE" | "DECIMAL" | "NUMERIC" => "float8",
+            _ => "text",
+        })
+    }
+
+    /// The same with moments as texts.
+    pub fn with_moments_as_texts(&self) -> Self {
+        let text = |value: &Value| match value.downcast::<Moment>() {
+            Some(moment) if !moment.is_date() => Value::from(value.to_string()),
+            _ => value.clone(),
+        };
+        let rows = self.rows.iter().map(|row| row.iter().map(text).collect()).collect();
+        Table { rows, ..self.clone() }
     }
 
     /// What a warehouse answered.

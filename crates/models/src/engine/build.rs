@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use millstream_core::build::{Cell, RelationKind, Response};
+use millstream_core::build::{RelationKind, Response};
 use serde_json::{json, Value as Json};
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     matview,
     planned::word,
     run::{warehouse_failed, Status},
-    seed, snapshot, unit,
+    seed, snapshot, test, unit,
 };
 use crate::{
     context::{
@@ -28,13 +28,14 @@ use crate::{
     error::{Problem, ProblemKind, Result},
     jinja::{template, Spot},
     parse::{
+        macros::{MacroEntry, LIBRARY},
         materialization::{self, Materialization},
         names,
         node::{Node, Resource},
-        snapshot::is_from_history,
+        snapshot::{is_from_history, Settings, Strategy},
     },
     project::Adapter,
-    warning::Verdict,
+    warning::Warning,
 };
 
 /// What building a node gave.
@@ -77,6 +78,11 @@ pub fn build(
 ) -> Result<Built> {
     check_name(shared, node)?;
     check_place(shared, node)?;
+    if matches!(node.resource, Resource::Seed | Resource::Snapshot | Resource::Test) {
+        if let Some(entry) = by_macro(shared, node)? {
+            return custom::run(shared, node, &entry, compiled, connection);
+        }
+    }
     match node.resource {
         Resource::Model => model(shared, node, compiled, connection),
         Resource::Seed => {
@@ -103,7 +109,7 @@ pub fn build(
             };
             noted(shared, node, hooks.around(work, || Ok(()))?)
         }
-        Resource::Test => test(shared, node, compiled, connection),
+        Resource::Test => test::run(shared, node, compiled, connection),
         Resource::UnitTest => match &node.unit {
             Some(unit) => unit::run(node, unit, &compiled.sql, connection),
             None => Ok(Built::compiled()),
@@ -224,6 +230,48 @@ impl<'h> Hooks<'h> {
     }
 }
 
+/// The macro that a seed, snapshot or test is built by; none where that is done natively.
+fn by_macro(shared: &Shared, node: &Node) -> Result<Option<Arc<MacroEntry>>> {
+    let macros = &shared.manifest.world.macros;
+    // A history has no strategy, and nothing of dbt's to be made by.
+    if node.resource == Resource::Snapshot && is_from_history(node) {
+        return Ok(None);
+    }
+    let name = node.resource.name();
+    let root = &shared.manifest.world.project.root().name;
+    match materialization::find(macros, root, shared.dialect(), name)? {
+        Materialization::Macro(entry) => {
+            tell_override(shared, &entry, name)?;
+            Ok(Some(entry))
+        }
+        _ if node.resource == Resource::Snapshot && Settings::of(node)?.strategy == Strategy::Own => {
+            Ok(materialization::of_library(macros, name).cloned())
+        }
+        // The values of a seed go by way of the program where it is to be so.
+        _ if node.resource == Resource::Seed && node.config.get("fast") == Some(&Json::Bool(false)) => {
+            Ok(materialization::of_library(macros, name).cloned())
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Says that a package has put a materialization in the place of dbt's.
+fn tell_override(shared: &Shared, entry: &MacroEntry, name: &str) -> Result<()> {
+    let root = &shared.manifest.world.project.root().name;
+    if entry.package == *root || entry.package == LIBRARY || !materialization::is_built_in(name) {
+        return Ok(());
+    }
+    let text = format!("the package `{}` has a materialization `{name}` in the place of dbt's", entry.package);
+    if !shared.is_news(OVERRIDE) {
+        return Ok(());
+    }
+    let project = &shared.manifest.world.project;
+    warn(&project.base.warn_errors, &Warning::of(OVERRIDE, text))
+}
+
+/// dbt's name of that warning; it is told once.
+const OVERRIDE: &str = "PackageMaterializationOverrideDeprecation";
+
 fn model(
     shared: &Arc<Shared>,
     node: &Node,
@@ -242,7 +290,10 @@ fn model(
                 return custom::run(shared, node, entry, compiled, connection);
             }
         }
-        Materialization::Macro(entry) => return custom::run(shared, node, &entry, compiled, connection),
+        Materialization::Macro(entry) => {
+            tell_override(shared, &entry, node.materialized())?;
+            return custom::run(shared, node, &entry, compiled, connection);
+        }
         Materialization::Unknown => {
             return Err(materialization::unknown(&world.macros, node).into());
         }
@@ -409,79 +460,4 @@ impl Replacing<'_> {
 /// Whether a test keeps the rows that it finds.
 pub fn stores_failures(shared: &Shared, node: &Node) -> bool {
     node.stores_failures(shared.manifest.world.project.options.store_failures)
-}
-
-fn test(
-    shared: &Arc<Shared>,
-    node: &Node,
-    compiled: &Compiled,
-    connection: &SharedConnection,
-) -> Result<Built> {
-    let mut main = compiled.sql.trim_end().trim_end_matches(';').to_owned();
-    let limit = match node.config.get("limit") {
-        Some(Json::Number(limit)) => Some(limit.to_string()),
-        Some(Json::String(limit)) => Some(limit.clone()),
-        _ => None,
-    };
-    if let Some(limit) = limit {
-        main = format!("select * from (\n{main}\n) dbt_internal_test limit {limit}");
-    }
-    let stored = stores_failures(shared, node);
-    let relation = node.relation();
-    if stored {
-        let there = shared.kind_of(node);
-        let as_view = node.config_str("store_failures_as") == Some("view");
-        let kind = if as_view { RelationKind::View } else { RelationKind::Table };
-        connection.borrow_mut().begin().map_err(warehouse_failed)?;
-        let replacing = Replacing { shared, node, relation: &relation, there, connection };
-        replacing.whole(kind, &main)?;
-        connection.borrow_mut().commit().map_err(warehouse_failed)?;
-        shared.note(node, kind);
-        main = format!("select * from {}", relation.render());
-    }
-    let said = |key: &str, default: &str| node.config_str(key).unwrap_or(default).to_owned();
-    let (calc, warn_if, error_if) =
-        (said("fail_calc", "count(*)"), said("warn_if", "!= 0"), said("error_if", "!= 0"));
-    let sql = format!(
-        "select\n  {calc} as failures,\n  {calc} {warn_if} as should_warn,\n  {calc} {error_if} as should_error\nfrom (\n{main}\n) dbt_internal_test"
-    );
-    let answer = connection.borrow_mut().query(&sql, 1).map_err(warehouse_failed)?;
-    let [failures, should_warn, should_error] = &answer.rows.first().cloned().unwrap_or_default()[..] else {
-        return Err(Problem::new(ProblemKind::Warehouse, "the test gave no counts").into());
-    };
-    let failures = match failures {
-        Cell::Int(count) => *count,
-        Cell::Float(count) => *count as i64,
-        Cell::Text(text) => text.parse::<f64>().map_or(0, |count| count as i64),
-        Cell::Bool(found) => i64::from(*found),
-        Cell::Null => {
-            return Err(Problem::new(
-                ProblemKind::Warehouse,
-                "`fail_calc` of the test gave NULL, not a number",
-            )
-            .into());
-        }
-    };
-    let is =
-        |cell: &Cell| matches!(cell, Cell::Bool(true)) || matches!(cell, Cell::Int(number) if *number != 0);
-    let severe = node.config_str("severity").unwrap_or("error").eq_ignore_ascii_case("error");
-    let (status, rule) = if severe && is(should_error) {
-        (Status::Fail, error_if)
-    } else if is(should_warn) {
-        let warn_errors = &shared.manifest.world.project.base.warn_errors;
-        let is_wrong = warn_errors.verdict(Some("LogTestResult")) == Verdict::Wrong;
-        (if is_wrong { Status::Fail } else { Status::Warn }, warn_if)
-    } else {
-        (Status::Pass, String::new())
-    };
-    let plural = if failures == 1 { "" } else { "s" };
-    let kind = if status == Status::Fail { "fail" } else { "warn" };
-    Ok(Built {
-        status,
-        message: (status != Status::Pass)
-            .then(|| format!("Got {failures} result{plural}, configured to {kind} if {rule}")),
-        failures: Some(failures),
-        response: response_json(&answer.response),
-        ran: Some(sql),
-    })
 }

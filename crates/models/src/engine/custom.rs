@@ -1,4 +1,4 @@
-//! Models that are materialised by a macro: one of a project's own, or the library's where a project has macros of its own for parts of it.
+//! Nodes that are built by a macro, a materialization: one of a project's own, or the library's where a project has macros of its own for parts of it.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -9,17 +9,22 @@ use super::{
     compile::{compiled_json, problem, scene_of, Compiled, SharedConnection},
     live::{NodeLive, Shared},
     run::output_path,
+    test::Counted,
 };
 use crate::{
     context::relation::Relation,
     error::{Problem, ProblemKind, Result},
     jinja::{Args, Interrupt, Value},
-    parse::{macros::MacroEntry, names, node::Node},
+    parse::{
+        macros::MacroEntry,
+        names,
+        node::{Node, Resource},
+    },
 };
 
-/// Builds a model by a materialization in macros. Its statements begin and commit transactions as with dbt; what is not committed is undone.
+/// Builds a model, seed or snapshot, or runs a test, by a materialization in macros. Its statements begin and commit transactions as with dbt; what is not committed is undone.
 ///
-/// Errors: the macro fails, gives no list of relations, or has no main statement; the model is in a language that it is not for.
+/// Errors: the macro fails, gives no list of relations (but that of a test), has no main statement, or one that counts nothing (of a test); it is for other languages than SQL.
 pub(super) fn run(
     shared: &Arc<Shared>,
     node: &Node,
@@ -55,15 +60,21 @@ fn called(
         return Err(wrong("it is not for models in SQL".into()).into());
     }
     let mut model = node.to_json();
-    if let Json::Object(model) = &mut model {
+    if let (Json::Object(model), true) = (&mut model, node.resource != Resource::Seed) {
         model.extend(compiled_json(compiled, &output_path("compiled", node)));
     }
-    let hooks = |key: &str| node.config.get(key).cloned().unwrap_or_else(|| json!([]));
+    let is_test = node.resource == Resource::Test;
+    let hooks = |key: &str| node.config.get(key).filter(|_| !is_test).cloned().unwrap_or_else(|| json!([]));
+    // What is not compiled has no SQL.
+    let sql = || match node.resource {
+        Resource::Seed => Json::Null,
+        _ => compiled.sql.as_str().into(),
+    };
     let own: Map<String, Json> = [
         ("pre_hooks", hooks("pre-hook")),
         ("post_hooks", hooks("post-hook")),
-        ("sql", compiled.sql.as_str().into()),
-        ("compiled_code", compiled.sql.as_str().into()),
+        ("sql", sql()),
+        ("compiled_code", sql()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into_iter()
@@ -88,12 +99,12 @@ fn called(
     };
     let relations = value.get("relations").filter(|_| matches!(value, Value::Dict(_)));
     let relations = relations.and_then(|list| list.items().ok());
-    if !relations.is_some_and(|list| list.iter().all(|one| one.downcast::<Relation>().is_some())) {
+    if !is_test && !relations.is_some_and(|list| list.iter().all(|one| one.downcast::<Relation>().is_some())) {
         return Err(wrong("it gives no list of relations".into())
             .hint("a materialization ends with {{ return({'relations': [target_relation]}) }}")
             .into());
     }
-    let Some(response) = scene.response("main") else {
+    let Some((response, table)) = scene.result("main") else {
         return Err(wrong("it has no main statement".into())
             .hint("one of its statements is {% call statement('main') %}, or store_result tells of one")
             .into());
@@ -102,5 +113,9 @@ fn called(
         Json::Object(said) => (names::text(said.get("_message")), Json::Object(said)),
         other => (names::text(Some(&other)), json!({"_message": "OK"})),
     };
+    if is_test {
+        let counted = Counted::of(&table.answer()).map_err(|error| error.around(names::describe(node)))?;
+        return Ok(counted.outcome(shared, node, response, live.main.take()));
+    }
     Ok(Built { message: Some(message), response, ran: live.main.take(), ..Built::compiled() })
 }

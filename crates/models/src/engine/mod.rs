@@ -26,4 +26,5 @@ pub mod run;
 pub(crate) mod seed;
 pub mod show;
 mod snapshot;
+mod test;
 mod unit;

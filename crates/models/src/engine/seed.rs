@@ -1,17 +1,21 @@
 //! Seeds: the types of a CSV file's columns as dbt guesses them, and loading it: by DuckDB's own reader, into PostgreSQL by statements that hold many rows each.
 
-use std::{fs, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
-use millstream_core::build::RelationKind;
-use serde_json::{json, Value as Json};
+use millstream_core::build::{Cell, RelationKind};
+use serde_json::{json, Map, Value as Json};
 
 use super::{
     build::Built, compile::SharedConnection, ddl::literal, live::Shared, planned::word, run::warehouse_failed,
 };
 use crate::{
-    context::relation::quoted,
+    context::{
+        relation::quoted,
+        table::{self, Table},
+    },
     csv,
     error::{ModelsError, Problem, ProblemKind, Result},
+    jinja::Value,
     parse::node::Node,
     project::Adapter,
 };
@@ -22,7 +26,10 @@ enum Kind {
     Integer,
     Number,
     Date,
+    /// With a blank between date and time.
     DateTime,
+    /// As ISO 8601 has it, with a `T`.
+    IsoDateTime,
     Boolean,
     Text,
 }
@@ -33,7 +40,7 @@ impl Kind {
             Kind::Integer => "integer",
             Kind::Number => "float8",
             Kind::Date => "date",
-            Kind::DateTime => "timestamp without time zone",
+            Kind::DateTime | Kind::IsoDateTime => "timestamp without time zone",
             Kind::Boolean => "boolean",
             Kind::Text => "text",
         }
@@ -48,9 +55,27 @@ impl Kind {
         match self {
             Kind::Integer | Kind::Number => literal(&plain_number(trimmed)),
             // A moment with a zone is one in the session's, in a column that has none.
-            Kind::DateTime if has_zone(trimmed) => format!("{}::timestamptz", literal(trimmed)),
-            Kind::Date | Kind::DateTime | Kind::Boolean => literal(trimmed),
+            Kind::IsoDateTime if has_zone(trimmed) => format!("{}::timestamptz", literal(trimmed)),
+            Kind::Date | Kind::DateTime | Kind::IsoDateTime | Kind::Boolean => literal(trimmed),
             Kind::Text => literal(value),
+        }
+    }
+
+    /// A value as templates see it.
+    fn value(self, value: &str) -> Value {
+        let trimmed = value.trim();
+        if trimmed.is_empty() || trimmed.eq_ignore_ascii_case("null") {
+            return Value::None;
+        }
+        match self {
+            Kind::Integer => trimmed.parse().map_or_else(|_| Value::from(trimmed), Value::Int),
+            Kind::Number => table::cell(&Cell::Text(plain_number(trimmed)), "DECIMAL"),
+            Kind::Date => table::cell(&Cell::Text(trimmed.into()), "DATE"),
+            Kind::DateTime | Kind::IsoDateTime => {
+                table::cell(&Cell::Text(trimmed.replace('T', " ")), "TIMESTAMP")
+            }
+            Kind::Boolean => Value::Bool(trimmed.eq_ignore_ascii_case("true")),
+            Kind::Text => Value::from(value),
         }
     }
 
@@ -67,8 +92,11 @@ impl Kind {
             }
             Kind::Date => is_date(value),
             Kind::DateTime => {
-                let Some((date, time)) = value.split_at_checked(10) else { return false };
-                is_date(date) && is_time(time)
+                value.split_once(' ').is_some_and(|(date, time)| is_date(date) && is_clock(time))
+            }
+            Kind::IsoDateTime => {
+                let (date, time) = value.split_once('T').unwrap_or_default();
+                date.len() == 10 && is_date(date) && is_iso_time(time)
             }
             Kind::Boolean => value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false"),
             Kind::Text => true,
@@ -87,36 +115,63 @@ fn has_zone(moment: &str) -> bool {
     moment.get(10..).is_some_and(|time| time.contains(['+', '-', 'Z']))
 }
 
-fn digits(text: &str, count: usize) -> Option<u32> {
-    (text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+/// A number of one or two digits, up to a bound.
+fn number(text: &str, max: u32) -> Option<u32> {
+    let fits = matches!(text.len(), 1 | 2) && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| fits && *number <= max)
 }
 
+/// `2024-2-29`: a day that there is.
 fn is_date(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let mut part = |count| parts.next().and_then(|part| digits(part, count));
-    let (year, month, day) = (part(4), part(2), part(2));
-    let fits = year.is_some()
-        && month.is_some_and(|m| (1..=12).contains(&m))
-        && day.is_some_and(|d| (1..=31).contains(&d));
-    fits && parts.next().is_none()
+    let mut parts = text.splitn(3, '-');
+    let year = parts.next().filter(|year| year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit()));
+    let year: Option<u32> = year.and_then(|year| year.parse().ok()).filter(|year| *year > 0);
+    let mut part = |max| parts.next().and_then(|part| number(part, max)).filter(|part| *part > 0);
+    let (Some(year), Some(month), Some(day)) = (year, part(12), part(31)) else { return false };
+    let leaps = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    day <= match month {
+        2 => 28 + u32::from(leaps),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }
 
-fn is_time(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix([' ', 'T']) else { return false };
-    let rest = rest.trim_end_matches('Z');
-    let rest = rest.rfind(['+', '-']).map_or(rest, |at| &rest[..at]);
-    let (clock, fraction) =
-        rest.split_once('.').map_or((rest, None), |(clock, fraction)| (clock, Some(fraction)));
+/// `10:30:00`, without a fraction.
+fn is_clock(text: &str) -> bool {
+    let parts: Vec<Option<u32>> = text.split(':').zip([23, 59, 61]).map(|(part, max)| number(part, max)).collect();
+    parts.len() == 3 && parts.iter().all(Option::is_some) && text.matches(':').count() == 2
+}
+
+/// `10:30:00.5+02:00`: minutes, seconds, their fraction and the zone can be missing.
+fn is_iso_time(text: &str) -> bool {
+    let zone = text.find(['+', '-', 'Z']);
+    let (time, zone) = text.split_at(zone.unwrap_or(text.len()));
+    let (clock, fraction) = time.split_once('.').map_or((time, None), |(clock, fraction)| (clock, Some(fraction)));
+    let two = |text: &str, max: u32| text.len() == 2 && number(text, max).is_some();
     let parts: Vec<&str> = clock.split(':').collect();
-    let fits = matches!(parts.len(), 2 | 3) && parts.iter().all(|part| digits(part, 2).is_some());
-    fits && fraction
-        .is_none_or(|fraction| !fraction.is_empty() && fraction.bytes().all(|b| b.is_ascii_digit()))
+    let zone_fits = match zone.strip_prefix(['+', '-']) {
+        Some(offset) => {
+            let (hours, minutes) = offset.split_once(':').unwrap_or((offset, "00"));
+            two(hours, 23) && two(minutes, 59)
+        }
+        None => zone.is_empty() || zone == "Z",
+    };
+    let fraction_fits =
+        fraction.is_none_or(|fraction| !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit()));
+    parts.len() <= 3 && parts.iter().zip([23, 59, 59]).all(|(part, max)| two(part, max)) && zone_fits && fraction_fits
 }
 
 /// Names of the columns, with the types that all of their values fit.
 fn columns(text: &str, delimiter: char) -> std::result::Result<(Vec<(String, Kind)>, u64), String> {
-    const KINDS: [Kind; 6] =
-        [Kind::Integer, Kind::Number, Kind::Date, Kind::DateTime, Kind::Boolean, Kind::Text];
+    const KINDS: [Kind; 7] = [
+        Kind::Integer,
+        Kind::Number,
+        Kind::Date,
+        Kind::DateTime,
+        Kind::IsoDateTime,
+        Kind::Boolean,
+        Kind::Text,
+    ];
     let mut found: Option<Vec<(String, usize)>> = None;
     let mut rows = 0;
     csv::records(text.trim_start_matches('\u{feff}'), delimiter, |line, record| {
@@ -155,6 +210,34 @@ fn columns(text: &str, delimiter: char) -> std::result::Result<(Vec<(String, Kin
         Ok(())
     })?;
     Ok((columns.into_iter().zip(kinds).map(|((name, _), kind)| (name, kind)).collect(), rows))
+}
+
+/// A seed's file as templates see it: what fits a column's type is a value of it. Columns whose types are the project's are texts.
+///
+/// Errors: the file can't be read, or is none.
+pub(crate) fn table(
+    path: &Path,
+    delimiter: char,
+    texts: &Map<String, Json>,
+) -> std::result::Result<Table, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("can't read {}: {error}", path.display()))?;
+    let (mut columns, _) = columns(&text, delimiter)?;
+    for (name, kind) in &mut columns {
+        if texts.contains_key(name) {
+            *kind = Kind::Text;
+        }
+    }
+    let mut rows = Vec::new();
+    let mut header = true;
+    csv::records(text.trim_start_matches('\u{feff}'), delimiter, |_, record| {
+        if std::mem::take(&mut header) {
+            return Ok(());
+        }
+        let value = |(at, (_, kind)): (usize, &(String, Kind))| kind.value(record.get(at).map_or("", String::as_str));
+        rows.push(columns.iter().enumerate().map(value).collect());
+        Ok(())
+    })?;
+    Ok(Table::of(columns.into_iter().map(|(name, kind)| (name, kind.sql().to_owned())).collect(), rows))
 }
 
 /// Loads a seed in the transaction that is open.
@@ -313,12 +396,28 @@ mod tests {
 
     #[test]
     fn columns_have_the_first_type_that_all_values_fit() {
-        let text = "a,b,c,d,e,f,g,h\n1,1.5,2020-01-01,2020-01-01 10:00:00,true,x,,007\n-2,3,2021-12-31,2020-01-01T10:00:00Z,FALSE,\"a\nb\",null,1\n";
+        let text = "a,b,c,d,e,f,g,h\n1,1.5,2020-01-01,2020-01-01 10:00:00,true,x,,007\n-2,3,2021-12-31,2020-01-02 10:00:00,FALSE,\"a\nb\",null,1\n";
         let (columns, rows) = columns(text, ',').unwrap();
         let kinds: Vec<&str> = columns.iter().map(|(_, kind)| kind.sql()).collect();
         let timestamp = "timestamp without time zone";
         assert_eq!(kinds, ["integer", "float8", "date", timestamp, "boolean", "text", "integer", "integer"]);
         assert_eq!(rows, 2);
+    }
+
+    #[test]
+    fn moments_are_written_in_one_of_two_ways() {
+        for (values, wanted) in [
+            ("2024-01-02T10:00:00.5Z,2024-01-02T10:00+02:00", Kind::IsoDateTime),
+            ("2024-1-2,2024-02-29", Kind::Date),
+            ("2024-1-2 1:2:3,2024-01-02 10:00:00", Kind::DateTime),
+            ("2024-01-02 10:00:00,2024-01-02T10:00:00", Kind::Text),
+            ("2024-01-02 10:00:00.5,2024-01-02 10:00:00", Kind::Text),
+            ("2023-02-29,2024-01-01", Kind::Text),
+            ("2024-01-02 10:00,2024-01-02 10:00:00", Kind::Text),
+        ] {
+            let (found, _) = columns(&format!("a\n{}\n", values.replace(',', "\n")), ';').unwrap();
+            assert_eq!(found[0].1, wanted, "{values}");
+        }
     }
 
     #[test]

@@ -29,6 +29,9 @@ use crate::{
 /// The time of a run: that of its transaction, without time zone, so that all that one run writes has the same.
 const NOW: &str = "now()::timestamp";
 
+/// What never comes here.
+const BY_MACROS: &str = "a snapshot with a strategy of a project's own is made by macros";
+
 /// What a staged row is for: `insert` begins a version, anything else ends one.
 const CHANGE: &str = "dbt_change_type";
 
@@ -142,6 +145,7 @@ impl Plan<'_> {
         match &self.settings.strategy {
             Strategy::Timestamp { updated_at } => updated_at,
             Strategy::Check { updated_at, .. } => updated_at.as_deref().unwrap_or(NOW),
+            Strategy::Own => unreachable!("{BY_MACROS}"),
         }
     }
 
@@ -215,6 +219,7 @@ impl Plan<'_> {
             }
             // A column that no version has yet makes every row another one.
             Strategy::Check { .. } if compared.iter().any(|(name, _)| !has(held, name)) => "true".into(),
+            Strategy::Own => unreachable!("{BY_MACROS}"),
             Strategy::Check { .. } => {
                 let each = compared.iter().map(|(name, _)| {
                     let name = quoted(name);

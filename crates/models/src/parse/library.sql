@@ -150,6 +150,8 @@ select from_field from child left join parent on child.from_field = parent.to_fi
 {%- macro after_commit(sql) -%}{{ make_hook_config(sql, inside_transaction=False) }}{%- endmacro -%}
 {%- macro in_transaction(sql) -%}{{ make_hook_config(sql, inside_transaction=True) }}{%- endmacro -%}
 {%- macro make_hook_config(sql, inside_transaction) -%}{{ tojson({'sql': sql, 'transaction': inside_transaction}) }}{%- endmacro -%}
+{%- macro get_columns_in_query(select_sql) -%}{{ return(adapter.dispatch('get_columns_in_query', 'dbt')(select_sql)) }}{%- endmacro -%}
+{%- macro default__get_columns_in_query(select_sql) -%}{{ return(adapter.get_column_schema_from_query(select_sql) | map(attribute='name') | list) }}{%- endmacro -%}
 {%- macro get_columns_in_relation(relation) -%}{{ return(adapter.get_columns_in_relation(relation)) }}{%- endmacro -%}
 {%- macro set_sql_header(config) -%}{{ config.set('sql_header', caller()) }}{%- endmacro -%}
 

@@ -1,7 +1,7 @@
 //! Macros: those of the project and its packages, and the library that every project has.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -18,10 +18,13 @@ use crate::{
 /// The package that the library is told under.
 pub const LIBRARY: &str = "dbt";
 
-/// The library's source: what projects call, and what models are materialised by where a project has macros of its own for it.
+/// The library's source: what projects call, and what nodes are built by where a project has macros of its own for it.
 const LIBRARY_SOURCES: &[(&str, &str)] = &[
     ("macros/dbt.sql", include_str!("library.sql")),
     (MATERIALIZATIONS, include_str!("materializations.sql")),
+    (TESTS, include_str!("tests.sql")),
+    (SEEDS, include_str!("seeds.sql")),
+    (SNAPSHOTS, include_str!("snapshots.sql")),
 ];
 
 /// What the library has otherwise for PostgreSQL, and the parts of materializations there.
@@ -30,16 +33,26 @@ const OF_POSTGRES: &[(&str, &str)] = &[
     (MATERIALIZATIONS, include_str!("postgres_materializations.sql")),
 ];
 
-/// The file of the library with the parts of materializations.
+/// The files of the library with the parts of materializations: those that models are made of, and others have too; those of tests, seeds and snapshots alone.
 const MATERIALIZATIONS: &str = "macros/materializations.sql";
+const TESTS: &str = "macros/tests.sql";
+const SEEDS: &str = "macros/seeds.sql";
+const SNAPSHOTS: &str = "macros/snapshots.sql";
+
+/// The flag of `dbt_project.yml` that lets packages put materializations in the place of dbt's where it is false.
+const EXPLICIT_OVERRIDES: &str = "require_explicit_package_overrides_for_builtin_materializations";
+
+/// What projects call and nodes are built by, too.
+const CALLED_AND_PARTS: &[(&str, &str)] = &[
+    ("should_full_refresh", MATERIALIZATIONS),
+    ("should_store_failures", TESTS),
+    ("current_timestamp", SNAPSHOTS),
+    ("equals", SNAPSHOTS),
+];
 
 /// What dbt does in macros of its own and this program does natively whatever a project has. A project that overrides one of them would be built otherwise than it says, so
 /// it is refused.
 const NATIVE: &[&str] = &[
-    "create_csv_table",
-    "load_csv_rows",
-    "get_test_sql",
-    "get_limit_subquery_sql",
     "statement",
     "create_schema",
     "drop_relation",
@@ -68,25 +81,13 @@ const NATIVE: &[&str] = &[
     "drop_relation_if_exists",
     "get_or_create_relation",
     "py_current_timestring",
-    "strategy_dispatch",
-    "snapshot_timestamp_strategy",
-    "snapshot_check_strategy",
-    "snapshot_check_all_get_existing_columns",
-    "snapshot_hash_arguments",
-    "snapshot_get_time",
-    "snapshot_staging_table",
-    "snapshot_merge_sql",
-    "build_snapshot_table",
-    "build_snapshot_staging_table",
-    "get_snapshot_table_column_names",
-    "get_dbt_valid_to_current",
-    "unique_key_fields",
-    "unique_key_join_on",
-    "unique_key_is_null",
-    "unique_key_is_not_null",
-    "create_columns",
-    "post_snapshot",
-    "get_true_sql",
+    "check_time_data_types",
+    "get_updated_at_column_data_type",
+    "get_snapshot_get_time_data_type",
+    "get_show_sql",
+    "get_unit_test_sql",
+    "get_expected_sql",
+    "get_fixture_sql",
     "get_catalog",
     "get_catalog_relations",
 ];
@@ -141,14 +142,16 @@ impl MacroEntry {
 #[derive(Debug, Default)]
 pub struct Macros {
     packages: HashMap<String, HashMap<String, Arc<MacroEntry>>>,
-    /// Names, without an adapter's prefix, of the library's parts of materializations.
-    parts: HashSet<String>,
-    /// Those of these parts that a project has itself.
-    own_parts: BTreeSet<String>,
+    /// Names, without an adapter's prefix, of the library's parts of materializations, with the files that they are in.
+    parts: HashMap<String, &'static str>,
+    /// The files whose parts a project has some of itself.
+    own_parts: BTreeSet<&'static str>,
     /// Packages whose macros are found for all nodes in the place of dbt's: the project, and those that it dispatches dbt's macros to.
     first: Vec<String>,
     /// Macros of other packages with names of what is built in here, by package: they are found for nodes of theirs alone.
     native: Vec<(String, Problem)>,
+    /// Whether a package's materialization goes before dbt's of its name.
+    pub packages_override: bool,
     /// All of them, the library's included, in the order of their files.
     pub all: Vec<Arc<MacroEntry>>,
 }
@@ -159,7 +162,9 @@ impl Macros {
         let of_dbt = project.root().dispatch.iter().find(|(namespace, _)| namespace == LIBRARY);
         let mut first = of_dbt.map(|(_, order)| order.clone()).unwrap_or_default();
         first.push(project.root().name.clone());
-        let mut macros = Macros { first, ..Macros::default() };
+        let explicit = project.root().flags.get(EXPLICIT_OVERRIDES);
+        let packages_override = explicit == Some(&Json::Bool(false));
+        let mut macros = Macros { first, packages_override, ..Macros::default() };
         let more = match project.target.kind {
             Adapter::DuckDb => &[][..],
             Adapter::Postgres => OF_POSTGRES,
@@ -194,9 +199,7 @@ impl Macros {
                 source = as_macro(whole, &block);
             } else if block.kind == "materialization" {
                 let head = materialization::Head::of(&block.header).map_err(|error| error.at(&place))?;
-                if package != LIBRARY {
-                    head.check().map_err(|error| error.at(&place))?;
-                }
+                head.check().map_err(|error| error.at(&place))?;
                 source = head.as_macro(whole, block.contents.start - block.whole.start);
                 languages = Some(head.languages);
             }
@@ -240,10 +243,15 @@ impl Macros {
             self.native.push((package.clone(), problem));
         }
         if package != LIBRARY {
-            let own = [name.as_str(), plain].into_iter().find(|name| self.parts.contains(*name));
-            self.own_parts.extend(own.map(str::to_owned));
-        } else if entry.original_path == MATERIALIZATIONS && entry.languages.is_none() {
-            self.parts.insert(plain.to_owned());
+            let own = [name.as_str(), plain].into_iter().find_map(|name| self.parts.get(name));
+            self.own_parts.extend(own);
+        } else if entry.languages.is_none() {
+            let of_file =
+                [MATERIALIZATIONS, TESTS, SEEDS, SNAPSHOTS].into_iter().find(|file| *file == entry.original_path);
+            let called = CALLED_AND_PARTS.iter().find(|(called, _)| *called == plain).map(|(_, file)| *file);
+            if let Some(file) = of_file.or(called) {
+                self.parts.insert(plain.to_owned(), file);
+            }
         }
         let of_package = self.packages.entry(package.clone()).or_default();
         if let Some(first) = of_package.get(name) {
@@ -269,14 +277,15 @@ impl Macros {
         }
     }
 
-    /// Whether a project has parts of materializations of its own, so that models are built by macros.
-    pub fn has_own_parts(&self) -> bool {
-        !self.own_parts.is_empty()
-    }
-
-    /// The first of these parts of materializations that a project has itself.
-    pub fn own_part(&self, parts: &[&'static str]) -> Option<&'static str> {
-        parts.iter().find(|part| self.own_parts.contains(**part)).copied()
+    /// Whether a project has parts of this materialization of its own, so that what has it is built by macros.
+    pub fn has_own_parts_of(&self, materialization: &str) -> bool {
+        let file = match materialization {
+            "test" => TESTS,
+            "seed" => SEEDS,
+            "snapshot" => SNAPSHOTS,
+            _ => MATERIALIZATIONS,
+        };
+        self.own_parts.contains(file) || self.own_parts.contains(MATERIALIZATIONS)
     }
 
     /// A macro of one package.

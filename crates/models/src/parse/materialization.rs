@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::Value as Json;
-
 use super::{
     macros::{MacroEntry, Macros, LIBRARY},
     names,
-    node::{Node, Resource},
+    node::Node,
 };
 use crate::{
     error::{Problem, ProblemKind},
@@ -32,14 +30,14 @@ const FOR_ALL: &[&str] = &[
     "function",
 ];
 
-/// Those that models have and that are done here.
-const DONE: &[&str] = &["view", "table", "incremental"];
+/// Those that are done here.
+const DONE: &[&str] = &["view", "table", "incremental", "test", "seed", "snapshot"];
 
 /// The one that is done where the warehouse has it.
 const MATERIALIZED_VIEW: &str = "materialized_view";
 
-/// What is no model is built natively whatever a project says.
-const NOT_OF_MODELS: &[&str] = &["seed", "snapshot", "test", "unit", "clone", "function"];
+/// What is done natively whatever a project says.
+const NATIVE: &[&str] = &["unit", "clone", "function"];
 
 /// The opening tag of a materialization, behind the keyword.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,7 +79,7 @@ impl Head {
 
     /// An error for one in the place of what is not done in macros here.
     pub(crate) fn check(&self) -> Result<(), Problem> {
-        if NOT_OF_MODELS.contains(&self.name.as_str()) {
+        if NATIVE.contains(&self.name.as_str()) {
             let message =
                 format!("a materialization `{}` of a project's own is not supported yet", self.name);
             return Err(Problem::new(ProblemKind::Unsupported, message));
@@ -129,7 +127,7 @@ fn macro_name(name: &str, adapter: &str) -> String {
     format!("materialization_{name}_{adapter}")
 }
 
-/// What a model of some materialization is built by.
+/// What a node of some materialization is built by.
 #[derive(Debug, Clone)]
 pub enum Materialization {
     /// What this program does natively.
@@ -142,8 +140,8 @@ pub enum Materialization {
     Unknown,
 }
 
-/// What a model is built by. dbt takes the materialization that is nearest: first one for the warehouse, then one for all; of these first the root project's, then dbt's.
-/// A package's is taken only where dbt has none.
+/// What a node is built by. dbt takes the materialization that is nearest: first one for the warehouse, then one for all; of these first the root project's, then dbt's.
+/// A package's is taken only where dbt has none, or where a flag says that it goes before dbt's.
 ///
 /// Errors: two packages have it.
 pub fn find(macros: &Macros, root: &str, warehouse: Adapter, name: &str) -> Result<Materialization, Problem> {
@@ -155,73 +153,40 @@ pub fn find(macros: &Macros, root: &str, warehouse: Adapter, name: &str) -> Resu
         if let Some(own) = macros.of_package(root, &full) {
             return Ok(Materialization::Macro(own.clone()));
         }
-        match built_in {
-            Some(nearest) if nearest == for_warehouse => {
-                if warehouse == Adapter::Postgres && name == MATERIALIZED_VIEW && !macros.has_own_parts() {
-                    return Ok(Materialization::Native);
+        if built_in.is_none() || macros.packages_override {
+            let mut others = macros.all.iter().filter(|entry| {
+                entry.name == full && entry.package != LIBRARY
+            });
+            if let Some(first) = others.next() {
+                if let Some(second) = others.next() {
+                    let message = format!(
+                        "the packages `{}` and `{}` both have a materialization `{name}`",
+                        first.package, second.package
+                    );
+                    return Err(Problem::new(ProblemKind::Duplicate, message));
                 }
-                if !DONE.contains(&name) {
-                    return Ok(Materialization::NotDone);
-                }
-                return Ok(match of_library(macros, name).filter(|_| macros.has_own_parts()) {
-                    Some(entry) => Materialization::Macro(entry.clone()),
-                    None => Materialization::Native,
-                });
+                return Ok(Materialization::Macro(first.clone()));
             }
-            Some(_) => continue,
-            None => {}
         }
-        let mut others = macros.all.iter().filter(|entry| entry.name == full && entry.package != LIBRARY);
-        if let Some(first) = others.next() {
-            if let Some(second) = others.next() {
-                let message = format!(
-                    "the packages `{}` and `{}` both have a materialization `{name}`",
-                    first.package, second.package
-                );
-                return Err(Problem::new(ProblemKind::Duplicate, message));
+        if built_in == Some(for_warehouse) {
+            if warehouse == Adapter::Postgres && name == MATERIALIZED_VIEW && !macros.has_own_parts_of(name) {
+                return Ok(Materialization::Native);
             }
-            return Ok(Materialization::Macro(first.clone()));
+            if !DONE.contains(&name) {
+                return Ok(Materialization::NotDone);
+            }
+            return Ok(match of_library(macros, name).filter(|_| macros.has_own_parts_of(name)) {
+                Some(entry) => Materialization::Macro(entry.clone()),
+                None => Materialization::Native,
+            });
         }
     }
     Ok(Materialization::Unknown)
 }
 
-/// The macro of a project's own that would have a part in building a node that is built natively whatever a project has: a seed, a snapshot, a test that keeps what it finds.
-pub fn passed_over(macros: &Macros, node: &Node) -> Option<&'static str> {
-    let is_said = |key: &str| match node.config.get(key) {
-        None | Some(Json::Null | Json::Bool(false)) => false,
-        Some(Json::Array(list)) => !list.is_empty(),
-        Some(Json::Object(map)) => map.values().any(|value| *value != Json::Bool(false)),
-        Some(_) => true,
-    };
-    let mut parts = Vec::new();
-    match node.resource {
-        Resource::Seed | Resource::Snapshot => {
-            if is_said("pre-hook") || is_said("post-hook") {
-                parts.push("run_hooks");
-            }
-            if is_said("persist_docs") {
-                parts.push("persist_docs");
-            }
-            if is_said("indexes") {
-                parts.extend(["create_indexes", "get_create_index_sql"]);
-            }
-            parts.push("apply_grants");
-            if node.resource == Resource::Snapshot {
-                parts.extend(["create_table_as", "make_temp_relation"]);
-            }
-        }
-        Resource::Test if is_said("store_failures") => {
-            parts.extend([
-                "create_table_as",
-                "create_view_as",
-                "get_create_table_as_sql",
-                "get_create_view_as_sql",
-            ]);
-        }
-        _ => {}
-    }
-    macros.own_part(&parts)
+/// Whether dbt has a materialization of this name.
+pub fn is_built_in(name: &str) -> bool {
+    OF_DUCKDB.contains(&name) || FOR_ALL.contains(&name)
 }
 
 /// The library's macro for what is otherwise built natively.

@@ -28,6 +28,11 @@
 {%- if sql -%}{%- call statement(auto_begin=inside_transaction) -%}{{ sql }}{%- endcall -%}{%- endif -%}
 {%- endfor -%}
 {%- endmacro -%}
+{%- macro noop_statement(name=none, message=none, code=none, rows_affected=none, res=none) -%}
+{%- set sql = caller() -%}
+{%- if name == 'main' -%}{%- do write(sql) -%}{%- endif -%}
+{%- if name is not none -%}{%- do store_raw_result(name, message=message, code=code, rows_affected=rows_affected, agate_table=res) -%}{%- endif -%}
+{%- endmacro -%}
 {%- macro get_quoted_csv(column_names) -%}
 {%- set names = [] -%}
 {%- for name in column_names -%}{%- do names.append(adapter.quote(name)) -%}{%- endfor -%}
@@ -60,7 +65,7 @@
 {%- macro get_select_subquery(sql) -%}{{ return(adapter.dispatch('get_select_subquery', 'dbt')(sql)) }}{%- endmacro -%}
 {%- macro default__get_select_subquery(sql) -%}select {{ _millstream.column_names() }} from ({{ sql }}) as model_subq{%- endmacro -%}
 
-{%- macro should_revoke(existing_relation, full_refresh_mode=True) -%}{{ return(existing_relation is not none and not full_refresh_mode) }}{%- endmacro -%}
+{%- macro should_revoke(existing_relation, full_refresh_mode=True) -%}{{ return((not not existing_relation) and not full_refresh_mode) }}{%- endmacro -%}
 {%- macro apply_grants(relation, grant_config, should_revoke=True) -%}{{ return(adapter.dispatch('apply_grants', 'dbt')(relation, grant_config, should_revoke)) }}{%- endmacro -%}
 {%- macro duckdb__apply_grants(relation, grant_config, should_revoke=True) -%}
 {%- if grant_config -%}{%- do adapter.warn_once('DuckDB has no grants: those of the configuration are passed over') -%}{%- endif -%}

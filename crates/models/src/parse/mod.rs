@@ -501,9 +501,6 @@ impl Manifest {
         if !node.enabled() {
             return Ok(());
         }
-        if let Some(part) = materialization::passed_over(&self.world.macros, node) {
-            return unsupported(format!("a macro `{part}` of the project's own"));
-        }
         let by_macro = node.resource == Resource::Model && !node.is_ephemeral() && {
             let (root, warehouse) = (self.world.project.root(), self.world.project.target.kind);
             let found = materialization::find(&self.world.macros, &root.name, warehouse, node.materialized());

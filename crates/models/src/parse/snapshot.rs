@@ -42,6 +42,8 @@ pub enum Strategy {
         /// The expression for the time of a change; the time of the run where it is not given.
         updated_at: Option<String>,
     },
+    /// By a macro of a project's own, which is looked for once the snapshot is made.
+    Own,
 }
 
 /// What becomes of rows that are no longer there.
@@ -73,7 +75,7 @@ pub struct Names {
 impl Settings {
     /// Reads a snapshot's configuration.
     ///
-    /// Errors: something that its strategy needs is not there, or is not of the form it should have; a strategy of the project's own.
+    /// Errors: something that its strategy needs is not there, or is not of the form it should have.
     pub fn of(node: &Node) -> Result<Self, Problem> {
         let wrong = |message: String| Problem::new(ProblemKind::Configuration, message);
         let said = |key: &str| node.config.get(key).filter(|value| !is_empty(value));
@@ -123,12 +125,7 @@ impl Settings {
                 };
                 Strategy::Check { columns, updated_at: text("updated_at")? }
             }
-            other => {
-                let message = format!("the snapshot strategy `{other}` is not supported yet");
-                return Err(
-                    Problem::new(ProblemKind::Unsupported, message).hint("there are `timestamp` and `check`")
-                );
-            }
+            _ => Strategy::Own,
         };
         let hard_deletes = match (node.config.get("invalidate_hard_deletes"), text("hard_deletes")?) {
             (Some(old), Some(_)) if !old.is_null() => {

@@ -291,7 +291,6 @@ impl Package {
 /// Flags of `dbt_project.yml` that change what is built or told, and the only value whose behaviour is done. `fail_fast`, `indirect_selection` and
 /// `skip_nodes_if_on_run_start_fails` are kept to; all others concern dbt's own output, caches and logs.
 const FLAGS_DONE: &[(&str, bool)] = &[
-    ("require_explicit_package_overrides_for_builtin_materializations", true),
     ("require_resource_names_without_spaces", true),
     ("validate_macro_args", false),
     ("require_generic_test_arguments_property", true),
