@@ -175,3 +175,60 @@ fn a_new_project_is_built_by_both_and_nothing_is_written_over() {
     assert!(text(&told).contains("add this by hand"), "{}", text(&told));
     assert_eq!(fs::read_to_string(home.join(".dbt/profiles.yml")).unwrap(), "{a: {target: b}}");
 }
+
+#[test]
+fn a_template_asks_for_the_profile_and_the_answers_make_the_one_that_dbt_makes() {
+    let template = "fixed:\n  type: duckdb\n  threads: 3\n  settings: {memory_limit: 1GB}\nprompts:\n  target: {default: prod, type: string}\n  _choose_where:\n    \
+                    a file:\n      path: {hint: a file of DuckDB}\n    memory:\n      _fixed_path: ':memory:'\n  schema: {default: main}\n  \
+                    retries: {type: int, default: 5}\n  share: {default: 0.5}\n  quick: {type: bool, default: false}\n  token: {hide_input: true}\n";
+    let read = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1])), sort_keys=True))";
+    for (answers, fails) in [
+        ("\n2\nwide\n7\n0.25\nyes\nit's\n", false),
+        ("dev\n1\nx.duckdb\n\nseven\n8\n\nmaybe\nt\n07\n", false),
+        ("dev\n9\n", true),
+    ] {
+        let pair = Pair::new("shop", "bakery.duckdb");
+        pair.write("profile_template.yml", template);
+        pair.write("home/profiles.yml", "other: {}\n");
+        let mut made = Vec::new();
+        for side in ["theirs", "ours"] {
+            let arguments = ["init", "--profiles-dir", "home"];
+            let mut command = match side {
+                "theirs" => pair.their_command(&arguments),
+                _ => pair.our_command(&arguments),
+            };
+            let mut child = command
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), answers.as_bytes()).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.success(), !fails, "{side}: {}", text(&output));
+            let path = pair.at(side).join("home/profiles.yml");
+            let read = Command::new(dbt().join("python")).args(["-c", read]).arg(path).output().unwrap();
+            made.push(text(&read));
+        }
+        assert_eq!(made[1], made[0]);
+        assert_eq!(made[0].contains("bakery"), !fails, "{}", made[0]);
+    }
+    // Where nothing can be read what has a default has that, and what has none is named.
+    let pair = Pair::new("shop", "bakery.duckdb");
+    pair.write("profile_template.yml", template);
+    let told = text(&pair.ours(&["--no-input", "init", "--profiles-dir", "home"]));
+    assert!(told.contains("no answer to `where (a number)`"), "{told}");
+    pair.write(
+        "profile_template.yml",
+        "fixed: {type: duckdb}\nprompts: {path: {default: x.duckdb}, threads: {type: number}}\n",
+    );
+    let told = text(&pair.ours(&["--no-input", "init", "--profiles-dir", "home"]));
+    assert!(told.contains("profile_template.yml:2") && told.contains("string, int, float or bool"), "{told}");
+    pair.write(
+        "profile_template.yml",
+        "fixed: {type: duckdb}\nprompts: {path: {default: x.duckdb}, threads: {default: 2}}\n",
+    );
+    let made = pair.ours(&["--no-input", "init", "--profiles-dir", "home"]);
+    assert!(made.status.success(), "{}", text(&made));
+    assert!(text(&pair.ours(&["debug", "--profiles-dir", "home"])).contains("All checks passed!"));
+}

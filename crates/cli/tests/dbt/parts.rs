@@ -42,13 +42,31 @@ fn tests_are_run_by_a_materialization_of_the_projects_own() {
             &format!("{{{{ config(meta={{'kind': '{kind}'}}) }}}} select 1 as n"),
         );
     }
-    pair.write("tests/own/some.sql", "{{ config(fail_calc='sum(n)', warn_if='>1', error_if='>9', limit=3) }} select 1 as n from range(5)");
-    pair.write("tests/own/kept.sql", "{{ config(store_failures=true, severity='warn', schema='kept') }} select 1 as n from range(5)");
+    pair.write(
+        "tests/own/some.sql",
+        "{{ config(fail_calc='sum(n)', warn_if='>1', error_if='>9', limit=3) }} select 1 as n from range(5)",
+    );
+    pair.write(
+        "tests/own/kept.sql",
+        "{{ config(store_failures=true, severity='warn', schema='kept') }} select 1 as n from range(5)",
+    );
     pair.write("tests/own/seen.sql", "{{ config(store_failures_as='view') }} select 1 as n from range(5)");
-    pair.write("tests/own/little.sql", "{{ config(error_if='>5', warn_if='>5') }} select 1 as n from range(5)");
+    pair.write(
+        "tests/own/little.sql",
+        "{{ config(error_if='>5', warn_if='>5') }} select 1 as n from range(5)",
+    );
     // dbt's threads would write into the same table at once.
     pair.both(&["build", "--threads", "1"]);
-    pair.both(&["test", "--threads", "1", "--store-failures", "--select", "test_type:generic", "some", "little"]);
+    pair.both(&[
+        "test",
+        "--threads",
+        "1",
+        "--store-failures",
+        "--select",
+        "test_type:generic",
+        "some",
+        "little",
+    ]);
     pair.both(&["test", "--threads", "1", "--warn-error", "--select", "texts", "some"]);
     let told = pair.ours(&["test", "--select", "two_rows", "four_columns", "unheard", "no_main"]);
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
@@ -65,7 +83,10 @@ fn tests_are_run_by_a_materialization_of_the_projects_own() {
 #[test]
 fn parts_of_tests_are_those_of_the_project_and_of_packages_where_it_says_so() {
     let pair = Pair::new("shop", "bakery.duckdb");
-    pair.write("tests/some.sql", "{{ config(limit=2, warn_if='>3', error_if='>8') }} select 1 as n from range(5)");
+    pair.write(
+        "tests/some.sql",
+        "{{ config(limit=2, warn_if='>3', error_if='>8') }} select 1 as n from range(5)",
+    );
     pair.write("tests/kept.sql", "{{ config(store_failures=true) }} select 1 as n from range(5)");
     pair.both(&["seed"]);
     pair.write(
@@ -77,7 +98,10 @@ fn parts_of_tests_are_those_of_the_project_and_of_packages_where_it_says_so() {
     pair.both(&["build"]);
     pair.write("macros/parts.sql", "{% macro duckdb__get_limit_sql(sql, limit) %}select * from ({{ sql }}) union all select 1 limit {{ limit or 100 }}{% endmacro %}");
     pair.both(&["test", "--select", "some", "kept"]);
-    pair.write("macros/parts.sql", "{% macro should_store_failures() %}{{ return(model.name == 'some') }}{% endmacro %}");
+    pair.write(
+        "macros/parts.sql",
+        "{% macro should_store_failures() %}{{ return(model.name == 'some') }}{% endmacro %}",
+    );
     pair.both(&["test", "--select", "some", "kept"]);
     pair.write("macros/parts.sql", "{% macro get_create_sql(relation, sql) %}create {{ relation.type }} {{ relation }} as select *, 'own' as made from ({{ sql }}){% endmacro %}");
     pair.both(&["test", "--select", "some", "kept"]);
@@ -87,7 +111,8 @@ fn parts_of_tests_are_those_of_the_project_and_of_packages_where_it_says_so() {
     for side in ["theirs", "ours"] {
         let other = pair.at(side).join("../other");
         std::fs::create_dir_all(other.join("macros")).unwrap();
-        std::fs::write(other.join("dbt_project.yml"), "name: other\nversion: '1.0'\nconfig-version: 2\n").unwrap();
+        std::fs::write(other.join("dbt_project.yml"), "name: other\nversion: '1.0'\nconfig-version: 2\n")
+            .unwrap();
         let own = "{% materialization test, default %}{% call statement('main', fetch_result=True) %}select 7 as failures, true as should_warn, false as should_error{% endcall %}{% endmaterialization %}";
         std::fs::write(other.join("macros/test.sql"), own).unwrap();
     }
@@ -171,7 +196,10 @@ fn parts_of_seeds_are_those_of_the_project() {
     pair.both(&["run", "--select", "view_there"]);
     pair.write("models/view_there.sql", "select 1 as id /* other */");
     pair.write("seeds/seed_there.csv", "id\n1\n");
-    pair.write("seeds/there.yml", "seeds: [{name: seed_there, config: {schema: null, alias: view_there, enabled: true}}]\n");
+    pair.write(
+        "seeds/there.yml",
+        "seeds: [{name: seed_there, config: {schema: null, alias: view_there, enabled: true}}]\n",
+    );
     pair.write("models/view_there.sql", "{{ config(enabled=false) }} select 1 as id");
     let told = pair.ends_alike(&["seed", "--select", "seed_there"]);
     assert!(told.contains("can't replace it"), "{told}");

@@ -79,3 +79,45 @@ fn the_project_says_it_too_and_the_invocation_counts_more() {
     pair.ends_alike(&["parse", "--write-json"]);
     assert_eq!((written("ours"), written("theirs")), (true, true));
 }
+
+#[test]
+fn a_key_that_stands_twice_is_told_in_each_file_that_dbt_checks() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    let project = fs::read_to_string(pair.at("ours").join("dbt_project.yml")).unwrap();
+    let twice =
+        "sources:\n  - name: far\n    description: first\n    description: second\n    tables: [{name: t}]\n";
+    let event = "DuplicateYAMLKeysDeprecation";
+    let options = |how: &str| format!(r#"{{"{how}": ["{event}"]}}"#);
+    for (path, text) in [
+        ("models/twice.yml", twice.to_owned()),
+        ("dbt_project.yml", format!("{project}\nvars:\n  cents_per_unit: 1000\n")),
+    ] {
+        let before = fs::read_to_string(pair.at("ours").join(path)).ok();
+        pair.write(path, &text);
+        for side in ["theirs", "ours"] {
+            let arguments = ["ls", "--log-format", "json", "--no-partial-parse"];
+            let output = match side {
+                "theirs" => pair.dbt(&arguments),
+                _ => pair.ours(&arguments),
+            };
+            let told = String::from_utf8_lossy(&output.stdout).into_owned();
+            let events = told.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            let told: Vec<_> = events.filter(|told| told["info"]["name"] == event).collect();
+            assert_eq!(told.len(), 1, "{side} {path}: {told:?}");
+            assert_eq!(
+                (told[0]["info"]["level"].as_str(), told[0]["info"]["code"].as_str()),
+                (Some("warn"), Some("D024"))
+            );
+        }
+        assert!(pair
+            .ends_alike(&["ls", "--no-partial-parse", "--warn-error-options", &options("error")])
+            .contains("stands here once more"));
+        assert!(!pair
+            .ends_alike(&["ls", "--no-partial-parse", "--warn-error-options", &options("silence")])
+            .contains("once more"));
+        match before {
+            Some(before) => pair.write(path, &before),
+            None => pair.write(path, ""),
+        }
+    }
+}

@@ -190,7 +190,9 @@ impl Adapter {
                     (_, None) => Value::from("ignore"),
                     (None, Some(what @ ("ignore" | "invalidate" | "new_record"))) => Value::from(what),
                     (None, Some(other)) => {
-                        return fail(format!("`hard_deletes` is ignore, invalidate or new_record, not `{other}`"))
+                        return fail(format!(
+                            "`hard_deletes` is ignore, invalidate or new_record, not `{other}`"
+                        ))
                     }
                 }
             }
@@ -418,7 +420,10 @@ impl Object for Exceptions {
 
     fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
         let name = name.to_owned();
-        let known = name == "warn" || name == "relation_wrong_type" || name.starts_with("raise_") || name.starts_with("missing_");
+        let known = name == "warn"
+            || name == "relation_wrong_type"
+            || name.starts_with("raise_")
+            || name.starts_with("missing_");
         let base = self.0.clone();
         known.then(|| {
             function(move |_, args| {
@@ -429,7 +434,9 @@ impl Object for Exceptions {
                     return Ok(Value::from(""));
                 }
                 let message = match (name.as_str(), args.positional.get(1)) {
-                    ("relation_wrong_type", Some(wanted)) => format!("{message} is no {wanted}, which it is to be"),
+                    ("relation_wrong_type", Some(wanted)) => {
+                        format!("{message} is no {wanted}, which it is to be")
+                    }
                     _ => message,
                 };
                 let mut error = JinjaError::new(message);

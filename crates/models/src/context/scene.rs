@@ -431,7 +431,9 @@ impl Scene {
                 }
                 Ok(Value::from(""))
             }),
-            "load_agate_table" if self.live.is_some() => function(move |_, _| loading::load_agate_table(&scene)),
+            "load_agate_table" if self.live.is_some() => {
+                function(move |_, _| loading::load_agate_table(&scene))
+            }
             "store_result" => function(move |_, args| scene.store_result(args)),
             "store_raw_result" => function(move |_, args| scene.store_raw_result(args)),
             "_millstream" => Value::object(Planned(scene)),

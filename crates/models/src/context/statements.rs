@@ -68,7 +68,10 @@ impl Scene {
             Some(entry) => Ok(self.macro_value(entry)),
             None => {
                 let name = given.rsplit('.').next().unwrap_or_default();
-                fail(format!("there is no snapshot strategy `{given}`, as no macro is named `{}`", macro_of(name)))
+                fail(format!(
+                    "there is no snapshot strategy `{given}`, as no macro is named `{}`",
+                    macro_of(name)
+                ))
             }
         }
     }

@@ -261,7 +261,8 @@ fn tell_override(shared: &Shared, entry: &MacroEntry, name: &str) -> Result<()> 
     if entry.package == *root || entry.package == LIBRARY || !materialization::is_built_in(name) {
         return Ok(());
     }
-    let text = format!("the package `{}` has a materialization `{name}` in the place of dbt's", entry.package);
+    let text =
+        format!("the package `{}` has a materialization `{name}` in the place of dbt's", entry.package);
     if !shared.is_news(OVERRIDE) {
         return Ok(());
     }

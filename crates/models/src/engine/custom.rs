@@ -99,7 +99,8 @@ fn called(
     };
     let relations = value.get("relations").filter(|_| matches!(value, Value::Dict(_)));
     let relations = relations.and_then(|list| list.items().ok());
-    if !is_test && !relations.is_some_and(|list| list.iter().all(|one| one.downcast::<Relation>().is_some())) {
+    if !is_test && !relations.is_some_and(|list| list.iter().all(|one| one.downcast::<Relation>().is_some()))
+    {
         return Err(wrong("it gives no list of relations".into())
             .hint("a materialization ends with {{ return({'relations': [target_relation]}) }}")
             .into());

@@ -138,7 +138,8 @@ fn is_date(text: &str) -> bool {
 
 /// `10:30:00`, without a fraction.
 fn is_clock(text: &str) -> bool {
-    let parts: Vec<Option<u32>> = text.split(':').zip([23, 59, 61]).map(|(part, max)| number(part, max)).collect();
+    let parts: Vec<Option<u32>> =
+        text.split(':').zip([23, 59, 61]).map(|(part, max)| number(part, max)).collect();
     parts.len() == 3 && parts.iter().all(Option::is_some) && text.matches(':').count() == 2
 }
 
@@ -146,7 +147,8 @@ fn is_clock(text: &str) -> bool {
 fn is_iso_time(text: &str) -> bool {
     let zone = text.find(['+', '-', 'Z']);
     let (time, zone) = text.split_at(zone.unwrap_or(text.len()));
-    let (clock, fraction) = time.split_once('.').map_or((time, None), |(clock, fraction)| (clock, Some(fraction)));
+    let (clock, fraction) =
+        time.split_once('.').map_or((time, None), |(clock, fraction)| (clock, Some(fraction)));
     let two = |text: &str, max: u32| text.len() == 2 && number(text, max).is_some();
     let parts: Vec<&str> = clock.split(':').collect();
     let zone_fits = match zone.strip_prefix(['+', '-']) {
@@ -156,9 +158,12 @@ fn is_iso_time(text: &str) -> bool {
         }
         None => zone.is_empty() || zone == "Z",
     };
-    let fraction_fits =
-        fraction.is_none_or(|fraction| !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit()));
-    parts.len() <= 3 && parts.iter().zip([23, 59, 59]).all(|(part, max)| two(part, max)) && zone_fits && fraction_fits
+    let fraction_fits = fraction
+        .is_none_or(|fraction| !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit()));
+    parts.len() <= 3
+        && parts.iter().zip([23, 59, 59]).all(|(part, max)| two(part, max))
+        && zone_fits
+        && fraction_fits
 }
 
 /// Names of the columns, with the types that all of their values fit.
@@ -233,7 +238,8 @@ pub(crate) fn table(
         if std::mem::take(&mut header) {
             return Ok(());
         }
-        let value = |(at, (_, kind)): (usize, &(String, Kind))| kind.value(record.get(at).map_or("", String::as_str));
+        let value =
+            |(at, (_, kind)): (usize, &(String, Kind))| kind.value(record.get(at).map_or("", String::as_str));
         rows.push(columns.iter().enumerate().map(value).collect());
         Ok(())
     })?;

@@ -246,8 +246,9 @@ impl Macros {
             let own = [name.as_str(), plain].into_iter().find_map(|name| self.parts.get(name));
             self.own_parts.extend(own);
         } else if entry.languages.is_none() {
-            let of_file =
-                [MATERIALIZATIONS, TESTS, SEEDS, SNAPSHOTS].into_iter().find(|file| *file == entry.original_path);
+            let of_file = [MATERIALIZATIONS, TESTS, SEEDS, SNAPSHOTS]
+                .into_iter()
+                .find(|file| *file == entry.original_path);
             let called = CALLED_AND_PARTS.iter().find(|(called, _)| *called == plain).map(|(_, file)| *file);
             if let Some(file) = of_file.or(called) {
                 self.parts.insert(plain.to_owned(), file);

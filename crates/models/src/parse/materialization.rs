@@ -154,9 +154,7 @@ pub fn find(macros: &Macros, root: &str, warehouse: Adapter, name: &str) -> Resu
             return Ok(Materialization::Macro(own.clone()));
         }
         if built_in.is_none() || macros.packages_override {
-            let mut others = macros.all.iter().filter(|entry| {
-                entry.name == full && entry.package != LIBRARY
-            });
+            let mut others = macros.all.iter().filter(|entry| entry.name == full && entry.package != LIBRARY);
             if let Some(first) = others.next() {
                 if let Some(second) = others.next() {
                     let message = format!(

@@ -96,7 +96,7 @@ pub fn parse(project: Project) -> Result<Manifest> {
     let world = Arc::new(World { project, macros });
     let project = &world.project;
     let mut docs = Docs::default();
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<Warning> = project.root().again.iter().map(yaml::stands_twice).collect();
     let mut found = Found {
         nodes: Vec::new(),
         patches: Vec::new(),
@@ -223,8 +223,9 @@ fn read_package(
         let renderer = properties_renderer(project, package);
         let original = file.from_root();
         let text = files::read(&file.path, &display(&package.relative_root, &original))?;
-        let root = yaml::parse(&text)?;
-        let properties = properties::read(&root, &package.name, &original, &renderer)?;
+        let (root, again) = yaml::checked(&text)?;
+        let mut properties = properties::read(&root, &package.name, &original, &renderer)?;
+        properties.warnings.splice(..0, again.iter().map(yaml::stands_twice));
         Ok((properties, original, text))
     })?;
     for (properties, original, text) in read {

@@ -8,7 +8,7 @@ use super::{files, render::Renderer};
 use crate::{
     error::{ModelsError, Problem, ProblemKind, Result},
     place::nearest,
-    yaml::{self, Kind, Node},
+    yaml::{self, Key, Kind, Node},
 };
 
 /// A package: the root project or one of its dependencies.
@@ -46,6 +46,8 @@ pub struct Package {
     pub query_comment: Option<Json>,
     /// Whether only what it declares public may be referred to from other packages.
     pub restrict_access: bool,
+    /// Keys of `dbt_project.yml` that stand twice.
+    pub again: Vec<Key>,
     /// What `dbt_project.yml` holds.
     pub text: std::sync::Arc<crate::place::Text>,
 }
@@ -177,7 +179,7 @@ impl Package {
             format!("{relative}/dbt_project.yml")
         };
         let text_of_file = files::read(&path, &name)?;
-        let root = yaml::parse(&text_of_file)?;
+        let (root, again) = yaml::checked(&text_of_file)?;
         if !matches!(root.kind, Kind::Map(_)) {
             return Err(root.wrong("dbt_project.yml is a mapping").into());
         }
@@ -282,6 +284,7 @@ impl Package {
             flags: object(get("flags"))?,
             query_comment: get("query-comment").map(Node::to_json),
             restrict_access: get("restrict-access").is_some_and(|node| node.to_json() == Json::Bool(true)),
+            again,
             text: text_of_file,
             name,
         })

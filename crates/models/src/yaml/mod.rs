@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use crate::{
     error::{Problem, ProblemKind},
     place::{Place, Text},
+    warning::Warning,
 };
 
 /// A file of a project has thousands of nodes at most; the bound is against aliases that multiply.
@@ -135,11 +136,18 @@ fn place_of(text: &Arc<Text>, span: Span) -> Place {
 
 /// Parses one document. An empty one is nothing; a second one is an error.
 pub fn parse(text: &Arc<Text>) -> Result<Node, Problem> {
+    checked(text).map(|(root, _)| root)
+}
+
+/// The same, and the keys that stand once more in their mapping, in the order of the file. As with dbt that isn't looked for in a mapping that begins with a
+/// merge key; behind another one a key that the merge brings too counts.
+pub fn checked(text: &Arc<Text>) -> Result<(Node, Vec<Key>), Problem> {
     let wrong = |message: String, place: &Place| Problem::new(ProblemKind::Yaml, message).at(place);
     let mut open: Vec<(Open, Place, usize)> = Vec::new();
     let mut anchors: HashMap<usize, Node> = HashMap::new();
     let mut root: Option<Node> = None;
     let (mut documents, mut nodes) = (0, 0);
+    let mut again: Vec<Key> = Vec::new();
     for event in Parser::new_from_str(&text.text) {
         let (event, span) = event.map_err(|error| {
             let at = error.marker();
@@ -168,7 +176,19 @@ pub fn parse(text: &Arc<Text>) -> Result<Node, Problem> {
                 let Some((container, start, anchor)) = open.pop() else { continue };
                 let kind = match container {
                     Open::List(items) => Kind::List(items),
-                    Open::Map { entries, .. } => Kind::Map(merged(entries)),
+                    Open::Map { entries, .. } => {
+                        let merges = entries.iter().filter(|(key, _)| key.text == "<<");
+                        let brought = merges.flat_map(|(_, node)| {
+                            let many = matches!(node.kind, Kind::List(_)).then(|| node.items());
+                            many.unwrap_or(std::slice::from_ref(node)).iter().flat_map(Node::entries)
+                        });
+                        let brought: Vec<&str> = brought.map(|(key, _)| key.text.as_str()).collect();
+                        if entries.first().is_none_or(|(key, _)| key.text != "<<") {
+                            let keys = entries.iter().map(|(key, _)| key);
+                            again.extend(keys.filter(|key| brought.contains(&key.text.as_str())).cloned());
+                        }
+                        Kind::Map(merged(entries))
+                    }
                 };
                 (Node { place: start, kind }, anchor)
             }
@@ -202,6 +222,13 @@ pub fn parse(text: &Arc<Text>) -> Result<Node, Problem> {
             Some((Open::List(items), ..)) => items.push(node),
             Some((Open::Map { entries, key }, ..)) => match key.take() {
                 Some(key) => {
+                    let begins_with_merge = entries.first().is_some_and(|(first, _)| first.text == "<<");
+                    if !begins_with_merge
+                        && key.text != "<<"
+                        && entries.iter().any(|(other, _)| other.text == key.text)
+                    {
+                        again.push(key.clone());
+                    }
                     entries.retain(|(other, _)| other.text != key.text || key.text == "<<");
                     entries.push((key, node));
                 }
@@ -220,7 +247,16 @@ pub fn parse(text: &Arc<Text>) -> Result<Node, Problem> {
         }
     }
     let empty = || Node { place: Place::new(text, 1, 1, 1), kind: Kind::Scalar(Json::Null) };
-    Ok(root.unwrap_or_else(empty))
+    again.sort_by_key(|key| (key.place.line, key.place.column));
+    Ok((root.unwrap_or_else(empty), again))
+}
+
+/// What is warned of a key that stands once more.
+pub fn stands_twice(key: &Key) -> Warning {
+    Warning::of(
+        "DuplicateYAMLKeysDeprecation",
+        format!("{}: the key `{}` stands here once more; its last value counts", key.place, key.text),
+    )
 }
 
 /// Resolves merge keys: what a mapping has itself counts more.
@@ -269,6 +305,16 @@ mod tests {
     fn merge_keys_give_way_to_what_is_there() {
         let root = of("base: &b {x: 1, y: 2}\nover: {<<: *b, y: 3}\n").unwrap();
         assert_eq!(root.get("over").unwrap().to_json(), serde_json::json!({"x": 1, "y": 3}));
+    }
+
+    #[test]
+    fn keys_that_stand_twice_are_told() {
+        let text = "a: 1\nb: {c: 1, c: 2}\na: 3\nbase: &b {x: 1}\nover: {<<: *b, x: 2, y: 1, y: 2}\nbehind: {z: 1, <<: *b, x: 2}\n";
+        let (root, again) = checked(&Arc::new(Text { file: "f.yml".into(), text: text.into() })).unwrap();
+        let told: Vec<(&str, usize, usize)> =
+            again.iter().map(|key| (key.text.as_str(), key.place.line, key.place.column)).collect();
+        assert_eq!(told, [("c", 2, 11), ("a", 3, 1), ("x", 6, 24)]);
+        assert_eq!(root.to_json()["a"], 3);
     }
 
     #[test]

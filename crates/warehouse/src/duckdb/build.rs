@@ -152,6 +152,43 @@ fn said(error: EngineError) -> WarehouseError {
     WarehouseError::Query { detail: error.message }
 }
 
+/// What stands before the last of several statements, and that one; `None` of a single one.
+fn last_statement(sql: &str) -> Option<(&str, &str)> {
+    let bytes = sql.as_bytes();
+    let (mut at, mut begins, mut ended) = (0, None, None);
+    // Where what begins here ends, behind its mark.
+    let behind =
+        |from: usize, mark: &str| sql[from..].find(mark).map_or(sql.len(), |found| from + found + mark.len());
+    while at < bytes.len() {
+        let rest = &sql[at..];
+        let is_comment = rest.starts_with("--") || rest.starts_with("/*");
+        if bytes[at] != b';' && !bytes[at].is_ascii_whitespace() && !is_comment {
+            // What follows the last one may be a comment and no statement.
+            begins = ended.take().or(begins);
+        }
+        at = match bytes[at] {
+            b'\'' => behind(at + 1, "'"),
+            b'"' => behind(at + 1, "\""),
+            b'-' if rest.starts_with("--") => behind(at, "\n"),
+            b'/' if rest.starts_with("/*") => behind(at + 2, "*/"),
+            b'$' => {
+                let tag = rest[1..].find('$').map(|end| &rest[..end + 2]);
+                let plain = |tag: &&str| {
+                    tag.bytes().all(|byte| byte == b'$' || byte == b'_' || byte.is_ascii_alphanumeric())
+                };
+                tag.filter(plain).map_or(at + 1, |tag| behind(at + tag.len(), tag))
+            }
+            b';' => {
+                ended = Some(at + 1);
+                at + 1
+            }
+            _ => at + rest.chars().next().map_or(1, char::len_utf8),
+        };
+    }
+    let begins = begins?;
+    Some((&sql[..begins], &sql[begins..]))
+}
+
 impl DuckBuildConnection {
     /// Runs statements, so that readers hear of what they change.
     fn run_each(&mut self, sql: &str) -> EngineResult<u64> {
@@ -273,6 +310,13 @@ impl BuildConnection for DuckBuildConnection {
 
     fn query(&mut self, sql: &str, rows_max: usize) -> Result<Answer> {
         let sql = sql.trim().trim_end_matches(';').trim_end();
+        let sql = match last_statement(sql) {
+            Some((before, last)) => {
+                self.run(before)?;
+                last
+            }
+            None => sql,
+        };
         let reads = || self.connection.prepare(sql).is_ok_and(|statement| statement.kind().reads());
         match self.readers.clone().filter(|_| !self.open) {
             Some(readers) if !reads() => {
@@ -450,6 +494,16 @@ mod tests {
 
     fn connection() -> Box<dyn BuildConnection> {
         DuckBuild::open(Path::new(":memory:"), &[], &[]).unwrap().connect().unwrap()
+    }
+
+    #[test]
+    fn the_last_of_several_statements_is_the_one_that_is_answered() {
+        let sql = "create temp table t(a) as select ';' -- a; b\n; insert into t values ($x$;$x$); /* ; */ select a from t order by 1; -- end; here";
+        let answer = connection().query(sql, 10).unwrap();
+        assert_eq!(answer.rows, [[Cell::Text(";".into())], [Cell::Text(";".into())]]);
+        for single in ["select ';' as \"a;b\" ; -- c", "", "select 1", ";"] {
+            assert_eq!(last_statement(single), None, "{single}");
+        }
     }
 
     #[test]

@@ -59,6 +59,8 @@ const CODES: &[(&str, &str)] = &[
     ("PrintEvent", "Z052"),
     ("JinjaLogInfo", "I062"),
     ("JinjaLogWarning", "I061"),
+    ("PackageMaterializationOverrideDeprecation", "D016"),
+    ("DuplicateYAMLKeysDeprecation", "D024"),
     ("NodeStart", "Q024"),
     ("NodeFinished", "Q025"),
     ("LogStartLine", "Q011"),

@@ -13,7 +13,7 @@ use millstream_models::{
     yaml, ModelsError, Problem, ProblemKind,
 };
 
-use super::{console::Console, options, Call};
+use super::{console::Console, options, template, Call};
 use crate::{
     args::InitFlags,
     error::ProgramError,
@@ -50,7 +50,7 @@ pub(super) fn run(call: &Call<'_>, flags: &InitFlags) -> Outcome {
         let Some(name) = examine::profile_named(&options)? else {
             return Err(wrong("dbt_project.yml names no `profile`").into());
         };
-        return set_up(&options, &console, &name, asks).map(|()| 0);
+        return set_up(&options, &console, &name, [asks, !call.global.no_input]).map(|()| 0);
     }
     let name = match &flags.name {
         Some(name) => name.clone(),
@@ -86,7 +86,7 @@ pub(super) fn run(call: &Call<'_>, flags: &InitFlags) -> Outcome {
     }
     console.say(&format!("The project `{name}` is in {}", dir.display()));
     if given.is_none() && !flags.skip_profile_setup {
-        set_up(&options, &console, &name, asks)?;
+        set_up(&options, &console, &name, [asks, !call.global.no_input])?;
     }
     let next = match profile::dir(&options) == options.project_dir {
         true => format!("millstream dbt build --project-dir {name} --profiles-dir ."),
@@ -96,19 +96,23 @@ pub(super) fn run(call: &Call<'_>, flags: &InitFlags) -> Outcome {
     Ok(0)
 }
 
-/// Adds a profile to `profiles.yml`, unless it has one of this name.
-fn set_up(options: &Options, console: &Console<'_>, name: &str, asks: bool) -> Result<(), Failure> {
-    if options.project_dir.join("profile_template.yml").exists() {
-        let problem = Problem::new(ProblemKind::Unsupported, "profile_template.yml is not supported yet");
-        return Err(ModelsError::from(problem.hint("write the profile by hand, into profiles.yml")).into());
-    }
+/// Adds a profile to `profiles.yml`, unless it has one of this name. It may be that a person can be asked, and that standard input may be read.
+fn set_up(
+    options: &Options,
+    console: &Console<'_>,
+    name: &str,
+    [asks, reads]: [bool; 2],
+) -> Result<(), Failure> {
     let path = profile::dir(options).join("profiles.yml");
     if profile::names(options)?.iter().any(|known| known == name) {
         console.say(&format!("The profile `{name}` is in {} already, and stays as it is", path.display()));
         return Ok(());
     }
-    let text = match asks && ask("Build it in DuckDB [1] or in PostgreSQL [2]?", Some("1"))? == "2" {
+    let template = options.project_dir.join("profile_template.yml");
+    let text = match asks && !template.exists() && ask("Build it in DuckDB [1] or in PostgreSQL [2]?", Some("1"))? == "2" {
         true => postgres(name)?,
+        // Answers can come from a file, too.
+        false if template.exists() => template::profile(&template, name, reads)?,
         false => format!(
             "{name}:\n  target: dev\n  outputs:\n    dev:\n      type: duckdb\n      path: {name}.duckdb\n      schema: main\n      threads: 4\n"
         ),
@@ -185,7 +189,7 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn wrong(message: &str) -> ModelsError {
+pub(super) fn wrong(message: &str) -> ModelsError {
     wrong_problem(message).into()
 }
 

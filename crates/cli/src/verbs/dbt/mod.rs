@@ -14,6 +14,7 @@ mod listing;
 mod operation;
 mod retry;
 mod show;
+mod template;
 mod unasked;
 mod warehouse;
 

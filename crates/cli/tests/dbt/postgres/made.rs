@@ -68,3 +68,39 @@ fn parts_of_materializations_are_the_projects_in_postgresql_too() {
         twins.both(&[&["run", "--select", "parts", "--vars", now], more].concat());
     }
 }
+
+#[test]
+fn tests_seeds_and_snapshots_are_made_of_the_projects_own_parts() {
+    let twins = Twins::new("cellar", "cellar");
+    // The first three change nothing: all is done by macros, as dbt's do it.
+    let parts = "{% macro get_true_sql() %}{{ return('TRUE') }}{% endmacro %}\n{% macro get_batch_size() %}{{ return(2) }}{% endmacro %}\n\
+                 {% macro default__get_limit_sql(sql, limit) %}{{ sql }} {% if limit is not none %}limit {{ limit }}{% endif %}{% endmacro %}\n\
+                 {% macro snapshot_by_litres_strategy(node, snapshotted_rel, current_rel, model_config, target_exists) %}\
+                 {{ return({'unique_key': config.get('unique_key'), 'updated_at': 'checked_at', 'row_changed': snapshotted_rel ~ '.litres > ' ~ current_rel ~ '.litres', \
+                 'scd_id': snapshot_hash_arguments(['cask', 'checked_at']), 'hard_deletes': adapter.get_hard_deletes_behavior(config)}) }}{% endmacro %}\n";
+    twins.write("macros/parts.sql", parts);
+    twins.write("tests/some.sql", "{{ config(limit=2, severity='warn', store_failures=true) }} select 1 as n from generate_series(1, 5)");
+    let own = |name: &str, strategy: &str, more: &str| {
+        format!(
+            "{{% snapshot {name} %}}{{{{ config(strategy='{strategy}', unique_key='cask', {more}) }}}} \
+             select cellar_row || cask_id as cask, litres, wine, checked_at from {{{{ ref('casks') }}}}{{% endsnapshot %}}\n"
+        )
+    };
+    twins.write(
+        "snapshots/own.sql",
+        &[
+            own("by_litres", "by_litres", "hard_deletes='invalidate'"),
+            own("by_time", "timestamp", "updated_at='checked_at', hard_deletes='new_record'"),
+            own("by_all", "check", "check_cols='all', dbt_valid_to_current=\"'9999-01-01'::timestamp\", hard_deletes='invalidate', indexes=[{'columns': ['cask']}]"),
+        ]
+        .concat(),
+    );
+    let head = "cask_id,cellar_row,wine,litres,checked_at\n";
+    let first = std::fs::read_to_string(twins.pair.at("ours").join("seeds/casks.csv")).unwrap();
+    let second = format!("{head}1,a,Malbec,100.00,2024-02-01 08:00:00\n2,b,,,2024-01-01 08:10:00\n5,c,\"it's\",50.00,2024-02-01 10:00:00\n");
+    for rows in [&first, &second, &first] {
+        twins.write("seeds/casks.csv", rows);
+        twins.both_but_words(&["build", "--select", "casks", "by_litres", "by_time", "by_all", "some"]);
+    }
+    twins.both_but_words(&["seed", "--full-refresh"]);
+}
