@@ -168,6 +168,7 @@ pub(crate) fn home(project: &Project, tables: Option<Vec<LiveTable>>) -> Home {
             fields,
             path,
             settings: Vec::new(),
+            external_root: ".".into(),
             extensions: Vec::new(),
             server: None,
         },

@@ -13,6 +13,7 @@ mod clone;
 mod deps;
 mod docs;
 mod events;
+mod external;
 mod flags;
 mod freshness;
 mod lineage;
@@ -120,6 +121,7 @@ impl Pair {
                 .args(["-c", TABLES])
                 .arg(file)
                 .args(beside)
+                .current_dir(self.at(side))
                 .output()
                 .unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

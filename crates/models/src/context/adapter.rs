@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::{
     base::{function, warn, Base},
-    loading,
+    loading, outside,
     relation::{quoted, Column, Relation},
     scene::{Live, Scene},
     table::Table,
@@ -62,6 +62,10 @@ impl Adapter {
 
     fn live(&self, live: &dyn Live, name: &str, mut args: Args) -> Eval<Value> {
         if let Some(value) = loading::call(live, name, &mut args)? {
+            return Ok(value);
+        }
+        let root = &self.0.world.project.target.external_root;
+        if let Some(value) = outside::call(live, root, name, &mut args)? {
             return Ok(value);
         }
         let run = |sql: String| live.execute(&sql, false, false).map(|_| Value::from(""));

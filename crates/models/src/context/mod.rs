@@ -6,6 +6,7 @@ mod decimal;
 pub mod json;
 mod loading;
 pub mod modules;
+mod outside;
 pub mod relation;
 pub mod scene;
 mod statements;

@@ -74,6 +74,14 @@ pub(super) fn call(live: &NodeLive, what: &str, args: Args) -> Eval<Value> {
             Ok(index.statement(relation_of(relation.as_ref())?).into())
         }
         "process_schema_changes" => schema_changes(live, args),
+        "absolute" => {
+            let [location] = args.bind(what, ["location"])?;
+            let location = location.unwrap_or(Value::None).to_string();
+            let is_path = !location.contains("://");
+            let dir = &live.shared.manifest.world.project.options.project_dir;
+            let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+            Ok(if is_path { dir.join(location).display().to_string() } else { location }.into())
+        }
         "with_suffix" => {
             let [name, suffix] = args.bind(what, ["name", "suffix"])?;
             let text = |value: Option<Value>| value.unwrap_or(Value::None).to_string();

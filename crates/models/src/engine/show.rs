@@ -5,12 +5,13 @@ use std::sync::Arc;
 use millstream_core::build::{Answer, BuildWarehouse};
 
 use super::{
-    compile,
+    compile::{self, SharedConnection},
     live::Shared,
     run::{deep, listed, tell, warehouse_failed, Observer},
 };
 use crate::{
     error::Result,
+    jinja::{Args, Interrupt, Value},
     parse::{
         names,
         node::{Node, Resource},
@@ -51,6 +52,31 @@ pub fn compiled(
     })
 }
 
+/// The first rows of a query: by the macro of the project's own, where it has one for that.
+fn limited(
+    shared: &Arc<Shared>,
+    node: &Node,
+    sql: &str,
+    limit: Option<u64>,
+    connection: &SharedConnection,
+) -> Result<String> {
+    let macros = &shared.manifest.world.macros;
+    if ["get_limit_sql", "get_limit_subquery_sql"].iter().any(|name| macros.overrides(name)) {
+        let (scene, _) = compile::scene(shared, node, Some(connection));
+        if let Some(entry) = scene.find_macro("get_limit_subquery_sql") {
+            let limit = limit.map_or(Value::None, |limit| Value::from(limit as usize));
+            let called =
+                scene.interpreter().call_macro(&entry.definition, Args::of([Value::from(sql), limit]));
+            return match called {
+                Ok(sql) | Err(Interrupt::Return(sql)) => Ok(sql.to_string()),
+                Err(Interrupt::Error(error)) => Err(compile::problem(shared, node, *error).into()),
+            };
+        }
+    }
+    let limit = limit.map(|limit| format!(" limit {limit}")).unwrap_or_default();
+    Ok(format!("select * from (\n{sql}\n) as shown{limit}"))
+}
+
 fn rows(
     shared: &Arc<Shared>,
     warehouse: &dyn BuildWarehouse,
@@ -69,8 +95,7 @@ fn rows(
             _ => compiled?.sql,
         };
         let sql = sql.trim_end().trim_end_matches(';');
-        let limit = limit.map(|limit| format!(" limit {limit}")).unwrap_or_default();
-        let sql = format!("select * from (\n{sql}\n) as shown{limit}");
+        let sql = limited(shared, node, sql, limit, &connection)?;
         let answer = connection.borrow_mut().query(&sql, ROWS_MAX);
         answers.push(answer.map_err(|error| warehouse_failed(error).around(names::describe(node)))?);
     }

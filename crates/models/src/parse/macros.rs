@@ -25,6 +25,7 @@ const LIBRARY_SOURCES: &[(&str, &str)] = &[
     (TESTS, include_str!("tests.sql")),
     (SEEDS, include_str!("seeds.sql")),
     (SNAPSHOTS, include_str!("snapshots.sql")),
+    ("macros/external.sql", include_str!("external.sql")),
 ];
 
 /// What the library has otherwise for PostgreSQL, and the parts of materializations there.

@@ -33,6 +33,9 @@ const FOR_ALL: &[&str] = &[
 /// Those that are done here.
 const DONE: &[&str] = &["view", "table", "incremental", "test", "seed", "snapshot"];
 
+/// Models whose rows are in files: there is no other way for them than macros.
+const EXTERNAL: &str = "external";
+
 /// The one that is done where the warehouse has it.
 const MATERIALIZED_VIEW: &str = "materialized_view";
 
@@ -169,6 +172,10 @@ pub fn find(macros: &Macros, root: &str, warehouse: Adapter, name: &str) -> Resu
         if built_in == Some(for_warehouse) {
             if warehouse == Adapter::Postgres && name == MATERIALIZED_VIEW && !macros.has_own_parts_of(name) {
                 return Ok(Materialization::Native);
+            }
+            if name == EXTERNAL {
+                return Ok(of_library(macros, name)
+                    .map_or(Materialization::NotDone, |entry| Materialization::Macro(entry.clone())));
             }
             if !DONE.contains(&name) {
                 return Ok(Materialization::NotDone);

@@ -521,6 +521,14 @@ impl Manifest {
                 Materialization::Macro(_) => false,
             }
         };
+        if node.resource == Resource::Model && node.materialized() == "external" {
+            let said = |key: &str| {
+                node.config.get(key).filter(|value| !matches!(value, Json::Null | Json::Bool(false)))
+            };
+            if let Some(key) = ["plugin", "glue_register"].into_iter().find(|key| said(key).is_some()) {
+                return unsupported(format!("`{key}` of an external model"));
+            }
+        }
         let is_batched = batches::is_batched(node);
         if is_batched && (by_macro || self.world.macros.overrides("get_incremental_microbatch_sql")) {
             return unsupported("a microbatch model that is built by macros of the project's own".into());

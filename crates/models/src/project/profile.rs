@@ -42,6 +42,8 @@ pub struct Target {
     pub fields: Map<String, Json>,
     /// For DuckDB: the file, or `:memory:`.
     pub path: String,
+    /// For DuckDB: where files of models are that say nothing of it.
+    pub external_root: String,
     /// For DuckDB: settings of each connection.
     pub settings: Vec<(String, String)>,
     /// For DuckDB: extensions to load.
@@ -201,6 +203,7 @@ const DUCKDB_KEYS: &[&str] = &[
     "settings",
     "extensions",
     "attach",
+    "external_root",
     "retries",
     "keep_open",
 ];
@@ -379,6 +382,7 @@ fn target(options: &Options, profile: &str, name: &str, output: &Node) -> Result
         threads: options.threads.or(threads).unwrap_or(1).max(1),
         fields,
         path,
+        external_root: text("external_root").unwrap_or_else(|| ".".into()),
         settings,
         extensions,
         server,
