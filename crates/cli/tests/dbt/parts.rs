@@ -308,3 +308,26 @@ fn snapshots_are_made_of_the_projects_own_parts() {
         }
     }
 }
+
+#[test]
+fn what_is_kept_in_the_graph_is_there_for_hooks_at_the_end() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    pair.write(
+        "macros/watch.sql",
+        "{% macro begin() %}{% if execute %}{% do graph.setdefault('watch', {'tests': {}, 'order': [], 'models': []}) %}{% endif %}{% endmacro %}\n\
+         {% materialization test, default %}{% set result = dbt.materialization_test_default() %}\
+         {% do graph['watch'].tests.update({model.name: load_result('main').table.columns['failures'].values()[0] | int}) %}\
+         {% do graph['watch']['order'].append(model.resource_type) %}{{ return(result) }}{% endmaterialization %}\n\
+         {% macro end() %}{% if execute and graph.get('watch') %}\
+         create or replace table main.watched as select * from (values {% for name, found in graph.watch.tests | dictsort %}('{{ name }}', {{ found }}), {% endfor %}\
+         ('all', {{ graph.watch.order | length }}), ('{{ graph.watch.models | sort | join(' ') }}', 0)) t(name, found){% endif %}{% endmacro %}\n",
+    );
+    pair.write("models/kept.sql", "{% if execute %}{% do graph['watch']['models'].append(this.name) %}{% endif %}{{ config(post_hook=\"{% do graph['watch'].models.append('hook') %}\") }} select 1 as n");
+    pair.write("tests/some.sql", "{{ config(severity='warn') }} select 1 as n from range(5)");
+    let project = std::fs::read_to_string(pair.at("ours").join("dbt_project.yml")).unwrap();
+    pair.write(
+        "dbt_project.yml",
+        &format!("{project}\non-run-start: '{{{{ begin() }}}}'\non-run-end: '{{{{ end() }}}}'\n"),
+    );
+    pair.both(&["build"]);
+}

@@ -4,6 +4,7 @@ pub mod adapter;
 pub mod base;
 mod decimal;
 pub mod json;
+pub mod kept;
 mod loading;
 pub mod modules;
 mod outside;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 use super::{
     adapter::Adapter,
     base::{self, function},
-    loading,
+    kept, loading,
     relation::Relation,
     statements::Planned,
     table::Table,
@@ -106,8 +106,10 @@ pub trait Live {
     fn reference(&self, args: &RefArgs) -> Result<Relation, JinjaError>;
     /// The relation that a `source` means.
     fn source(&self, source: &str, table: &str) -> Result<Relation, JinjaError>;
-    /// `graph`.
+    /// `graph`, with what other templates have kept in it.
     fn graph(&self) -> Json;
+    /// Keeps for others what these templates have made of it beside the project's nodes.
+    fn keep(&self, own: Map<String, Json>);
     /// Runs a statement; what is said of it, and its rows where they are wanted. `begin` says that it is part of a transaction, which it begins if there is none.
     fn execute(&self, sql: &str, fetch: bool, begin: bool) -> Result<(Value, Table), JinjaError>;
     /// Commits what `begin` has begun. A node's transaction is the engine's, and stays open.
@@ -153,6 +155,8 @@ pub struct Scene {
     pub record: RefCell<Record>,
     /// What statements gave, by the names that they were stored under.
     pub(super) results: RefCell<Vec<(String, Value)>>,
+    /// `graph`, once it was asked for.
+    graph: RefCell<Option<Value>>,
     depth: Cell<u32>,
 }
 
@@ -165,6 +169,7 @@ impl Scene {
             live,
             record: RefCell::default(),
             results: RefCell::default(),
+            graph: RefCell::default(),
             depth: Cell::new(0),
         })
     }
@@ -177,6 +182,16 @@ impl Scene {
         } else {
             Interpreter::lenient(host)
         }
+    }
+
+    /// Keeps what was put into `graph`, once the templates of this node are done.
+    pub fn keep(&self) {
+        let (Some(live), Some(Value::Dict(graph))) = (&self.live, &*self.graph.borrow()) else { return };
+        let graph = graph.borrow();
+        let own = graph.iter().map(|(key, value)| (key.to_string(), value));
+        live.keep(
+            own.filter(|(key, _)| kept::is_shared(key)).map(|(key, value)| (key, value.to_json())).collect(),
+        );
     }
 
     /// A macro as the templates of this node find it.
@@ -399,7 +414,9 @@ impl Scene {
             "model" | "node" => Value::from_json(&facts.model),
             "execute" => Value::Bool(self.live.is_some()),
             "graph" => match &self.live {
-                Some(live) => Value::from_json(&live.graph()),
+                Some(live) => {
+                    self.graph.borrow_mut().get_or_insert_with(|| Value::from_json(&live.graph())).clone()
+                }
                 None => Value::dict::<Value>([]),
             },
             "adapter" => Value::object(Adapter(scene)),

@@ -201,6 +201,7 @@ impl<'h> Hooks<'h> {
             let rendered =
                 template(&source, &self.node.original_path.as_str().into(), Spot { line: 1, column: 1 })
                     .and_then(|parsed| scene.interpreter().render(&parsed, &[]));
+            scene.keep();
             let sql = rendered.map_err(|mut error| {
                 (error.spot, error.file) = (None, None);
                 Problem::from_jinja(error, |_| None).around(format!("in a {key} of {}", self.node.unique_id))

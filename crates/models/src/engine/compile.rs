@@ -53,6 +53,7 @@ pub fn scene(
         begins: node.resource == Resource::Operation && node.template.is_none(),
         own: Map::new(),
         main: RefCell::default(),
+        kept_before: RefCell::default(),
         batch: node.batch.clone(),
         unit: None,
         depends_on: node.depends_on.clone(),
@@ -146,6 +147,7 @@ fn render(
         None => Vec::new(),
     };
     let own = scene.interpreter().render(template, &locals).map_err(failed)?;
+    scene.keep();
     if takes_ctes(node) {
         for id in live.ephemeral.take() {
             let Some(model) = shared.manifest.nodes.get(&id) else { continue };

@@ -86,6 +86,7 @@ fn called(
         begins: true,
         own,
         main: RefCell::default(),
+        kept_before: RefCell::default(),
         batch: None,
         unit: None,
         depends_on: node.depends_on.clone(),
@@ -93,7 +94,9 @@ fn called(
         ephemeral: RefCell::default(),
     };
     let (scene, live) = scene_of(shared, node, model, live);
-    let value = match scene.interpreter().call_macro(&entry.definition, Args::default()) {
+    let called = scene.interpreter().call_macro(&entry.definition, Args::default());
+    scene.keep();
+    let value = match called {
         Ok(value) | Err(Interrupt::Return(value)) => value,
         Err(Interrupt::Error(error)) => return Err(problem(shared, node, *error).into()),
     };

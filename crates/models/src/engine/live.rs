@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     context::{
+        kept,
         relation::{quoted, Column, Relation},
         scene::Live,
         table::Table,
@@ -53,6 +54,8 @@ pub struct Shared {
     /// Relations of another run, by unique id: references are deferred to them.
     deferred: HashMap<String, Relation>,
     graph: Mutex<Option<Arc<Json>>>,
+    /// What templates have kept in it beside that.
+    kept: Mutex<Map<String, Json>>,
     /// What templates know beyond their context, since the run gave it.
     given: Mutex<Map<String, Json>>,
     /// Whether any table refers to another, or is to: asked once.
@@ -80,6 +83,7 @@ impl Shared {
             relations: Mutex::default(),
             deferred,
             graph: Mutex::default(),
+            kept: Mutex::default(),
             given: Mutex::default(),
             foreign_keys: Mutex::default(),
             tied: Mutex::default(),
@@ -254,6 +258,8 @@ pub struct NodeLive {
     pub own: Map<String, Json>,
     /// The statement that a materialization in macros calls its main one.
     pub main: RefCell<Option<String>>,
+    /// What templates had kept in `graph` when this node's asked for it.
+    pub kept_before: RefCell<Map<String, Json>>,
     /// The batch that the node is built for.
     pub batch: Option<Batch>,
     /// For a unit test: what stands in the place of relations, and what has other values.
@@ -362,7 +368,17 @@ impl Live for NodeLive {
     }
 
     fn graph(&self) -> Json {
-        (*self.shared.graph()).clone()
+        let mut graph = (*self.shared.graph()).clone();
+        let kept = lock(&self.shared.kept).clone();
+        if let Json::Object(graph) = &mut graph {
+            graph.extend(kept.clone());
+        }
+        *self.kept_before.borrow_mut() = kept;
+        graph
+    }
+
+    fn keep(&self, own: Map<String, Json>) {
+        kept::bring(&self.kept_before.borrow(), &own, &mut lock(&self.shared.kept));
     }
 
     fn execute(&self, sql: &str, fetch: bool, begin: bool) -> Result<(Value, Table), JinjaError> {

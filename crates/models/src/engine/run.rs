@@ -302,8 +302,8 @@ impl Run<'_> {
         for node in hooks {
             let begun = names::now();
             let done = compile::compile(&self.shared, node, Some(connection)).and_then(|compiled| {
-                self.write("compiled", node, &compiled.sql)?;
                 if !compiled.sql.trim().is_empty() {
+                    self.write("compiled", node, &compiled.sql)?;
                     connection.borrow_mut().run(&compiled.sql).map_err(warehouse_failed)?;
                     self.list(connection)?;
                 }

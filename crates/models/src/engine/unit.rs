@@ -49,6 +49,7 @@ pub(super) fn compile(
         begins: false,
         own: Map::new(),
         main: RefCell::default(),
+        kept_before: RefCell::default(),
         batch: None,
         unit: Some(unit.clone()),
         depends_on: model.depends_on.clone(),
