@@ -1,10 +1,10 @@
 //! Models that are built in batches of time: the same rows, the same batches and the same SQL as dbt's.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
 
-use crate::Pair;
+use crate::{postgres::Twins, Pair};
 
 /// What became of the batches of `visits`, of a size of its own.
 fn batches(pair: &Pair, side: &str, model: &str) -> Value {
@@ -124,4 +124,112 @@ fn the_last_batches_are_those_of_now() {
     assert!(pair.ours(&["run", "--select", "by_month"]).status.success());
     assert_eq!(spans("successful"), 3);
     assert_eq!(pair.ask("select count(*) from main.by_month"), "[(6,)]");
+}
+
+/// How many batches of a model were on their way at the same time, at most, in a run that is told as events.
+fn at_once(told: &str) -> usize {
+    let (mut open, mut most) = (BTreeSet::new(), 0);
+    for line in told.lines() {
+        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+        let index = event["data"]["batch_index"].as_i64();
+        match event["info"]["name"].as_str() {
+            Some("LogStartBatch") => assert!(open.insert(index), "{line}"),
+            Some("LogBatchResult") => assert!(open.remove(&index), "{line}"),
+            _ => continue,
+        }
+        most = most.max(open.len());
+        // The first one and the last one are alone.
+        assert!(open.len() < 2 || !(open.contains(&Some(1)) || open.contains(&Some(8))), "{line}");
+    }
+    assert!(open.is_empty(), "{told}");
+    most
+}
+
+#[test]
+fn batches_are_built_beside_each_other_where_a_model_wants_it_or_reads_nothing_of_its_own() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    pair.write(
+        "models/happened.sql",
+        "{{ config(materialized='table', event_time='happened_at') }}
+         select i as id, timestamp '2024-01-01 00:00:00' + to_hours(i::int) as happened_at from range(240) as r(i)",
+    );
+    // Each batch takes long enough for others to begin.
+    let slow = "(select count(*) from range(3000000) as r(i) where hash(i) % 1000003 = 1)";
+    let run = [
+        "run",
+        "--threads",
+        "4",
+        "--select",
+        "happened",
+        "visits",
+        "--event-time-start",
+        "2024-01-02",
+        "--event-time-end",
+        "2024-01-10",
+    ];
+    for (config, body, expected) in [
+        ("", "", true),
+        (", concurrent_batches=false", "", false),
+        (", concurrent_batches=true", "-- {{ this }}", true),
+        ("", "-- {{ this }}", false),
+    ] {
+        let model = format!(
+            "{{{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='happened_at', begin='2024-01-01',
+             batch_size='day'{config}) }}}} select id, happened_at, {slow} as slow from {{{{ ref('happened') }}}} {body}
+             {{% if model.batch and model.batch.id == var('wrong', 'none') %}} where no_such_column {{% endif %}}"
+        );
+        pair.write("models/visits.sql", &model);
+        if config.is_empty() && expected {
+            pair.both(&run);
+            assert_eq!(batches(&pair, "ours", "visits"), batches(&pair, "theirs", "visits"));
+        }
+        let told = pair.ours(&[&run[..], &["--log-format", "json"]].concat());
+        let most = at_once(&String::from_utf8_lossy(&told.stdout));
+        assert_eq!(most > 1, expected, "{most} {config} {body}");
+        assert!(most < 5, "{most}");
+    }
+    // One that fails among others.
+    pair.write(
+        "models/visits.sql",
+        &fs::read_to_string(pair.at("ours").join("models/visits.sql")).unwrap().replace("this", "1"),
+    );
+    let failing = [&run[..], &["--vars", "{wrong: '20240104'}"]].concat();
+    pair.both(&failing);
+    assert_eq!(batches(&pair, "ours", "visits"), batches(&pair, "theirs", "visits"));
+    assert_eq!(pair.statuses("ours")["model.bakery.visits"].0, "partial success");
+    // With one thread they wait for each other, and none for ever.
+    let alone = pair.ours(&[&["run", "--threads", "1"], &run[3..]].concat());
+    assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stdout));
+}
+
+#[test]
+fn postgresql_builds_batches_one_behind_the_other_and_says_so() {
+    let twins = Twins::new("shop", "bakery");
+    twins.write(
+        "models/happened.sql",
+        "{{ config(materialized='table', event_time='happened_at') }}
+         select i as id, timestamp '2024-01-01 00:00:00' + i * interval '1 hour' as happened_at from generate_series(0, 239) as r(i)",
+    );
+    let model = "{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='happened_at', begin='2024-01-01',
+        batch_size='day', unique_key='id', concurrent_batches=true) }} select * from {{ ref('happened') }}";
+    twins.write("models/visits.sql", model);
+    let run = [
+        "run",
+        "--select",
+        "happened",
+        "visits",
+        "--event-time-start",
+        "2024-01-02",
+        "--event-time-end",
+        "2024-01-10",
+    ];
+    twins.both_but_words(&run);
+    let told = twins.pair.ours(&[&run[..], &["--threads", "4", "--log-format", "json"]].concat());
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert_eq!(at_once(&told), 1);
+    assert!(told.contains("InvalidConcurrentBatchesConfig"), "{told}");
+    let strict = [&run[..], &["--warn-error-options", "{error: [InvalidConcurrentBatchesConfig]}"]].concat();
+    twins.pair.ends_alike(&strict);
+    twins.write("models/visits.sql", &model.replace("concurrent_batches=true", "concurrent_batches=false"));
+    twins.pair.ends_alike(&strict);
 }

@@ -1,4 +1,15 @@
 //! A microbatch model in a run: batch by batch, each in a transaction of its own. One that fails leaves its rows as they were, and the others are built.
+//!
+//! The first batch makes the table, and the last one has the hooks behind it: each is alone. Those between them are built beside each other by the threads that have nothing
+//! else to do, where that is wanted and the warehouse can take it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+    },
+};
 
 use serde_json::Value as Json;
 
@@ -6,12 +17,91 @@ use super::{
     batches::{Batch, Batches, Settings, Span},
     build,
     compile::{self, SharedConnection},
-    run::{Outcome, Run, Status},
+    pool::Pool,
+    run::{Outcome, Run, Status, CANCELLED},
 };
 use crate::{
     error::{ModelsError, Result},
+    jinja::{ast::ExprKind, walk},
     parse::{names, node::Node},
+    project::Adapter,
 };
+
+/// What is said of a batch that a thread has left behind.
+const BROKEN: &str = "the thread that built it broke off";
+
+/// The batches of a model.
+struct Plan {
+    node: Node,
+    settings: Settings,
+    spans: Vec<Span>,
+    is_new: bool,
+}
+
+impl Plan {
+    /// The model as a batch sees it.
+    fn batch(&self, index: usize) -> Node {
+        let span = self.spans[index];
+        let label = self.settings.size.label(span[0]);
+        let batch = Batch { span, label, adds: index > 0 || !self.is_new };
+        one(&self.node, batch, [index == 0, index + 1 == self.spans.len()])
+    }
+}
+
+/// How a batch ended: what went wrong with it.
+type Ended = Option<String>;
+
+/// Batches of a model that any thread may build.
+pub(super) struct Beside {
+    plan: Plan,
+    /// The next one that nobody has taken, and where they end.
+    next: AtomicUsize,
+    end: usize,
+    done: Mutex<Done>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Done {
+    ended: BTreeMap<usize, Ended>,
+    /// Why the run itself broke.
+    broken: Option<ModelsError>,
+}
+
+impl Beside {
+    /// Takes a batch, if one is left.
+    pub(super) fn take(&self) -> Option<usize> {
+        let taken = |next: usize| Some(next + 1).filter(|_| next < self.end);
+        self.next.fetch_update(Ordering::AcqRel, Ordering::Acquire, taken).ok()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Done> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, at: usize, ended: Result<Ended>) {
+        let mut done = self.lock();
+        let ended = ended.unwrap_or_else(|error| {
+            done.broken.get_or_insert(error);
+            Some(BROKEN.to_owned())
+        });
+        done.ended.insert(at, ended);
+        self.changed.notify_all();
+    }
+}
+
+/// Tells that a batch has ended, however its thread goes on.
+struct Taken<'b> {
+    beside: &'b Beside,
+    at: usize,
+    ended: Option<Result<Ended>>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.beside.note(self.at, self.ended.take().unwrap_or_else(|| Ok(Some(BROKEN.to_owned()))));
+    }
+}
 
 impl Run<'_> {
     /// Builds a model's batches, and notes in the outcome what became of them.
@@ -20,6 +110,7 @@ impl Run<'_> {
     pub(super) fn batches(
         &self,
         node: &Node,
+        pool: &Pool,
         connection: &SharedConnection,
         outcome: &mut Outcome,
     ) -> Result<()> {
@@ -32,62 +123,116 @@ impl Run<'_> {
                 Some(before) => before.failed.clone(),
                 None => settings.batches(options.event_time, is_new, options.batches_until_us)?,
             };
-            Ok((settings, spans))
+            Ok(Plan { node: node.clone(), settings, spans, is_new })
         });
-        let (settings, spans) = match planned {
-            Ok(planned) => planned,
+        let plan = match planned {
+            Ok(plan) => plan,
             Err(problem) => {
                 outcome.status = Status::Error;
                 outcome.message = Some(ModelsError::from(problem.around(names::describe(node))).describe());
                 return Ok(());
             }
         };
-        let mut batches = Batches::default();
-        let mut wrong: Vec<String> = Vec::new();
-        let total = spans.len();
-        let mut stopped = false;
-        for (index, span) in spans.iter().enumerate() {
-            if stopped || self.warehouse.is_cancelled() {
-                batches.failed.push(*span);
-                continue;
-            }
-            let batch =
-                Batch { span: *span, label: settings.size.label(span[0]), adds: index > 0 || !is_new };
-            let label = batch.label.clone();
-            self.observer.batch_started(index + 1, total, node, &label);
-            let begun = names::now();
-            let done = self.batch(&one(node, batch, [index == 0, index + 1 == total]), connection);
-            let failed = match done {
-                Ok(()) => None,
-                Err(error @ (ModelsError::Unreadable { .. } | ModelsError::Unwritable { .. })) => {
-                    return Err(error)
+        let total = plan.spans.len();
+        let beside = Arc::new(Beside {
+            plan,
+            next: AtomicUsize::new(1),
+            end: total.saturating_sub(1),
+            done: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let plan = &beside.plan;
+        let mut ended: BTreeMap<usize, Ended> = BTreeMap::new();
+        if total > 0 {
+            ended.insert(0, self.one_batch(plan, 0, connection)?);
+        }
+        // Without the first one there may be no table to add the others to.
+        if ended.get(&0) == Some(&None) {
+            let own = || {
+                while let Some(at) = beside.take() {
+                    self.note_batch(&beside, at, connection);
                 }
-                Err(error) => {
-                    // What was begun is undone: the rows from before stay.
-                    let _ = connection.borrow_mut().rollback();
-                    Some(error.describe())
+                let mut done = beside.lock();
+                while done.ended.len() < beside.end.saturating_sub(1) {
+                    done = beside.changed.wait(done).unwrap_or_else(PoisonError::into_inner);
                 }
             };
-            self.observer.batch_finished(
-                index + 1,
-                total,
-                node,
-                &label,
-                names::now() - begun,
-                failed.as_deref(),
-            );
-            match failed {
-                None => batches.successful.push(*span),
-                Some(message) => {
-                    wrong.push(format!("batch {label}: {message}"));
+            match self.are_beside_each_other(node) {
+                true => pool.beside(&beside, own),
+                false => own(),
+            }
+            let mut done = beside.lock();
+            ended.append(&mut done.ended);
+            if let Some(error) = done.broken.take() {
+                return Err(error);
+            }
+            drop(done);
+            if total > 1 {
+                ended.insert(total - 1, self.one_batch(plan, total - 1, connection)?);
+            }
+        }
+        let mut batches = Batches::default();
+        let mut wrong: Vec<String> = Vec::new();
+        for (index, span) in plan.spans.iter().enumerate() {
+            match ended.remove(&index) {
+                Some(None) => batches.successful.push(*span),
+                Some(Some(message)) => {
+                    wrong.push(format!("batch {}: {message}", plan.settings.size.label(span[0])));
                     batches.failed.push(*span);
-                    // Without the first one there may be no table to add the others to.
-                    stopped = index == 0;
                 }
+                None => batches.failed.push(*span),
             }
         }
         settle(outcome, batches, before.map(|before| before.successful.as_slice()), wrong);
         Ok(())
+    }
+
+    /// Whether batches of a model may be built at the same time: as it says; where it says nothing, unless it reads what it has built. dbt's adapter for PostgreSQL never does.
+    fn are_beside_each_other(&self, node: &Node) -> bool {
+        self.shared.dialect() == Adapter::DuckDb
+            && match node.config.get("concurrent_batches") {
+                Some(Json::Bool(wanted)) => *wanted,
+                _ => !reads_itself(node),
+            }
+    }
+
+    /// Builds a batch for the thread that has the model. The connection is this thread's own, made where there is none yet.
+    pub(super) fn batch_beside(&self, beside: &Beside, at: usize, connection: &mut Option<SharedConnection>) {
+        let mut taken = Taken { beside, at, ended: None };
+        taken.ended = Some(match connection {
+            Some(connection) => self.one_batch(&beside.plan, at, connection),
+            None => self.connect().and_then(|made| self.one_batch(&beside.plan, at, connection.insert(made))),
+        });
+    }
+
+    fn note_batch(&self, beside: &Beside, at: usize, connection: &SharedConnection) {
+        let mut taken = Taken { beside, at, ended: None };
+        taken.ended = Some(self.one_batch(&beside.plan, at, connection));
+    }
+
+    fn one_batch(&self, plan: &Plan, index: usize, connection: &SharedConnection) -> Result<Ended> {
+        if self.warehouse.is_cancelled() {
+            return Ok(Some(CANCELLED.to_owned()));
+        }
+        let node = plan.batch(index);
+        let label = node.batch.as_ref().map(|batch| batch.label.clone()).unwrap_or_default();
+        let (number, total) = (index + 1, plan.spans.len());
+        self.observer.batch_started(number, total, &plan.node, &label);
+        let begun = names::now();
+        let ended = match self.batch(&node, connection) {
+            Ok(()) => None,
+            Err(error @ (ModelsError::Unreadable { .. } | ModelsError::Unwritable { .. })) => {
+                return Err(error)
+            }
+            Err(error) => {
+                // What was begun is undone: the rows from before stay.
+                let _ = connection.borrow_mut().rollback();
+                Some(error.describe())
+            }
+        };
+        let took = names::now() - begun;
+        self.observer.batch_finished(number, total, &plan.node, &label, took, ended.as_deref());
+        Ok(ended)
     }
 
     fn batch(&self, node: &Node, connection: &SharedConnection) -> Result<()> {
@@ -100,6 +245,17 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a model's template names `this`.
+fn reads_itself(node: &Node) -> bool {
+    let mut found = false;
+    if let Some(template) = &node.template {
+        walk::expressions(&template.body, &mut |expr| {
+            found |= matches!(&expr.kind, ExprKind::Name(name) if **name == *"this");
+        });
+    }
+    found
 }
 
 /// The model as one of its batches sees it. Hooks before are the first one's, hooks behind the last one's.

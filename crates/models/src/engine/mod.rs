@@ -21,6 +21,7 @@ mod matview;
 mod merge;
 pub mod operation;
 mod planned;
+mod pool;
 pub mod retry;
 pub mod run;
 pub(crate) mod seed;

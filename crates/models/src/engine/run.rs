@@ -1,13 +1,6 @@
-//! The run: nodes in the order of the graph, in several threads; what fails keeps those behind it from running, and nothing else.
+//! The run: what surrounds the nodes, hooks and schemas, and what is done with each of them.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    panic::{self, AssertUnwindSafe},
-    rc::Rc,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
-};
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc, thread};
 
 use millstream_core::build::{BuildWarehouse, Cell};
 use serde_json::{json, Map, Value as Json};
@@ -19,6 +12,7 @@ use super::{
     compile::{self, Compiled, SharedConnection},
     freshness::Checked,
     live::Shared,
+    pool::Pool,
 };
 use crate::{
     artifacts,
@@ -33,7 +27,7 @@ use crate::{
 };
 
 /// Rendering goes as deep as macros call each other.
-const STACK_BYTES: usize = 64 << 20;
+pub(super) const STACK_BYTES: usize = 64 << 20;
 
 /// Does something on a thread whose stack is deep enough for rendering.
 ///
@@ -190,25 +184,6 @@ pub struct Run<'r> {
     pub observer: &'r dyn Observer,
 }
 
-#[derive(Default)]
-struct State {
-    waiting: BTreeMap<String, usize>,
-    ready: BTreeSet<String>,
-    /// Why a node is skipped: what it waited for.
-    stopped: HashSet<String>,
-    outcomes: Vec<Outcome>,
-    begun: usize,
-    running: usize,
-    failed: bool,
-    /// Whether nothing more is begun, because the run itself broke.
-    over: bool,
-    broken: Option<ModelsError>,
-}
-
-fn lock(mutex: &Mutex<State>) -> MutexGuard<'_, State> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Run<'_> {
     /// Does it. The outcomes come in the order in which nodes were done, hooks that failed first.
     ///
@@ -355,131 +330,18 @@ impl Run<'_> {
         tell(self.observer);
     }
 
-    fn nodes(&self) -> Result<Vec<Outcome>> {
-        let waits = match self.work {
-            // What is cloned is read where the other run has it.
-            Work::Clone => self.ids.iter().map(|id| (id.clone(), Vec::new())).collect(),
-            Work::Compile | Work::Build => self.graph.waits(&self.ids),
-        };
-        let mut followers: HashMap<&str, Vec<&str>> = HashMap::new();
-        let mut state = State::default();
-        for (id, before) in &waits {
-            if before.is_empty() {
-                state.ready.insert(id.clone());
-            } else {
-                state.waiting.insert(id.clone(), before.len());
-            }
-            for other in before {
-                followers.entry(other).or_default().push(id);
-            }
-        }
-        let state = (Mutex::new(state), Condvar::new());
-        let threads = self.shared.manifest.world.project.target.threads.min(self.ids.len()).max(1);
-        let total = self.ids.len();
-        thread::scope(|scope| -> Result<()> {
-            for number in 1..=threads {
-                let (state, followers) = (&state, &followers);
-                let work = move || self.worker(number, total, state, followers);
-                let started = thread::Builder::new()
-                    .name(format!("Thread-{number} (worker)"))
-                    .stack_size(STACK_BYTES)
-                    .spawn_scoped(scope, work);
-                if let Err(source) = started {
-                    // Those that run already do what there is to do.
-                    if number == 1 {
-                        return Err(ModelsError::NoThread(source));
-                    }
-                    break;
-                }
-            }
-            Ok(())
-        })?;
-        let state = state.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match state.broken {
-            Some(error) => Err(error),
-            None => Ok(state.outcomes),
-        }
-    }
-
-    fn worker(
-        &self,
-        number: usize,
-        total: usize,
-        (mutex, changed): &(Mutex<State>, Condvar),
-        followers: &HashMap<&str, Vec<&str>>,
-    ) {
-        let mut connection: Option<SharedConnection> = None;
-        loop {
-            let mut state = lock(mutex);
-            let id = loop {
-                if state.over || (state.ready.is_empty() && state.running == 0) {
-                    changed.notify_all();
-                    return;
-                }
-                if let Some(id) = state.ready.pop_first() {
-                    break id;
-                }
-                state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            };
-            state.running += 1;
-            state.begun += 1;
-            let index = state.begun;
-            let skip = state.stopped.contains(&id) || (self.fail_fast && state.failed);
-            drop(state);
-            // A panic ends this thread: the others must not wait for its node.
-            let done = panic::catch_unwind(AssertUnwindSafe(|| {
-                self.node(&id, number, (index, total), skip, &mut connection)
-            }));
-            let mut state = lock(mutex);
-            state.running -= 1;
-            let outcome = match done {
-                Ok(outcome) => outcome,
-                Err(panicked) => {
-                    state.over = true;
-                    changed.notify_all();
-                    drop(state);
-                    panic::resume_unwind(panicked);
-                }
-            };
-            match outcome {
-                Ok(outcome) => {
-                    let stops = outcome.status.stops();
-                    state.failed |= stops;
-                    state.outcomes.push(outcome);
-                    for follower in followers.get(id.as_str()).into_iter().flatten() {
-                        if stops {
-                            state.stopped.insert((*follower).to_owned());
-                        }
-                        if let Some(left) = state.waiting.get_mut(*follower) {
-                            *left -= 1;
-                            if *left == 0 {
-                                state.waiting.remove(*follower);
-                                state.ready.insert((*follower).to_owned());
-                            }
-                        }
-                    }
-                }
-                Err(error) => {
-                    state.over = true;
-                    state.broken.get_or_insert(error);
-                }
-            }
-            changed.notify_all();
-        }
-    }
-
-    fn node(
+    pub(super) fn node(
         &self,
         id: &str,
-        thread: usize,
-        (index, total): (usize, usize),
+        pool: &Pool,
+        (thread, index): (usize, usize),
         skip: bool,
         connection: &mut Option<SharedConnection>,
     ) -> Result<Outcome> {
         let Some(node) = self.shared.manifest.nodes.get(id) else {
             return Err(Problem::new(ProblemKind::Missing, format!("`{id}` is gone")).into());
         };
-        let begun = names::now();
+        let (begun, total) = (names::now(), self.ids.len());
         let mut outcome = Outcome {
             unique_id: id.to_owned(),
             status: Status::Skipped,
@@ -506,7 +368,7 @@ impl Run<'_> {
         };
         if self.work == Work::Build && batches::is_batched(node) {
             outcome.times[1] = names::now();
-            self.batches(node, &connection, &mut outcome)?;
+            self.batches(node, pool, &connection, &mut outcome)?;
             return Ok(self.done(index, total, node, outcome));
         }
         if self.work == Work::Clone {

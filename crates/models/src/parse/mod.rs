@@ -145,6 +145,7 @@ pub fn parse(project: Project) -> Result<Manifest> {
     manifest.keep_referred();
     manifest.check_home()?;
     manifest.tell_unused_paths();
+    manifest.tell_batches_that_wait();
     unit::add(&mut manifest, unit_tests)?;
     Ok(manifest)
 }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     place::nearest,
+    project::Adapter,
     warning::Warning,
     yaml::{Kind, Node as Yaml},
 };
@@ -81,6 +82,20 @@ pub(super) fn keys(item: &Yaml, warnings: &mut Vec<Warning>) {
 }
 
 impl Manifest {
+    /// Warns of models that want their batches built beside each other, where they can't be.
+    pub(super) fn tell_batches_that_wait(&mut self) {
+        let wants = |node: &&Node| node.config.get("concurrent_batches") == Some(&Json::Bool(true));
+        let count = self.nodes.values().filter(wants).count();
+        if self.world.project.target.kind != Adapter::Postgres || count == 0 {
+            return;
+        }
+        let what = if count == 1 { "a model wants its".into() } else { format!("{count} models want their") };
+        let text = format!(
+            "{what} batches built beside each other (`concurrent_batches`): in PostgreSQL they are built one behind the other, as with dbt"
+        );
+        self.warnings.push(Warning::of("InvalidConcurrentBatchesConfig", text));
+    }
+
     /// Warns of configurations of the root project that apply to nothing.
     pub(super) fn tell_unused_paths(&mut self) {
         let configs = &self.world.project.root().configs;

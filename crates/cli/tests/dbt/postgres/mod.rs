@@ -99,7 +99,7 @@ impl Twins {
 
     /// The same but for what the server said.
     #[track_caller]
-    fn both_but_words(&self, arguments: &[&str]) -> String {
+    pub(crate) fn both_but_words(&self, arguments: &[&str]) -> String {
         let (theirs, ours) = (self.pair.dbt(arguments), self.pair.ours(arguments));
         let own =
             format!("{}{}", String::from_utf8_lossy(&ours.stdout), String::from_utf8_lossy(&ours.stderr));
