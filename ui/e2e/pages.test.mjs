@@ -491,6 +491,28 @@ test('a run that is not kept, and a column that cannot be followed, say so', () 
     await page.getByRole('button', { name: 'customer_id', expanded: true }).waitFor();
   }));
 
+test('the columns of a model are read on a narrow screen without moving it sideways', () =>
+  at(
+    '/models/model.finance.stg_orders?tab=columns',
+    async (page) => {
+      const names = page.locator('.columns .saved-open');
+      await names.first().waitFor();
+      const wider = () =>
+        page.locator('.columns').evaluate((table) => table.scrollWidth - table.closest('.list-around').clientWidth);
+      assert.ok((await wider()) <= 0, `${await wider()} px too wide`);
+      const row = page.locator('.columns tbody tr').first();
+      for (const part of ['.column-name', '.column-type']) {
+        const box = await row.locator(part).boundingBox();
+        assert.ok(box.x >= 0 && box.x + box.width <= 360, `${part} is out of sight`);
+      }
+      await names.first().press('Enter');
+      await page.locator('.check-detail').waitFor();
+      await page.waitForTimeout(500);
+      assert.ok((await wider()) <= 0, `${await wider()} px too wide with lineage`);
+    },
+    { width: 360 },
+  ));
+
 test('of a thousand models those in sight are drawn, and one is found', () =>
   inScene({ models: 1000 }, '/models', async (page) => {
     const lines = page.locator('.nodes tbody tr[aria-rowindex]');

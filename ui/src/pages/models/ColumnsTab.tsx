@@ -230,7 +230,7 @@ export function ColumnsTab({ model }: { model: Model }) {
               <Fragment key={name}>
                 <tr>
                   <td className="number faint">{at + 1}</td>
-                  <td>
+                  <td className="column-name">
                     <button
                       type="button"
                       className="saved-open data"
@@ -241,15 +241,15 @@ export function ColumnsTab({ model }: { model: Model }) {
                       {name}
                     </button>
                   </td>
-                  <td className="data">{type ?? <span className="faint">–</span>}</td>
-                  <td>
+                  <td className="data column-type">{type ?? <span className="faint">–</span>}</td>
+                  <td className={tests.length > 0 ? 'column-tests' : 'column-tests none'}>
                     {tests.length > 0 ? (
                       <Link to={modelAddress(model.id, { tab: 'tests', column: name })}>{tests.join(', ')}</Link>
                     ) : (
                       <span className="faint">–</span>
                     )}
                   </td>
-                  <td>{description}</td>
+                  <td className={description ? 'column-words' : 'column-words none'}>{description}</td>
                 </tr>
                 {isChosen(name) ? (
                   <tr className="check-open">
