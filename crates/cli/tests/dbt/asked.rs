@@ -52,6 +52,26 @@ select
 {% else %} 1 as none {% endif %}
 "#;
 
+/// In words of both warehouses.
+pub(super) const NUMBERS: &str = r#"
+{% set query %}
+select cast(1.5 as double precision) as a, cast(2 as double precision) as b, cast(1e20 as double precision) as c, cast(0.00001 as double precision) as d,
+  cast(0.0000001 as double precision) as e, cast(123456789012345680 as double precision) as f, cast(7 as numeric(9, 0)) as g, cast(1.50 as numeric(9, 2)) as h,
+  cast(-0.25 as real) as i, 3 as j, cast(1e-9 as double precision) as k
+{% endset %}
+{% if execute %}
+{% set table = run_query(query) %}
+{% set row = table.rows[0] %}
+select $${{ row.values() | list }}$$ as listed, $${{ table.columns[0].values() }} {{ table.columns[6].values() | list }}$$ as by_column,
+  '{{ row.values() | join(" ") }}' as joined,
+  '{{ row.a + 1 }} {{ row.a * 2 }} {{ 1 - row.b }} {{ row.a + row.h }} {{ row.g + 1 }} {{ row.g * row.a }} {{ -row.a }} {{ row.i | abs }} {{ [row.a, row.b] | sum }}' as computed,
+  '{{ row.a is number }} {{ row.a is string }} {{ row.b == 2 }} {{ row.a > 1 }} {{ row.a < row.b }} {{ row.g == 7 }} {{ row.i < 0 }} {{ [row.b, row.a, row.j] | sort | list | join(" ") }}' as compared,
+  '{{ row.a | int }} {{ row.b | int }} {{ row.a | float }} {{ row.g | int }} {{ row.c | float }} {{ "%.2f" | format(row.a) }} {{ "%d" | format(row.b) }} {{ "%s" % row.b }}' as turned,
+  '{{ row.a | round }} {{ row.h | round(1) }} {{ row.i | round(1) }} {{ row.a | round(3) }} {{ row.b | round }} {{ row.a | round(0, "ceil") }} {{ row.f | round(-2) }}' as rounded,
+  '{% for n in range(row.b | int) %}{{ n }}{% endfor %} {{ row.a if row.a else "none" }} {{ [row.a, row.b] | max }}' as used
+{% else %} select 1 as none {% endif %}
+"#;
+
 const DATES: &str = r#"
 select {% for part in ['day', 'week', 'Month', 'quarter', 'year'] %}
   {{ dbt.dateadd(part, -2, 'd') }} as by_{{ part }}, {{ dbt.last_day('d', part | lower) }} as last_of_{{ part }}{{ ',' if not loop.last }}
@@ -67,6 +87,7 @@ fn relations_columns_and_rows_answer_macros_as_dbts_do() {
     pair.write("models/asked/columns.sql", COLUMNS);
     pair.write("models/asked/rows.sql", ROWS);
     pair.write("models/asked/dates.sql", DATES);
+    pair.write("models/asked/numbers.sql", NUMBERS);
     pair.both(&["build", "--select", "loaves", "asked"]);
 }
 

@@ -1,22 +1,26 @@
 //! Numbers with digits behind the point, as warehouses give them: the part of Python's `Decimal` that projects use.
 
-use std::any::Any;
+use std::{any::Any, cmp::Ordering};
 
 use crate::jinja::{Eval, Object, Value};
 
-/// Digits, and how many of them stand behind the point. What is added, subtracted and multiplied stays exact.
+/// Digits, and how many of them stand behind the point; less than none where zeros follow. What is added, subtracted and multiplied stays exact.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Decimal {
     digits: i128,
-    scale: u32,
+    scale: i32,
 }
 
 impl Decimal {
-    /// Reads `-12.50`; `None` for what isn't written so, or is too long.
+    /// Reads `-12.50`, `7` or `1e-05`; `None` for what isn't written so, or is too long.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let (whole, behind) = text.split_once('.')?;
+        let (text, exponent) = match text.split_once(['e', 'E']) {
+            Some((text, exponent)) => (text, exponent.parse::<i32>().ok()?),
+            None => (text, 0),
+        };
+        let (whole, behind) = text.split_once('.').unwrap_or((text, ""));
         let digits: i128 = format!("{whole}{behind}").parse().ok()?;
-        Some(Decimal { digits, scale: u32::try_from(behind.len()).ok()? })
+        Some(Decimal { digits, scale: i32::try_from(behind.len()).ok()?.checked_sub(exponent)? })
     }
 
     fn of(value: &Value) -> Option<Self> {
@@ -26,8 +30,28 @@ impl Decimal {
         }
     }
 
-    fn scaled(self, scale: u32) -> Option<i128> {
-        self.digits.checked_mul(10_i128.checked_pow(scale - self.scale)?)
+    fn scaled(self, scale: i32) -> Option<i128> {
+        let more = u32::try_from(scale.checked_sub(self.scale)?).ok()?;
+        self.digits.checked_mul(10_i128.checked_pow(more)?)
+    }
+
+    /// With so many digits behind the point: half goes to the even one, as with Python.
+    fn rounded(self, places: i64) -> Option<Self> {
+        let places = i32::try_from(places).ok()?;
+        if places >= self.scale {
+            return Some(Decimal { digits: self.scaled(places)?, scale: places });
+        }
+        let cut = u32::try_from(self.scale.checked_sub(places)?).ok()?;
+        let (quotient, rest, unit) = match 10_i128.checked_pow(cut) {
+            Some(unit) => (self.digits / unit, (self.digits % unit).abs(), unit),
+            None => return Some(Decimal { digits: 0, scale: places }),
+        };
+        let up = match rest.cmp(&(unit / 2)) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => quotient % 2 != 0,
+        };
+        Some(Decimal { digits: quotient + i128::from(up) * self.digits.signum(), scale: places })
     }
 
     /// `None` where the other is no exact number, or the result would be too long.
@@ -36,7 +60,7 @@ impl Decimal {
         if operator == "*" {
             return Some(Decimal {
                 digits: self.digits.checked_mul(other.digits)?,
-                scale: self.scale + other.scale,
+                scale: self.scale.checked_add(other.scale)?,
             });
         }
         let scale = self.scale.max(other.scale);
@@ -61,6 +85,9 @@ impl Object for Decimal {
     }
 
     fn operate(&self, operator: &str, right: &Value) -> Option<Eval<Value>> {
+        if operator == "round" {
+            return self.rounded(right.as_int()?).map(|result| Ok(Value::object(result)));
+        }
         self.with(operator, right).map(|result| Ok(Value::object(result)))
     }
 
@@ -77,8 +104,15 @@ impl Object for Decimal {
 
     fn text(&self) -> String {
         let sign = if self.digits < 0 { "-" } else { "" };
-        let scale = self.scale as usize;
-        let digits = format!("{:0>width$}", self.digits.unsigned_abs(), width = scale + 1);
+        let all = self.digits.unsigned_abs().to_string();
+        // Python writes what is very small or ends in zeros that aren't known with a power of ten.
+        let power = i64::try_from(all.len()).unwrap_or(i64::MAX) - i64::from(self.scale) - 1;
+        let Some(scale) = usize::try_from(self.scale).ok().filter(|_| power >= -6) else {
+            let (first, rest) = all.split_at(1);
+            let point = if rest.is_empty() { "" } else { "." };
+            return format!("{sign}{first}{point}{rest}E{power:+}");
+        };
+        let digits = format!("{all:0>width$}", width = scale + 1);
         let (whole, behind) = digits.split_at(digits.len() - scale);
         match behind {
             "" => format!("{sign}{whole}"),

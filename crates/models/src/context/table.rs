@@ -18,11 +18,25 @@ pub struct Table {
 
 /// A cell of a column of this type. What Python has types for is of them, so that templates can compare it, compute with it and format it.
 pub fn cell(cell: &Cell, kind: &str) -> Value {
+    let is_decimal = || {
+        let kind = kind.to_ascii_uppercase();
+        matches!(kind.split(['(', ' ', '_']).next(), Some("DECIMAL" | "NUMERIC"))
+    };
     match cell {
         Cell::Null => Value::None,
         Cell::Bool(value) => Value::Bool(*value),
+        Cell::Int(value) if is_decimal() => {
+            Decimal::parse(&value.to_string()).map_or(Value::Int(*value), Value::object)
+        }
         Cell::Int(value) => Value::Int(*value),
-        Cell::Float(value) => Value::Float(*value),
+        Cell::Float(value) => {
+            // agate makes a `Decimal` of the shortest text that is the same float.
+            let float = Value::Float(*value);
+            // Zero has no sign among digits.
+            let is_exact = *value != 0.0 || value.is_sign_positive();
+            let exact = Decimal::parse(&float.to_string()).filter(|_| is_exact);
+            exact.map_or(float, Value::object)
+        }
         Cell::Text(text) => {
             let kind = kind.to_ascii_uppercase();
             let typed = match kind.split(['(', ' ', '_']).next() {

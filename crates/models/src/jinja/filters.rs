@@ -178,7 +178,14 @@ pub(super) fn apply(interpreter: &Interpreter, name: &str, value: Value, mut arg
                 None => return fail(format!("bad operand type for abs(): '{}'", other.type_name())),
             },
         },
-        "round" => round(&value, number(&first).unwrap_or(0), second)?,
+        "round" => {
+            let places = number(&first).unwrap_or(0);
+            let is_common = second.as_ref().is_none_or(|method| method.as_str() == Some("common"));
+            match methods::operate(&value, "round", &Value::Int(places)).filter(|_| is_common) {
+                Some(rounded) => rounded?,
+                None => round(&value, places, second)?,
+            }
+        }
         "items" => match &value {
             Value::Undefined(_) => Value::list([]),
             Value::Dict(entries) => Value::list(
