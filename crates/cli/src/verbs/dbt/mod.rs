@@ -11,6 +11,7 @@ mod freshness;
 mod init;
 mod lineage;
 mod listing;
+mod memory;
 mod operation;
 mod retry;
 mod show;
@@ -63,6 +64,7 @@ use crate::{
 
 /// Runs a verb.
 pub(super) fn run(global: &Global, output: &Output, mut verb: DbtVerb) -> Outcome {
+    memory::save();
     let began = seconds();
     let which = verb.name();
     let flags = verb.flags_mut().ignored.clone();
