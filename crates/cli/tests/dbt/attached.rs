@@ -25,6 +25,24 @@ fn tides(pair: &Pair, sql: &str) {
     }
 }
 
+/// How nodes are called in the lines of a run, which is another each time.
+fn rows_told(pair: &Pair, side: &str) -> Vec<String> {
+    let output = match side {
+        "ours" => pair.ours(&["build", "--full-refresh"]),
+        _ => pair.dbt(&["--no-use-colors", "build", "--full-refresh"]),
+    };
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let row = |line: &str| {
+        let (_, row) = line.split_once(" of ")?;
+        let (row, _) = row.split_once(" .")?;
+        let (_, row) = row.split_once(' ')?;
+        ["START", "OK", "ERROR"].iter().any(|word| row.starts_with(word)).then(|| row.to_owned())
+    };
+    let mut rows: Vec<String> = told.lines().filter_map(row).collect();
+    rows.sort();
+    rows
+}
+
 /// What the two programs say a node's relation is.
 fn named(pair: &Pair, side: &str, file: &str) -> BTreeMap<String, Value> {
     let text = fs::read_to_string(pair.at(side).join("target").join(file)).unwrap();
@@ -42,6 +60,8 @@ fn named(pair: &Pair, side: &str, file: &str) -> BTreeMap<String, Value> {
 #[test]
 fn what_is_in_attached_databases_is_built_there_and_found_there_again() {
     let pair = harbour();
+    assert_eq!(rows_told(&pair, "ours"), rows_told(&pair, "theirs"));
+    assert!(rows_told(&pair, "ours").iter().any(|row| row.contains("store.main_deep.grown")));
     pair.both(&["build"]);
     for file in ["run_results.json", "manifest.json"] {
         let ours = named(&pair, "ours", file);

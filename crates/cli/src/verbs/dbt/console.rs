@@ -1,5 +1,7 @@
 //! What a person sees of a run: the lines that they know from dbt, on standard output.
 
+use std::sync::OnceLock;
+
 use millstream_models::{
     artifacts,
     context::base::{Said, Saying},
@@ -38,6 +40,8 @@ pub(super) struct Console<'o> {
     json: bool,
     /// Whether each node has lines of its own as it begins and ends.
     rows: bool,
+    /// The target's database, once that is known.
+    database: OnceLock<String>,
 }
 
 impl<'o> Console<'o> {
@@ -50,7 +54,12 @@ impl<'o> Console<'o> {
             Some(level) => level,
             None => Level::Info,
         };
-        Console { output, least, json, rows }
+        Console { output, least, json, rows, database: OnceLock::new() }
+    }
+
+    /// The database that needs not be told.
+    fn database(&self) -> &str {
+        self.database.get().map_or("", String::as_str)
     }
 
     pub(super) fn say(&self, text: &str) {
@@ -111,6 +120,7 @@ impl<'o> Console<'o> {
 
     /// `Concurrency: 2 threads (target='dev')`.
     pub(super) fn concurrency(&self, manifest: &Manifest, nodes: usize) {
+        self.database.get_or_init(|| manifest.world.project.target.database.clone());
         let target = &manifest.world.project.target;
         let text = format!("Concurrency: {} (target='{}')", plural(target.threads, "thread"), target.name);
         let data = json!({"num_threads": target.threads, "target_name": target.name, "node_count": nodes});
@@ -317,14 +327,22 @@ fn plural(count: usize, name: &str) -> String {
     }
 }
 
-fn described(node: &Node) -> String {
+/// Where a node is: in the database too, where that is not the target's.
+fn placed(node: &Node, default: &str) -> String {
+    match node.database == default {
+        true => format!("{}.{}", node.schema, node.alias),
+        false => format!("{}.{}.{}", node.database, node.schema, node.alias),
+    }
+}
+
+fn described(node: &Node, default: &str) -> String {
     match node.resource {
         Resource::Model if batches::is_batched(node) => {
-            format!("sql microbatch model {}.{}", node.schema, node.alias)
+            format!("sql microbatch model {}", placed(node, default))
         }
-        Resource::Model => format!("sql {} model {}.{}", node.materialized(), node.schema, node.alias),
-        Resource::Seed => format!("seed file {}.{}", node.schema, node.alias),
-        Resource::Snapshot => format!("snapshot {}.{}", node.schema, node.alias),
+        Resource::Model => format!("sql {} model {}", node.materialized(), placed(node, default)),
+        Resource::Seed => format!("seed file {}", placed(node, default)),
+        Resource::Snapshot => format!("snapshot {}", placed(node, default)),
         // `unit_test.package.model.name`: of a model, the tests may have one name.
         Resource::UnitTest => node.unique_id.splitn(3, '.').last().unwrap_or_default().replacen('.', "::", 1),
         Resource::Source => {
@@ -368,7 +386,7 @@ impl Observer for Console<'_> {
             (format!("Began running node {}", node.unique_id), json!({"node_info": info()}))
         });
         if self.rows {
-            let what = described(node);
+            let what = described(node, self.database());
             let text = self.row(&format!("{index} of {total} START {kind}{what} "), None, "RUN");
             let data = self.data(|| json!({"description": format!("{kind}{what}"), "index": index, "total": total, "node_info": info()}));
             self.event(Level::Info, "LogStartLine", &text, data);
@@ -394,7 +412,7 @@ impl Observer for Console<'_> {
                 let status = outcome.status.name();
                 let mut data = json!({
                     "index": index, "total": total, "status": status, "node_info": info(),
-                    "execution_time": outcome.times[2] - outcome.times[0], "description": described(node),
+                    "execution_time": outcome.times[2] - outcome.times[0], "description": described(node, self.database()),
                 });
                 if let Value::Object(data) = &mut data {
                     // What dbt doesn't tell of these.
@@ -423,7 +441,7 @@ impl Observer for Console<'_> {
                 }
                 data
             });
-            let (text, status) = told(node, outcome);
+            let (text, status) = told(node, self.database(), outcome);
             let text = self.row(&format!("{index} of {total} {text} "), style(outcome.status), &status);
             self.event(level, name, &text, data);
         }
@@ -442,10 +460,11 @@ impl Observer for Console<'_> {
         if !self.rows {
             return;
         }
-        let text = format!("Batch {index} of {total} START batch {label} of {}.{} ", node.schema, node.alias);
+        let text =
+            format!("Batch {index} of {total} START batch {label} of {} ", placed(node, self.database()));
         let data = self.data(|| {
             json!({
-                "description": format!("batch {label} of {}.{}", node.schema, node.alias), "batch_index": index,
+                "description": format!("batch {label} of {}", placed(node, self.database())), "batch_index": index,
                 "total_batches": total, "node_info": events::node_info(node, "executing", [None; 2]),
             })
         });
@@ -469,10 +488,10 @@ impl Observer for Console<'_> {
             Some(_) => ("ERROR creating", Style::Error, "ERROR", Level::Error),
         };
         let text =
-            format!("Batch {index} of {total} {text} batch {label} of {}.{} ", node.schema, node.alias);
+            format!("Batch {index} of {total} {text} batch {label} of {} ", placed(node, self.database()));
         let data = self.data(|| {
             json!({
-                "description": format!("batch {label} of {}.{}", node.schema, node.alias),
+                "description": format!("batch {label} of {}", placed(node, self.database())),
                 "status": if wrong.is_some() { "error" } else { "success" }, "batch_index": index,
                 "total_batches": total, "execution_time": seconds,
                 "node_info": events::node_info(node, "executing", [None; 2]),
@@ -508,7 +527,11 @@ impl Observer for Console<'_> {
         };
         let took = checked.times[2] - checked.times[0];
         let status = format!("{word} in {took:.2}s");
-        let text = self.row(&format!("{index} of {total} {word} {} ", described(node)), Some(style), &status);
+        let text = self.row(
+            &format!("{index} of {total} {word} {} ", described(node, self.database())),
+            Some(style),
+            &status,
+        );
         let data = self.data(|| {
             let times = [Some(checked.times[0]), Some(checked.times[2])];
             json!({
@@ -522,9 +545,11 @@ impl Observer for Console<'_> {
 }
 
 /// What a line says of a node that is done, before and within its brackets.
-fn told(node: &Node, outcome: &Outcome) -> (String, String) {
+fn told(node: &Node, default: &str, outcome: &Outcome) -> (String, String) {
     let took = outcome.times[2] - outcome.times[0];
-    let what = described(node);
+    let what = described(node, default);
+    // dbt tells no database of these.
+    let seed = format!("seed file {}.{}", node.schema, node.alias);
     let count = outcome.failures.unwrap_or_default();
     let message = outcome.message.as_deref().unwrap_or("OK");
     match (outcome.status, node.resource) {
@@ -532,10 +557,10 @@ fn told(node: &Node, outcome: &Outcome) -> (String, String) {
             (format!("OK created {what}"), format!("{message} in {took:.2}s"))
         }
         (Status::Success, Resource::Seed) => {
-            (format!("OK loaded {what}"), format!("{message} in {took:.2}s"))
+            (format!("OK loaded {seed}"), format!("{message} in {took:.2}s"))
         }
         (Status::Success, Resource::Snapshot) => {
-            (format!("OK snapshotted {}.{}", node.schema, node.alias), format!("{message} in {took:.2}s"))
+            (format!("OK snapshotted {}", placed(node, default)), format!("{message} in {took:.2}s"))
         }
         (Status::Success, _) => (format!("OK {what}"), format!("OK in {took:.2}s")),
         (Status::Pass, _) => (format!("PASS {what}"), format!("PASS in {took:.2}s")),
@@ -544,7 +569,7 @@ fn told(node: &Node, outcome: &Outcome) -> (String, String) {
         (Status::Error, Resource::Model) => {
             (format!("ERROR creating {what}"), format!("ERROR in {took:.2}s"))
         }
-        (Status::Error, Resource::Seed) => (format!("ERROR loading {what}"), format!("ERROR in {took:.2}s")),
+        (Status::Error, Resource::Seed) => (format!("ERROR loading {seed}"), format!("ERROR in {took:.2}s")),
         (Status::Error, _) => (format!("ERROR {what}"), format!("ERROR in {took:.2}s")),
         (Status::PartialSuccess, _) => {
             (format!("PARTIALLY created {what}"), format!("{} in {took:.2}s", first_line(message)))
