@@ -207,7 +207,7 @@ impl BuildConnection for PgConnection {
 
     fn begin(&mut self) -> Result<()> {
         self.reach()?;
-        if self.status == TransactionStatus::Idle {
+        if self.status == TransactionStatus::Idle && !self.settings.autocommit {
             self.told("begin", 0)?;
         }
         Ok(())

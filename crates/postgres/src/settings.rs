@@ -18,6 +18,8 @@ pub struct Settings {
     pub role: Option<String>,
     /// How often connecting is tried again.
     pub retries: u32,
+    /// Whether each statement stands for itself: no transaction is begun.
+    pub autocommit: bool,
 }
 
 impl Settings {
@@ -32,7 +34,7 @@ impl Settings {
             .collect();
         let mut connection: Connection = pairs.join(" ").parse().map_err(PostgresError::Settings)?;
         connection.password = password.filter(|password| !password.is_empty()).map(Secret::new);
-        Ok(Settings { connection, role: None, retries: 0 })
+        Ok(Settings { connection, role: None, retries: 0, autocommit: false })
     }
 
     /// The role that statements are run as.
@@ -46,6 +48,13 @@ impl Settings {
     #[must_use]
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
+        self
+    }
+
+    /// Whether each statement stands for itself.
+    #[must_use]
+    pub fn autocommit(mut self, autocommit: bool) -> Self {
+        self.autocommit = autocommit;
         self
     }
 

@@ -4,12 +4,12 @@ use std::{fs, path::Path, process::Command, process::Output};
 
 use crate::{copy, dbt, Pair};
 
-fn text(output: &Output) -> String {
+pub(super) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// The lines of `debug` that say what was found, without the time before them and the colours within.
-fn verdicts(output: &Output) -> Vec<String> {
+pub(super) fn verdicts(output: &Output) -> Vec<String> {
     let plain = text(output).replace("\u{1b}[0m", "").replace("\u{1b}[32m", "").replace("\u{1b}[31m", "");
     let lines = plain.lines().map(|line| line.get(10..).unwrap_or_default().to_owned());
     lines

@@ -63,6 +63,8 @@ pub struct Server {
     pub role: Option<String>,
     /// How often connecting is tried again.
     pub retries: u32,
+    /// Whether each statement stands for itself.
+    pub autocommit: bool,
 }
 
 impl fmt::Debug for Server {
@@ -135,23 +137,13 @@ const POSTGRES_REQUIRED: &[&[&str]] =
 ///
 /// Errors: something that is needed isn't said; a name means nothing; a value is of another form than it is to have.
 fn postgres(output: &Node, fields: &mut Map<String, Json>) -> Result<Server> {
-    for (key, value) in output.entries() {
+    for (key, _) in output.entries() {
         if !POSTGRES_KEYS.iter().any(|(known, ..)| *known == key.text) {
             let problem = Problem::new(
                 ProblemKind::Unsupported,
                 format!("`{}` of a postgres target is not supported", key.text),
             );
             return Err(problem.at(&key.place).into());
-        }
-        if key.text == "autocommit" && value.to_json() == Json::Bool(true) {
-            let problem = Problem::new(
-                ProblemKind::Unsupported,
-                "`autocommit` of a postgres target is not supported yet",
-            );
-            return Err(problem
-                .at(&key.place)
-                .hint("leave it out: what a model does is one transaction")
-                .into());
         }
     }
     let said = |key: &str| match output.get(key).map(Node::to_json) {
@@ -172,6 +164,14 @@ fn postgres(output: &Node, fields: &mut Map<String, Json>) -> Result<Server> {
         password: said("password").or_else(|| said("pass")),
         role: said("role"),
         ..Server::default()
+    };
+    server.autocommit = match output.get("autocommit").map(Node::to_json) {
+        None | Some(Json::Null) => false,
+        Some(Json::Bool(wanted)) => wanted,
+        Some(_) => {
+            let node = output.get("autocommit").unwrap_or(output);
+            return Err(node.wrong("`autocommit` is true or false").into());
+        }
     };
     let retries = said("retries").unwrap_or_else(|| "1".into()).parse();
     server.retries = retries.map_err(|_| output.wrong("`retries` is a number"))?;

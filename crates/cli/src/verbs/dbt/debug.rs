@@ -43,6 +43,8 @@ const SHOWN: &[&str] = &[
     "sslkey",
     "sslrootcert",
     "application_name",
+    "autocommit",
+    "retries",
 ];
 
 /// Parts of names of settings whose values nobody is told.
@@ -160,6 +162,7 @@ fn connected(
             ("database", _) => Some(target.database.clone()),
             ("schema", _) => Some(target.schema.clone()),
             ("path", Adapter::DuckDb) => Some(target.path.clone()),
+            ("autocommit" | "retries", Adapter::DuckDb) => None,
             _ => target.fields.get(*key).map(shown),
         };
         if let Some(value) = value {
@@ -187,6 +190,9 @@ fn shown(value: &Value) -> String {
         }
         Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
         Value::String(text) => text.clone(),
+        // As dbt prints them.
+        Value::Null => "None".to_owned(),
+        Value::Bool(value) => if *value { "True" } else { "False" }.to_owned(),
         other => other.to_string(),
     }
 }

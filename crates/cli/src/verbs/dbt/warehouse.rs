@@ -22,7 +22,8 @@ pub(super) fn open(target: &Target, project_dir: &Path) -> Result<Arc<dyn BuildW
         let settings = Settings::new(&server.parameters, server.password.clone())
             .doing("reading the profile's connection")?
             .role(server.role.clone())
-            .retries(server.retries);
+            .retries(server.retries)
+            .autocommit(server.autocommit);
         return Ok(Arc::new(PgBuild::open(settings).doing("connecting to the profile's warehouse")?));
     }
     let path = file(&target.path, project_dir);

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{dbt, Pair};
 
+mod beginning;
 mod edges;
 mod made;
 mod models;
