@@ -24,7 +24,9 @@ fn what_is_wrong_with_a_server_is_told_as_dbt_tells_it() {
         let (theirs, ours) = (twins.pair.dbt(arguments), twins.pair.ours(arguments));
         let told = |output| {
             // How the connection is told, and what was found; the server's own words come otherwise.
-            let plain = text(output);
+            let plain = ["\u{1b}[0m", "\u{1b}[32m", "\u{1b}[31m"]
+                .iter()
+                .fold(text(output), |text, code| text.replace(code, ""));
             let connection = plain.lines().filter_map(|line| line.get(10..));
             let keys = connection.filter(|line| {
                 line.strip_prefix("  ").is_some_and(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
