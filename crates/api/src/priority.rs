@@ -3,9 +3,14 @@
 //! Giving way needs no right. Going first does: CAP_SYS_NICE, or a limit such as a service's `LimitNICE=-10`. Where the program has neither, its threads
 //! wait for a processor like everybody else's, and what they bring is later for it.
 
+use std::cell::Cell;
+
 /// How much threads that read for requests give way: what they read is late if apply is, so a flood of requests must not take the processors from it.
-/// (Threads that only speak with clients do not: where all processors are busy, everybody would wait for them.)
 pub const READS: i32 = 10;
+
+/// How much threads go first that only speak with clients: some ten microseconds for an answer that is kept, for which a client waits. No more than apply, which
+/// a flood of requests must not keep from a processor.
+pub const CLIENTS: i32 = -5;
 
 /// How much apply goes first: all that is read is as old as it is late. Behind the thread that brings results forward, which takes a third of a
 /// processor at most, while apply takes a whole one as long as it has to catch up.
@@ -25,6 +30,17 @@ pub fn set(nice: i32, who: &'static str) {
             who,
             "a thread has the priority of all others"
         );
+    }
+}
+
+thread_local! {
+    static IS_SET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The same, once in a thread's life: for threads of others, which are met as they come.
+pub fn set_once(nice: i32, who: &'static str) {
+    if !IS_SET.replace(true) {
+        set(nice, who);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads of the warehouse for requests: few at a time, each within its time, ended when nobody waits for it any more.
 
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use arrow_array::RecordBatch;
 use millstream_core::{
@@ -27,17 +27,6 @@ const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Reads at once, by processor: DuckDB spreads one over all of them, so more than two each only wait for one another.
 const READS_PER_PROCESSOR: usize = 2;
-
-thread_local! {
-    static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Makes the calling thread give way, once.
-fn give_way() {
-    if !GIVES_WAY.replace(true) {
-        priority::set(priority::READS, "read");
-    }
-}
 
 /// The rows of an answer that are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -194,7 +183,7 @@ impl Reading {
         let working = interrupt.clone();
         let span = tracing::info_span!("warehouse read", otel.name = doing, otel.status_code = Empty);
         let work = tokio::task::spawn_blocking(move || {
-            give_way();
+            priority::set_once(priority::READS, "read");
             let outcome = span.in_scope(|| does(&working));
             if outcome.as_ref().is_err_and(|problem| problem.status.is_server_error()) {
                 span.record("otel.status_code", "ERROR");

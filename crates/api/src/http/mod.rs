@@ -35,7 +35,7 @@ use tokio::{
 
 pub use files::{serve_files, Lookup};
 
-use crate::{access::Limits, host::Host, metrics::Metrics};
+use crate::{access::Limits, host::Host, metrics::Metrics, priority};
 
 /// Threads that speak with clients; what reads the warehouse has threads of its own.
 const THREADS: usize = 2;
@@ -211,6 +211,7 @@ async fn accept(listener: tokio::net::TcpListener, site: Arc<route::Site>) {
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(route::router(site.clone()));
         tokio::spawn(async move {
+            priority::set_once(priority::CLIENTS, "http");
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_WAIT_MAX)

@@ -16,6 +16,7 @@ use super::{super::route::Site, number, one, parameters, text};
 use crate::{
     access::Caller,
     host::{Changes, Host},
+    priority,
     problem::Problem,
 };
 
@@ -124,13 +125,19 @@ pub(super) async fn changes(site: &Site, parts: &Parts, caller: &Caller) -> Resu
     let turn = turn(&site.console.change_streams)?;
     let is_still = is_still(site, caller);
     let host = site.host().clone();
-    let open = move |host: Arc<dyn Host>| host.changes(table.as_deref(), None);
+    let open = move |host: Arc<dyn Host>| {
+        priority::set_once(priority::READS, "changes");
+        host.changes(table.as_deref(), None)
+    };
     let opened = tokio::task::spawn_blocking(move || open(host)).await;
     // A panic was printed.
     let opened = opened.map_err(|_| Problem::internal("reading the log"))?;
     let changes = opened.map_err(|error| Problem::of_work(&error))?;
     let (sender, mut pieces) = mpsc::channel(WAITING_MAX);
-    let follow = move || follow(changes, &sender, &is_still, turn);
+    let follow = move || {
+        priority::set_once(priority::READS, "changes");
+        follow(changes, &sender, &is_still, turn);
+    };
     std::thread::Builder::new().name("changes".into()).spawn(follow).map_err(|_| Problem::busy())?;
     Ok(stream(async_stream::stream! {
         // The page knows by it that nothing is missed from here on.

@@ -10,7 +10,7 @@ use axum::{
 use serde::{de::DeserializeOwned, Deserialize};
 
 use super::{super::route::Site, document, parameters};
-use crate::{answer::Interrupt, problem::Problem};
+use crate::{answer::Interrupt, priority, problem::Problem};
 
 /// The longest body: a query of many pages.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -88,6 +88,7 @@ pub(super) async fn resync(site: &Site, parts: &Parts, body: Body) -> Result<Res
     let host = site.host().clone();
     tracing::info!(event = "resync_asked", tables = tables.join(","));
     let work = tokio::task::spawn_blocking(move || {
+        priority::set_once(priority::READS, "resync");
         let outcome = host.resync(&tables, &interrupt);
         drop(turn);
         outcome
