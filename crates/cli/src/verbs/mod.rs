@@ -43,9 +43,8 @@ pub fn run(arguments: Arguments, output: &Output) -> Outcome {
         Verb::Resync { tables } => ask::resync(&arguments.global, output, tables),
         Verb::Quarantine { verb } => quarantine::run(&arguments.global, output, verb),
         Verb::Keys { verb } => keys::run(&arguments.global, output, verb),
-        Verb::Models(verb) | Verb::Dbt { verb: DbtCommand::Verb(verb), .. } => {
-            dbt::run(&arguments.global, output, verb)
-        }
+        Verb::Models(verb) => dbt::run(&arguments.global, output, verb, false),
+        Verb::Dbt { verb: DbtCommand::Verb(verb), .. } => dbt::run(&arguments.global, output, verb, true),
         Verb::Dbt { verb: DbtCommand::Init(flags), .. } => dbt::init(&arguments.global, output, &flags),
         Verb::Schema { of } => output.json(&config::json_schema(of)).map(|()| 0),
         Verb::Completions { shell } => {

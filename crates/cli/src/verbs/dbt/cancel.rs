@@ -20,13 +20,10 @@ use millstream_core::{
 
 use crate::{
     error::ProgramError,
-    failure::{Doing, Failure},
+    failure::{Doing, Failure, EXIT_INTERRUPTED},
     instance::Cancellation,
     signals::Signals,
 };
-
-/// The exit status of a verb that was cancelled, which is dbt's.
-pub(super) const EXIT: u8 = Exit::Usage as u8;
 
 /// How long until what still runs is interrupted again: a statement may have begun just behind an interruption.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
@@ -35,6 +32,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(200);
 static WATCH: OnceLock<Watch> = OnceLock::new();
 
 struct Watch {
+    signals: Signals,
     cancellation: Cancellation,
     running: Arc<Running>,
 }
@@ -60,6 +58,17 @@ impl Running {
     }
 }
 
+/// The exit status of a verb that was cancelled. Called by dbt's name it has dbt's, after either signal. By its own it is 130 after Ctrl-C, as of all
+/// verbs; after SIGTERM it is that of what is not done, for whoever ended it must not read that all was built.
+pub(super) fn exit(as_dbt: bool) -> u8 {
+    let asked = WATCH.get().and_then(|watch| watch.signals.exit());
+    match asked {
+        _ if as_dbt => Exit::Usage as u8,
+        Some(EXIT_INTERRUPTED) => EXIT_INTERRUPTED,
+        _ => Exit::Wrong as u8,
+    }
+}
+
 /// Whether the verb was cancelled.
 pub(super) fn is_cancelled() -> bool {
     WATCH.get().is_some_and(|watch| watch.cancellation.is_cancelled())
@@ -73,7 +82,8 @@ pub(super) fn watched(
         Some(watch) => watch,
         None => {
             let signals = Signals::watch().map_err(ProgramError::Signals).doing("watching for Ctrl-C")?;
-            let watch = Watch { cancellation: signals.cancellation().clone(), running: Arc::default() };
+            let cancellation = signals.cancellation().clone();
+            let watch = Watch { signals, cancellation, running: Arc::default() };
             let running = watch.running.clone();
             watch.cancellation.on_cancel(Box::new(move || {
                 let running = running.clone();

@@ -62,8 +62,8 @@ use crate::{
     output::{LogFormat, Output},
 };
 
-/// Runs a verb.
-pub(super) fn run(global: &Global, output: &Output, mut verb: DbtVerb) -> Outcome {
+/// Runs a verb, as the program's own or, behind `millstream dbt`, in the place of dbt.
+pub(super) fn run(global: &Global, output: &Output, mut verb: DbtVerb, as_dbt: bool) -> Outcome {
     memory::save();
     let began = seconds();
     let which = verb.name();
@@ -80,7 +80,7 @@ pub(super) fn run(global: &Global, output: &Output, mut verb: DbtVerb) -> Outcom
         if ended.is_err() {
             console.interrupted();
         }
-        ended = Ok(cancel::EXIT);
+        ended = Ok(cancel::exit(as_dbt));
     }
     if output.messages == LogFormat::Json {
         if let Err(failure) = &ended {
