@@ -383,7 +383,7 @@ fn who_looks_shows_a_key_and_is_told_nothing_once_it_is_revoked() {
     };
     let (admin, clerk) = (key("admin"), key("clerk"));
     let header = |key: &str| format!("Authorization: Bearer {key}\r\n");
-    for path in ["/api/status", "/api/stream", "/api/changes/stream", "/api/queries", "/api/lineage"] {
+    for path in ["/api/status", "/api/stream", "/api/changes/stream", "/api/models", "/api/lineage"] {
         assert_eq!(served.get(path).status, 401, "{path}");
         assert_eq!(get_with(&served.address, path, &header(&clerk)).status, 403, "{path}");
     }
