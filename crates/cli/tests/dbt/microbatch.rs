@@ -145,6 +145,10 @@ fn at_once(told: &str) -> usize {
     most
 }
 
+/// Of both models, eight days in batches of one.
+const DAYS: [&str; 7] =
+    ["--select", "happened", "visits", "--event-time-start", "2024-01-02", "--event-time-end", "2024-01-10"];
+
 #[test]
 fn batches_are_built_beside_each_other_where_a_model_wants_it_or_reads_nothing_of_its_own() {
     let pair = Pair::new("shop", "bakery.duckdb");
@@ -155,18 +159,7 @@ fn batches_are_built_beside_each_other_where_a_model_wants_it_or_reads_nothing_o
     );
     // Each batch takes long enough for others to begin.
     let slow = "(select count(*) from range(3000000) as r(i) where hash(i) % 1000003 = 1)";
-    let run = [
-        "run",
-        "--threads",
-        "4",
-        "--select",
-        "happened",
-        "visits",
-        "--event-time-start",
-        "2024-01-02",
-        "--event-time-end",
-        "2024-01-10",
-    ];
+    let run = [&["run", "--threads", "4"], &DAYS[..]].concat();
     for (config, body, expected) in [
         ("", "", true),
         (", concurrent_batches=false", "", false),
@@ -198,7 +191,7 @@ fn batches_are_built_beside_each_other_where_a_model_wants_it_or_reads_nothing_o
     assert_eq!(batches(&pair, "ours", "visits"), batches(&pair, "theirs", "visits"));
     assert_eq!(pair.statuses("ours")["model.bakery.visits"].0, "partial success");
     // With one thread they wait for each other, and none for ever.
-    let alone = pair.ours(&[&["run", "--threads", "1"], &run[3..]].concat());
+    let alone = pair.ours(&[&["run", "--threads", "1"], &DAYS[..]].concat());
     assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stdout));
 }
 
@@ -213,16 +206,7 @@ fn postgresql_builds_batches_one_behind_the_other_and_says_so() {
     let model = "{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='happened_at', begin='2024-01-01',
         batch_size='day', unique_key='id', concurrent_batches=true) }} select * from {{ ref('happened') }}";
     twins.write("models/visits.sql", model);
-    let run = [
-        "run",
-        "--select",
-        "happened",
-        "visits",
-        "--event-time-start",
-        "2024-01-02",
-        "--event-time-end",
-        "2024-01-10",
-    ];
+    let run = [&["run"], &DAYS[..]].concat();
     twins.both_but_words(&run);
     let told = twins.pair.ours(&[&run[..], &["--threads", "4", "--log-format", "json"]].concat());
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
