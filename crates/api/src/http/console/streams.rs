@@ -135,7 +135,7 @@ pub(super) async fn changes(site: &Site, parts: &Parts, caller: &Caller) -> Resu
     let changes = opened.map_err(|error| Problem::of_work(&error))?;
     let (sender, mut pieces) = mpsc::channel(WAITING_MAX);
     let follow = move || {
-        priority::set_once(priority::READS, "changes");
+        priority::set(priority::READS, "changes");
         follow(changes, &sender, &is_still, turn);
     };
     std::thread::Builder::new().name("changes".into()).spawn(follow).map_err(|_| Problem::busy())?;
