@@ -15,6 +15,7 @@ mod debezium;
 mod error;
 mod fastapi;
 mod goals;
+mod instrument;
 mod interrupt;
 mod machine;
 mod peers;

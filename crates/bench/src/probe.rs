@@ -9,7 +9,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
+
 use crate::error::{Error, Result};
+use crate::instrument;
 use crate::product::Up;
 use crate::server::Server;
 
@@ -42,6 +45,16 @@ impl Session {
         let input = psql.stdin.take().ok_or_else(missing)?;
         let output = BufReader::new(psql.stdout.take().ok_or_else(missing)?);
         Ok(Self { psql, input, output })
+    }
+
+    /// Lets it go first at the server, and psql: for a session that looks at the clock.
+    pub(crate) fn go_first(&mut self) -> Result<()> {
+        let said = self.ask("SELECT pg_backend_pid();")?;
+        let backend =
+            said.parse().map_err(|_| Error::new(format!("a session at the source said `{said}`")))?;
+        let processes = [Pid::from_raw(backend), Some(Pid::from_child(&self.psql))];
+        processes.into_iter().flatten().for_each(instrument::let_go_first);
+        Ok(())
     }
 
     /// Runs statements of which the last one gives one value, and returns that.

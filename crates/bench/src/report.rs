@@ -115,6 +115,8 @@ pub(crate) struct Requests {
     pub(crate) paced_per_second: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
+    /// Of these times: how late the client itself was, though the connection was free.
+    pub(crate) sent_late_p99_ms: f64,
     /// Age of the answers: of the paced loop p50, p99 and the largest; the largest beside the closed loop.
     pub(crate) age_ms: Option<[f64; 4]>,
     /// What was no answer.
@@ -373,6 +375,7 @@ impl Workload {
                 thousands(requests.paced_per_second),
                 format!("{:.1}", requests.p50_ms),
                 format!("{:.1}", requests.p99_ms),
+                format!("{:.1}", requests.sent_late_p99_ms),
                 age(0),
                 age(1),
                 age(2),
@@ -390,6 +393,7 @@ impl Workload {
             "paced req/s",
             "p50 ms",
             "p99 ms",
+            "sent late p99 ms",
             "age p50 ms",
             "age p99 ms",
             "age max ms",
@@ -398,7 +402,7 @@ impl Workload {
             "tx/s",
             "peak RSS MiB",
         ];
-        table(out, &head, "lrrrrrrrrrrrrr", rows.collect())
+        table(out, &head, "lrrrrrrrrrrrrrr", rows.collect())
     }
 }
 

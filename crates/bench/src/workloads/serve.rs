@@ -15,6 +15,7 @@ use crate::client::{position, Client};
 use crate::data;
 use crate::error::{Error, Result};
 use crate::fastapi::FastApi;
+use crate::instrument;
 use crate::probe::Session;
 use crate::report::{percentile, thousands, Requests, Workload, FASTAPI, MILLSTREAM};
 use crate::server::Server;
@@ -112,6 +113,8 @@ impl Run<'_> {
         };
         let mut times: Vec<f64> = half.iter().map(|asked| asked.time_ms).collect();
         times.sort_by(f64::total_cmp);
+        let mut late: Vec<f64> = half.iter().map(|asked| asked.sent_late_ms).collect();
+        late.sort_by(f64::total_cmp);
         let (ages_most, ages_half) = (ages(&sampled), ages(&half));
         let wrong = half.iter().chain(&sampled).filter(|asked| !asked.right).count() as u64;
         let failed = most.failed + wrong + unasked;
@@ -124,6 +127,7 @@ impl Run<'_> {
             paced_per_second: half.len() as f64 / self.seconds as f64,
             p50_ms: percentile(&times, 0.5),
             p99_ms: percentile(&times, 0.99),
+            sent_late_p99_ms: percentile(&late, 0.99),
             age_ms: (!ages_half.is_empty()).then(|| {
                 let max = |ages: &[f64]| ages.last().copied().unwrap_or(f64::NAN);
                 [percentile(&ages_half, 0.5), percentile(&ages_half, 0.99), max(&ages_half), max(&ages_most)]
@@ -168,6 +172,8 @@ fn wrk(directory: &Path, address: &str, seconds: u64) -> Result<Most> {
 struct Asked {
     answered: Instant,
     time_ms: f64,
+    /// How much of that time the client itself was late with the question.
+    sent_late_ms: f64,
     position: Option<u64>,
     right: bool,
 }
@@ -199,6 +205,7 @@ fn paced(address: &str, per_second: f64, connections: u32, seconds: u64) -> Resu
         .map(|first| {
             let address = address.to_owned();
             thread::spawn(move || {
+                instrument::go_first();
                 let mut client = Client::connect(&address)?;
                 let mut chance = Chance(u64::from(first) + 1);
                 let mut asked = Vec::new();
@@ -207,12 +214,16 @@ fn paced(address: &str, per_second: f64, connections: u32, seconds: u64) -> Resu
                         break;
                     }
                     let due = began + interval * number;
+                    // The connection is free from here on: what is late behind it is the client's own doing.
+                    let free = Instant::now().max(due);
                     thread::sleep(due.saturating_duration_since(Instant::now()));
+                    let late = free.elapsed();
                     let answer = client.get(&chance.path())?;
                     let answered = Instant::now();
                     asked.push(Asked {
                         answered,
                         time_ms: answered.saturating_duration_since(due).as_secs_f64() * 1e3,
+                        sent_late_ms: late.as_secs_f64() * 1e3,
                         position: answer.position,
                         right: answer.status == 200 && answer.body.starts_with(b"["),
                     });
@@ -268,9 +279,11 @@ struct Positions {
 impl Positions {
     fn watch(server: &Server) -> Result<Self> {
         let mut session = Session::open(server)?;
+        session.go_first()?;
         let ended = Arc::new(AtomicBool::new(false));
         let end = ended.clone();
         let thread = thread::spawn(move || {
+            instrument::go_first();
             let mut known = Vec::new();
             while !end.load(Ordering::Relaxed) {
                 // Before the question: what is committed meanwhile makes an answer older than it was, never younger.
@@ -300,7 +313,9 @@ mod tests {
         let began = Instant::now();
         let at = |ms: u64| began + Duration::from_millis(ms);
         let known = [(at(0), 100), (at(10), 200), (at(20), 200), (at(30), 300)];
-        let age = |position| Asked { answered: at(50), time_ms: 0.0, position, right: true }.age_ms(&known);
+        let age = |position| {
+            Asked { answered: at(50), time_ms: 0.0, sent_late_ms: 0.0, position, right: true }.age_ms(&known)
+        };
         assert_eq!(age(Some(250)), Some(30.0));
         assert_eq!(age(Some(300)), Some(20.0));
         assert_eq!(age(Some(99)), None);
