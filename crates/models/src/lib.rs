@@ -11,6 +11,7 @@ pub mod artifacts;
 pub mod columns;
 pub mod context;
 mod csv;
+pub mod decimal;
 pub mod engine;
 pub mod error;
 pub mod hash;

@@ -68,9 +68,17 @@ select $${{ row.values() | list }}$$ as listed, $${{ table.columns[0].values() }
   '{{ row.a is number }} {{ row.a is string }} {{ row.b == 2 }} {{ row.a > 1 }} {{ row.a < row.b }} {{ row.g == 7 }} {{ row.i < 0 }} {{ [row.b, row.a, row.j] | sort | list | join(" ") }}' as compared,
   '{{ row.a | int }} {{ row.b | int }} {{ row.a | float }} {{ row.g | int }} {{ row.c | float }} {{ "%.2f" | format(row.a) }} {{ "%d" | format(row.b) }} {{ "%s" % row.b }}' as turned,
   '{{ row.a | round }} {{ row.h | round(1) }} {{ row.i | round(1) }} {{ row.a | round(3) }} {{ row.b | round }} {{ row.a | round(0, "ceil") }} {{ row.f | round(-2) }}' as rounded,
+  '{{ row.a / 3 }} {{ row.h / row.g }} {{ 10 / row.g }} {{ row.g // 2 }} {{ row.g % 4 }} {{ -row.g % 4 }} {{ -7 // row.a }} {{ row.h ** 2 }} {{ row.g ** -1 }} {{ 2 ** row.g }}' as divided,
+  '{{ row.c * row.c }} {{ row.k / 7 }} {{ row.g / 7 * 3 }} {{ row.i * 0 }} {{ row.f / row.g }} {{ row.f * row.f }} {{ row.f * row.f * row.k }} {{ row.f + row.k }} {{ -row.f * row.f }}' as long,
+  '{{ row.a == 1.5 }} {{ row.k == 0.000000001 }} {{ row.h > 1.4 }} {{ 2.5 > row.a }} {{ row.f > 123456789012345679 }} {{ row.f / 10 != row.f // 10 }} {{ row.c in [1, 100000000000000000000.0] }}' as exactly,
+  '{{ (row.g / 3) | round(2) }} {{ (row.g / 2) | round }} {{ (row.g / 3) | int }} {{ (row.g / 3) | float }} {{ row.g | round(1, "ceil") }} {{ (row.g / 3) | round(1, "floor") }} {{ (-row.g / 3) | int }}' as cut,
+  '{{ "{:.2f}".format(row.g / 3) }} {{ "{:,.1f}".format(row.f) }} {{ "%.3f" | format(row.g / 3) }} {{ "{:.1f}".format(row.i) }} {{ (row.i / 3) | abs }} {{ [row.g / 3, row.a] | min }} {{ [row.g / 3, row.a / 3] | sum }}' as formatted,
   '{% for n in range(row.b | int) %}{{ n }}{% endfor %} {{ row.a if row.a else "none" }} {{ [row.a, row.b] | max }}' as used
 {% else %} select 1 as none {% endif %}
 "#;
+
+/// What Python leaves undone with a decimal.
+const UNDONE: [&str; 5] = ["it * 1.5", "1.5 - it", "it / 0", "it % 0", "it ** 0.5"];
 
 const DATES: &str = r#"
 select {% for part in ['day', 'week', 'Month', 'quarter', 'year'] %}
@@ -88,7 +96,19 @@ fn relations_columns_and_rows_answer_macros_as_dbts_do() {
     pair.write("models/asked/rows.sql", ROWS);
     pair.write("models/asked/dates.sql", DATES);
     pair.write("models/asked/numbers.sql", NUMBERS);
+    for (number, undone) in UNDONE.iter().enumerate() {
+        let text = format!(
+            "{{% if execute %}}{{% set it = run_query('select 2.50::decimal(9,2) as n').rows[0].n %}}select '{{{{ {undone} }}}}' as a{{% endif %}}"
+        );
+        pair.write(&format!("models/asked/undone_{number}.sql"), &text);
+    }
     pair.both(&["build", "--select", "loaves", "asked"]);
+    let statuses = pair.statuses("ours");
+    let failed = |name: &str| {
+        let of_name = statuses.iter().filter(|(id, _)| id.contains(name));
+        of_name.filter(|(_, (status, _))| status == "error").count()
+    };
+    assert_eq!((failed("undone"), failed("numbers")), (UNDONE.len(), 0), "{statuses:?}");
 }
 
 #[test]

@@ -1,77 +1,32 @@
-//! Numbers with digits behind the point, as warehouses give them: the part of Python's `Decimal` that projects use.
+//! Numbers with digits behind the point, as warehouses give them: Python's `Decimal` in templates.
 
 use std::{any::Any, cmp::Ordering};
 
-use crate::jinja::{Eval, Object, Value};
+pub(super) use crate::decimal::Decimal;
+use crate::{
+    decimal::{Computed, NoResult},
+    jinja::{fail, Eval, Object, Value},
+};
 
-/// Digits, and how many of them stand behind the point; less than none where zeros follow. What is added, subtracted and multiplied stays exact.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Decimal {
-    digits: i128,
-    scale: i32,
+/// Another number, where decimals can be computed with it: a decimal or an integer, no float.
+fn of(value: &Value) -> Option<Decimal> {
+    match value.downcast::<Decimal>() {
+        Some(decimal) => Some(decimal.clone()),
+        None => value.as_int().map(Decimal::from),
+    }
 }
 
-impl Decimal {
-    /// Reads `-12.50`, `7` or `1e-05`; `None` for what isn't written so, or is too long.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (text, exponent) = match text.split_once(['e', 'E']) {
-            Some((text, exponent)) => (text, exponent.parse::<i32>().ok()?),
-            None => (text, 0),
-        };
-        let (whole, behind) = text.split_once('.').unwrap_or((text, ""));
-        let digits: i128 = format!("{whole}{behind}").parse().ok()?;
-        Some(Decimal { digits, scale: i32::try_from(behind.len()).ok()?.checked_sub(exponent)? })
+fn told(computed: Computed) -> Eval<Value> {
+    match computed {
+        Ok(decimal) => Ok(Value::object(decimal)),
+        Err(why) => fail(why.to_string()),
     }
+}
 
-    fn of(value: &Value) -> Option<Self> {
-        match value.downcast::<Decimal>() {
-            Some(decimal) => Some(*decimal),
-            None => value.as_int().map(|int| Decimal { digits: int.into(), scale: 0 }),
-        }
-    }
-
-    fn scaled(self, scale: i32) -> Option<i128> {
-        let more = u32::try_from(scale.checked_sub(self.scale)?).ok()?;
-        self.digits.checked_mul(10_i128.checked_pow(more)?)
-    }
-
-    /// With so many digits behind the point: half goes to the even one, as with Python.
-    fn rounded(self, places: i64) -> Option<Self> {
-        let places = i32::try_from(places).ok()?;
-        if places >= self.scale {
-            return Some(Decimal { digits: self.scaled(places)?, scale: places });
-        }
-        let cut = u32::try_from(self.scale.checked_sub(places)?).ok()?;
-        let (quotient, rest, unit) = match 10_i128.checked_pow(cut) {
-            Some(unit) => (self.digits / unit, (self.digits % unit).abs(), unit),
-            None => return Some(Decimal { digits: 0, scale: places }),
-        };
-        let up = match rest.cmp(&(unit / 2)) {
-            Ordering::Greater => true,
-            Ordering::Less => false,
-            Ordering::Equal => quotient % 2 != 0,
-        };
-        Some(Decimal { digits: quotient + i128::from(up) * self.digits.signum(), scale: places })
-    }
-
-    /// `None` where the other is no exact number, or the result would be too long.
-    fn with(self, operator: &str, other: &Value) -> Option<Self> {
-        let other = Decimal::of(other)?;
-        if operator == "*" {
-            return Some(Decimal {
-                digits: self.digits.checked_mul(other.digits)?,
-                scale: self.scale.checked_add(other.scale)?,
-            });
-        }
-        let scale = self.scale.max(other.scale);
-        let (left, right) = (self.scaled(scale)?, other.scaled(scale)?);
-        let digits = match operator {
-            "+" | "r+" => left.checked_add(right),
-            "-" => left.checked_sub(right),
-            "r-" => right.checked_sub(left),
-            _ => None,
-        }?;
-        Some(Decimal { digits, scale })
+fn whole(number: &Decimal, towards: Ordering) -> Eval<Value> {
+    match number.whole(towards) {
+        Some(int) => Ok(Value::Int(int)),
+        None => fail("the result has more than 64 bits"),
     }
 }
 
@@ -81,47 +36,76 @@ impl Object for Decimal {
     }
 
     fn number(&self) -> Option<f64> {
-        self.text().parse().ok()
+        self.to_string().parse().ok()
     }
 
     fn operate(&self, operator: &str, right: &Value) -> Option<Eval<Value>> {
-        if operator == "round" {
-            return self.rounded(right.as_int()?).map(|result| Ok(Value::object(result)));
+        let places = || right.as_int().ok_or(NoResult::OutOfRange);
+        match operator {
+            "cmp" => {
+                let other = match right {
+                    Value::Float(float) => Decimal::exactly(*float),
+                    other => of(other),
+                };
+                return other.map(|other| Ok(Value::Int(self.cmp(&other) as i64)));
+            }
+            "round" => return Some(told(places().and_then(|places| self.rounded(places)))),
+            "neg" => return Some(told(self.negated())),
+            "abs" => return Some(told(self.absolute())),
+            "int" => return Some(whole(self, Ordering::Equal)),
+            "floor" => return Some(whole(self, Ordering::Less)),
+            "ceil" => return Some(whole(self, Ordering::Greater)),
+            _ => {}
         }
-        self.with(operator, right).map(|result| Ok(Value::object(result)))
+        let (sign, is_reversed) = match operator.strip_prefix('r') {
+            Some(sign) => (sign, true),
+            None => (operator, false),
+        };
+        let Some(other) = of(right) else {
+            // A float is no exact number: Python leaves it to whoever computes which of the two is meant.
+            let float = matches!(right, Value::Float(_)).then(|| {
+                let (left, right) = match is_reversed {
+                    true => (right.type_name(), self.type_name()),
+                    false => (self.type_name(), right.type_name()),
+                };
+                fail(format!("unsupported operand type(s) for {sign}: '{left}' and '{right}'"))
+            });
+            return float;
+        };
+        let (left, right) = if is_reversed { (&other, self) } else { (self, &other) };
+        Some(told(match sign {
+            "+" => left.add(right),
+            "-" => left.subtract(right),
+            "*" => left.multiply(right),
+            "/" => left.divide(right),
+            "//" => left.divide_whole(right),
+            "%" => left.remainder(right),
+            "**" => left.power(right),
+            _ => return None,
+        }))
+    }
+
+    fn fixed(&self, places: usize) -> Option<String> {
+        self.with_places(places)
     }
 
     fn truth(&self) -> bool {
-        self.digits != 0
+        !self.is_zero()
     }
 
     fn equals(&self, other: &Value) -> bool {
-        match self.with("-", other) {
-            Some(difference) => difference.digits == 0,
-            None => self.number().is_some_and(|own| other.as_float() == Some(own)),
+        match other {
+            Value::Float(float) => Decimal::exactly(*float).is_some_and(|float| float == *self),
+            other => of(other).is_some_and(|other| other == *self),
         }
     }
 
     fn text(&self) -> String {
-        let sign = if self.digits < 0 { "-" } else { "" };
-        let all = self.digits.unsigned_abs().to_string();
-        // Python writes what is very small or ends in zeros that aren't known with a power of ten.
-        let power = i64::try_from(all.len()).unwrap_or(i64::MAX) - i64::from(self.scale) - 1;
-        let Some(scale) = usize::try_from(self.scale).ok().filter(|_| power >= -6) else {
-            let (first, rest) = all.split_at(1);
-            let point = if rest.is_empty() { "" } else { "." };
-            return format!("{sign}{first}{point}{rest}E{power:+}");
-        };
-        let digits = format!("{all:0>width$}", width = scale + 1);
-        let (whole, behind) = digits.split_at(digits.len() - scale);
-        match behind {
-            "" => format!("{sign}{whole}"),
-            behind => format!("{sign}{whole}.{behind}"),
-        }
+        self.to_string()
     }
 
     fn repr(&self) -> String {
-        format!("Decimal('{}')", self.text())
+        format!("Decimal('{self}')")
     }
 
     fn as_any(&self) -> &dyn Any {

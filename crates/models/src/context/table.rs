@@ -32,10 +32,7 @@ pub fn cell(cell: &Cell, kind: &str) -> Value {
         Cell::Float(value) => {
             // agate makes a `Decimal` of the shortest text that is the same float.
             let float = Value::Float(*value);
-            // Zero has no sign among digits.
-            let is_exact = *value != 0.0 || value.is_sign_positive();
-            let exact = Decimal::parse(&float.to_string()).filter(|_| is_exact);
-            exact.map_or(float, Value::object)
+            Decimal::parse(&float.to_string()).map_or(float, Value::object)
         }
         Cell::Text(text) => {
             let kind = kind.to_ascii_uppercase();

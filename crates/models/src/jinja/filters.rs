@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::{
+    ast::Operator,
     error::{fail, Eval},
     eval::Interpreter,
     methods, ops, predicates, python,
@@ -157,7 +158,7 @@ pub(super) fn apply(interpreter: &Interpreter, name: &str, value: Value, mut arg
                     Some(path) if !path.is_nothing() => descend(interpreter, &item, &path.to_string())?,
                     _ => item,
                 };
-                total = ops::binary(super::ast::Operator::Add, &total, &item)?;
+                total = ops::binary(Operator::Add, &total, &item)?;
             }
             total
         }
@@ -173,8 +174,7 @@ pub(super) fn apply(interpreter: &Interpreter, name: &str, value: Value, mut arg
             Value::Float(number) => Value::Float(number.abs()),
             other => match other.as_int() {
                 Some(number) => Value::Int(number.abs()),
-                None if other.as_float().is_some_and(|number| number < 0.0) => ops::negative(other)?,
-                None if other.as_float().is_some() => other.clone(),
+                None if other.as_float().is_some() => ops::own(other, "abs")?,
                 None => return fail(format!("bad operand type for abs(): '{}'", other.type_name())),
             },
         },
@@ -476,6 +476,7 @@ fn to_int(value: &Value, default: Option<Value>, base: i64) -> Eval<Value> {
                 _ => default(),
             }
         }
+        Value::Object(object) if object.number().is_some() => ops::own(value, "int")?,
         other => match (other.as_int(), other.as_float()) {
             (Some(number), _) => Value::Int(number),
             (_, Some(number)) if number.is_finite() => Value::Int(number.trunc() as i64),
@@ -488,6 +489,11 @@ fn round(value: &Value, precision: i64, method: Option<Value>) -> Eval<Value> {
     let Some(number) = value.as_float() else {
         return fail(format!("`round` takes a number, not {}", value.type_name()));
     };
+    if let (Value::Object(_), Some(method)) = (value, &method) {
+        let scale = ops::binary(Operator::Power, &Value::Int(10), &Value::Int(precision))?;
+        let whole = ops::own(&ops::binary(Operator::Multiply, value, &scale)?, &method.to_string())?;
+        return ops::binary(Operator::Divide, &whole, &scale);
+    }
     let scale = 10f64.powi(precision.clamp(-300, 300) as i32);
     let method = method.map_or_else(|| "common".to_owned(), |method| method.to_string());
     let rounded = match method.as_str() {

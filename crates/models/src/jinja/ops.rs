@@ -23,13 +23,24 @@ pub(super) fn binary(operator: Operator, left: &Value, right: &Value) -> Eval<Va
     };
     let ints = || Some((left.as_int()?, right.as_int()?));
     let floats = || Some((left.as_float()?, right.as_float()?));
-    let own = |sign: &str, reversed: &str| {
-        methods::operate(left, sign, right).or_else(|| methods::operate(right, reversed, left))
-    };
     let exact = |result: Option<i64>| match result {
         Some(value) => Ok(Value::Int(value)),
         None => fail("the result has more than 64 bits"),
     };
+    let (sign, reversed) = match operator {
+        Operator::Concat => ("~", "r~"),
+        Operator::Add => ("+", "r+"),
+        Operator::Subtract => ("-", "r-"),
+        Operator::Multiply => ("*", "r*"),
+        Operator::Divide => ("/", "r/"),
+        Operator::FloorDivide => ("//", "r//"),
+        Operator::Modulo => ("%", "r%"),
+        Operator::Power => ("**", "r**"),
+    };
+    let own = methods::operate(left, sign, right).or_else(|| methods::operate(right, reversed, left));
+    if let Some(done) = own {
+        return done;
+    }
     match operator {
         Operator::Concat => Ok(Value::from(format!("{left}{right}"))),
         Operator::Add => match (left, right) {
@@ -43,18 +54,14 @@ pub(super) fn binary(operator: Operator, left: &Value, right: &Value) -> Eval<Va
             }
             _ => match (ints(), floats()) {
                 (Some((left, right)), _) => exact(left.checked_add(right)),
-                (_, floats) => own("+", "r+").unwrap_or_else(|| match floats {
-                    Some((left, right)) => Ok(Value::Float(left + right)),
-                    None => unsupported("+"),
-                }),
+                (_, Some((left, right))) => Ok(Value::Float(left + right)),
+                _ => unsupported("+"),
             },
         },
         Operator::Subtract => match (ints(), floats()) {
             (Some((left, right)), _) => exact(left.checked_sub(right)),
-            (_, floats) => own("-", "r-").unwrap_or_else(|| match floats {
-                Some((left, right)) => Ok(Value::Float(left - right)),
-                None => unsupported("-"),
-            }),
+            (_, Some((left, right))) => Ok(Value::Float(left - right)),
+            _ => unsupported("-"),
         },
         Operator::Multiply => match (left, right) {
             (Value::Str(_) | Value::List(_) | Value::Tuple(_), times)
@@ -67,10 +74,8 @@ pub(super) fn binary(operator: Operator, left: &Value, right: &Value) -> Eval<Va
             }
             _ => match (ints(), floats()) {
                 (Some((left, right)), _) => exact(left.checked_mul(right)),
-                (_, floats) => own("*", "*").unwrap_or_else(|| match floats {
-                    Some((left, right)) => Ok(Value::Float(left * right)),
-                    None => unsupported("*"),
-                }),
+                (_, Some((left, right))) => Ok(Value::Float(left * right)),
+                _ => unsupported("*"),
             },
         },
         Operator::Divide => match floats() {
@@ -116,6 +121,12 @@ pub(super) fn binary(operator: Operator, left: &Value, right: &Value) -> Eval<Va
     }
 }
 
+/// What an object does by itself, with nothing beside it.
+pub(super) fn own(value: &Value, name: &str) -> Eval<Value> {
+    let unsupported = || fail(format!("bad operand type for {name}: '{}'", value.type_name()));
+    methods::operate(value, name, &Value::None).unwrap_or_else(unsupported)
+}
+
 fn repeated(sequence: &Value, times: usize) -> Eval<Value> {
     if sequence.length()?.saturating_mul(times) > REPEATED_MAX {
         return fail(format!("a repetition of more than {REPEATED_MAX}"));
@@ -135,6 +146,7 @@ pub(super) fn negative(value: &Value) -> Eval<Value> {
     match (value.as_int(), value) {
         (Some(int), _) => Ok(Value::Int(-int)),
         (_, Value::Float(float)) => Ok(Value::Float(-float)),
+        (_, Value::Object(object)) if object.number().is_some() => own(value, "neg"),
         (_, Value::Object(_)) => binary(Operator::Subtract, &Value::Int(0), value),
         _ => fail(format!("bad operand type for unary -: '{}'", value.type_name())),
     }

@@ -339,7 +339,13 @@ fn with_spec(value: &Value, spec: &str) -> Eval<String> {
     let thousands = chars.next_if_eq(&',').is_some();
     let precision = if chars.next_if_eq(&'.').is_some() { number(&mut chars) } else { None };
     let kind = chars.next();
+    let exact = |places: usize| match value {
+        Value::Object(object) => object.fixed(places),
+        _ => None,
+    };
+    let places = precision.unwrap_or(6);
     let mut body = match (kind, value.as_float()) {
+        (Some('f' | 'F'), Some(_)) if exact(places).is_some() => exact(places).unwrap_or_default(),
         (Some('f' | 'F'), Some(number)) => format!("{number:.*}", precision.unwrap_or(6)),
         (Some('d') | None, _) if value.as_int().is_some() && precision.is_none() => {
             value.as_int().unwrap_or_default().to_string()

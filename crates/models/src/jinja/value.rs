@@ -155,7 +155,13 @@ pub trait Object: Any {
         false
     }
 
-    /// The result of an operator of its own: `+`, `-`, `*`, `r+` and `r-` where it stands on the right, `cmp` for a negative, zero or positive order.
+    /// The number with so many digits behind the point, half to the even one, where its digits are exact.
+    fn fixed(&self, _places: usize) -> Option<String> {
+        None
+    }
+
+    /// The result of an operator of its own: `+`, `-`, `*`, `/`, `//`, `%`, `**`, each behind an `r` where it stands on the right; `cmp` for a negative, zero or positive order;
+    /// of numbers `round` to so many places, and `neg`, `abs`, `int`, `floor` and `ceil`, which look at nothing on the right.
     fn operate(&self, _operator: &str, _right: &Value) -> Option<Eval<Value>> {
         None
     }
@@ -416,11 +422,15 @@ impl Value {
             (Value::Tuple(left), Value::Tuple(right)) => compare_all(left, right),
             _ => match (self.as_int(), other.as_int()) {
                 (Some(left), Some(right)) => Some(left.cmp(&right)),
-                _ if self.as_float().is_none() => {
-                    let sign = super::methods::operate(self, "cmp", other)?.ok()?;
-                    sign.as_int().map(|sign| sign.cmp(&0))
+                _ => {
+                    let own = |left: &Value, right: &Value| {
+                        let sign = super::methods::operate(left, "cmp", right)?.ok()?;
+                        sign.as_int().map(|sign| sign.cmp(&0))
+                    };
+                    own(self, other)
+                        .or_else(|| own(other, self).map(Ordering::reverse))
+                        .or_else(|| self.as_float()?.partial_cmp(&other.as_float()?))
                 }
-                _ => self.as_float()?.partial_cmp(&other.as_float()?),
             },
         }
     }
