@@ -178,3 +178,110 @@ fn ctrl_c_ends_a_query_that_is_shown() {
     assert_eq!(status, Some(130), "{told}");
     assert!(told.contains("Exited because of keyboard interrupt"), "{told}");
 }
+
+/// What is told of a run at its end, and of the failure that ended it: lines without times of day and how long anything took.
+fn summed(told: &str) -> Vec<String> {
+    let lines = told.lines().filter_map(|line| Some(line.split_once("  ")?.1));
+    let is_about = |line: &&str| {
+        ["Completed with", "Done. PASS", "Failure in", "Error in"].iter().any(|begin| line.starts_with(begin))
+    };
+    // dbt calls an error a failure there.
+    lines.filter(is_about).map(|line| line.replace("Error in", "Failure in")).collect()
+}
+
+fn failing(pair: &Pair, sleeping: &str, fails: &str) {
+    let models = [
+        ("slow", format!("select {sleeping} as a")),
+        ("behind", "select a from {{ ref('slow') }}".to_owned()),
+        ("wrong", format!("select {fails} as a")),
+        ("after", "select a from {{ ref('wrong') }}".to_owned()),
+        ("quick", "select 1 as a".to_owned()),
+    ];
+    for (name, sql) in models {
+        pair.write(&format!("models/{name}.sql"), &format!("{{{{ config(materialized='table') }}}} {sql}"));
+    }
+    pair.write(
+        "models/shown.yml",
+        "exposures:\n\
+         \x20 - {name: shown, type: dashboard, owner: {name: a}, depends_on: [ref('behind')]}\n\
+         \x20 - {name: seen, type: dashboard, owner: {name: a}, depends_on: [ref('quick')]}\n",
+    );
+}
+
+const BUILD: [&str; 9] = [
+    "build",
+    "--select",
+    "slow+ wrong+ quick+",
+    "--fail-fast",
+    "--threads",
+    "4",
+    "--no-use-colors",
+    "--vars",
+    "{}",
+];
+
+/// Each node with its status, and why it was skipped.
+fn reasons(dir: &Path) -> Vec<(String, String, Value)> {
+    let text = fs::read_to_string(dir.join("target/run_results.json")).unwrap();
+    let results: Value = serde_json::from_str(&text).unwrap();
+    let of = |result: &Value| {
+        let [id, status] = ["unique_id", "status"].map(|key| result[key].as_str().unwrap().to_owned());
+        let why = if status == "skipped" { result["message"].clone() } else { Value::Null };
+        (id, status, why)
+    };
+    let mut all: Vec<_> = results["results"].as_array().unwrap().iter().map(of).collect();
+    all.sort_by(|left, right| left.0.cmp(&right.0));
+    all
+}
+
+/// Does it, within the time that anything may take, though something sleeps for ten minutes in it.
+fn within_time(mut command: Command) -> (Option<i32>, String) {
+    let begun = Instant::now();
+    let output = command.output().unwrap();
+    assert!(begun.elapsed() < TIME_MAX, "it took {:?}", begun.elapsed());
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn the_first_failure_ends_what_runs_in_postgresql_where_that_is_asked_for() {
+    let twins = Twins::new("shop", "bakery");
+    failing(
+        &twins.pair,
+        "(select pg_sleep(600)::text)",
+        "(select 1 / count(*) from pg_sleep(2) as s where s::text = 'a')",
+    );
+    let (their_status, theirs) = within_time(twins.pair.their_command(&BUILD));
+    let (our_status, ours) = within_time(twins.pair.our_command(&BUILD));
+    let told = format!("dbt:\n{theirs}\nours:\n{ours}");
+    assert_eq!((our_status, our_status), (their_status, Some(1)), "{told}");
+    assert_eq!(reasons(&twins.pair.at("ours")), reasons(&twins.pair.at("theirs")), "{told}");
+    assert_eq!(summed(&ours), summed(&theirs), "{told}");
+    assert_eq!(cancelled(&ours), ["model.bakery.slow"], "{told}");
+    assert!(cancelled(&theirs).contains(&"model.bakery.slow"), "{told}");
+    assert_eq!(twins.tables("ours"), twins.tables("theirs"));
+    let sleeping = "select count(*) from pg_stat_activity where state = 'active' and query like '%pg_sleep(600)%' and pid <> pg_backend_pid()";
+    assert_eq!(twins.cluster.execute(sleeping).unwrap().trim(), "0");
+}
+
+#[test]
+fn the_first_failure_ends_what_runs_in_duckdb_and_what_was_there_stays() {
+    let pair = Pair::new("shop", "bakery.duckdb");
+    let forever = "(select count(*) from range({{ var('rows', 1000000000000) }}) as r(i) where hash(i) = 7)";
+    let fails = "(select error('no') from (select count(*) as n from range(300000000) as r(i) where hash(i) = 7) as s where s.n >= {{ var('most', 0) }})";
+    failing(&pair, forever, fails);
+    let first = pair.ours(&["build", "--select", "slow+ wrong+ quick+", "--vars", "{rows: 1, most: 9}"]);
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stdout));
+    let (status, told) = within_time(pair.our_command(&BUILD));
+    assert_eq!(status, Some(1), "{told}");
+    assert_eq!(cancelled(&told), ["model.bakery.slow"], "{told}");
+    assert_eq!(pair.ask("select a from main.behind"), "[(0,)]");
+    let skipped: Vec<_> =
+        reasons(&pair.at("ours")).into_iter().filter(|(_, status, _)| status == "skipped").collect();
+    assert!(
+        skipped.len() == 4 && skipped.iter().all(|(.., why)| why == "Skipping due to fail_fast"),
+        "{skipped:?}\n{told}"
+    );
+    // It goes on from there.
+    let again = pair.ours(&["retry", "--vars", "{rows: 1, most: 9}"]);
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stdout));
+}

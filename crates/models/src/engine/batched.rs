@@ -144,13 +144,13 @@ impl Run<'_> {
         let plan = &beside.plan;
         let mut ended: BTreeMap<usize, Ended> = BTreeMap::new();
         if total > 0 {
-            ended.insert(0, self.one_batch(plan, 0, connection)?);
+            ended.insert(0, self.one_batch(pool, plan, 0, connection)?);
         }
         // Without the first one there may be no table to add the others to.
         if ended.get(&0) == Some(&None) {
             let own = || {
                 while let Some(at) = beside.take() {
-                    self.note_batch(&beside, at, connection);
+                    self.note_batch(pool, &beside, at, connection);
                 }
                 let mut done = beside.lock();
                 while done.ended.len() < beside.end.saturating_sub(1) {
@@ -168,7 +168,7 @@ impl Run<'_> {
             }
             drop(done);
             if total > 1 {
-                ended.insert(total - 1, self.one_batch(plan, total - 1, connection)?);
+                ended.insert(total - 1, self.one_batch(pool, plan, total - 1, connection)?);
             }
         }
         let mut batches = Batches::default();
@@ -197,21 +197,35 @@ impl Run<'_> {
     }
 
     /// Builds a batch for the thread that has the model. The connection is this thread's own, made where there is none yet.
-    pub(super) fn batch_beside(&self, beside: &Beside, at: usize, connection: &mut Option<SharedConnection>) {
+    pub(super) fn batch_beside(
+        &self,
+        pool: &Pool,
+        beside: &Beside,
+        at: usize,
+        connection: &mut Option<SharedConnection>,
+    ) {
         let mut taken = Taken { beside, at, ended: None };
         taken.ended = Some(match connection {
-            Some(connection) => self.one_batch(&beside.plan, at, connection),
-            None => self.connect().and_then(|made| self.one_batch(&beside.plan, at, connection.insert(made))),
+            Some(connection) => self.one_batch(pool, &beside.plan, at, connection),
+            None => self
+                .connect_watched(pool)
+                .and_then(|made| self.one_batch(pool, &beside.plan, at, connection.insert(made))),
         });
     }
 
-    fn note_batch(&self, beside: &Beside, at: usize, connection: &SharedConnection) {
+    fn note_batch(&self, pool: &Pool, beside: &Beside, at: usize, connection: &SharedConnection) {
         let mut taken = Taken { beside, at, ended: None };
-        taken.ended = Some(self.one_batch(&beside.plan, at, connection));
+        taken.ended = Some(self.one_batch(pool, &beside.plan, at, connection));
     }
 
-    fn one_batch(&self, plan: &Plan, index: usize, connection: &SharedConnection) -> Result<Ended> {
-        if self.warehouse.is_cancelled() {
+    fn one_batch(
+        &self,
+        pool: &Pool,
+        plan: &Plan,
+        index: usize,
+        connection: &SharedConnection,
+    ) -> Result<Ended> {
+        if self.warehouse.is_cancelled() || pool.statements.is_given_up() {
             return Ok(Some(CANCELLED.to_owned()));
         }
         let node = plan.batch(index);

@@ -29,3 +29,4 @@ pub mod show;
 mod snapshot;
 mod test;
 mod unit;
+pub mod watched;

@@ -11,15 +11,17 @@ use super::{
     batched::Beside,
     batches,
     compile::SharedConnection,
-    run::{Outcome, Run, Work, STACK_BYTES},
+    run::{Outcome, Run, Work, CANCELLED, STACK_BYTES},
+    watched::{Statements, AGAIN_AFTER},
 };
-use crate::error::{ModelsError, Result};
+use crate::error::{ModelsError, Problem, ProblemKind, Result};
 
 /// What the threads share.
-#[derive(Default)]
 pub(super) struct Pool {
     state: Mutex<State>,
     changed: Condvar,
+    /// What runs on the connections of its threads, where the first failure ends it.
+    pub(super) statements: Arc<Statements>,
 }
 
 #[derive(Default)]
@@ -33,7 +35,8 @@ struct State {
     outcomes: Vec<Outcome>,
     begun: usize,
     running: usize,
-    failed: bool,
+    /// The first that failed, where that keeps everything else from beginning.
+    failed: Option<Outcome>,
     /// Whether nothing more is begun, because the run itself broke.
     over: bool,
     broken: Option<ModelsError>,
@@ -51,6 +54,29 @@ impl Pool {
         let done = own();
         self.lock().beside.retain(|other| !Arc::ptr_eq(other, beside));
         done
+    }
+
+    /// Where a node has failed, interrupts what the others run, until nothing does; called on a thread of its own.
+    fn interrupt_failed(&self) {
+        let mut state = self.lock();
+        while !state.is_done() {
+            state = match state.failed {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(_) => {
+                    drop(state);
+                    self.statements.interrupt();
+                    let waited = self.changed.wait_timeout(self.lock(), AGAIN_AFTER);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
+
+impl State {
+    /// Whether there is nothing more to do.
+    fn is_done(&self) -> bool {
+        self.over || (self.ready.is_empty() && self.running == 0)
     }
 }
 
@@ -82,7 +108,9 @@ impl Run<'_> {
                 followers.entry(other).or_default().push(id);
             }
         }
-        let pool = Pool { state: Mutex::new(state), changed: Condvar::new() };
+        let refusal = || ModelsError::from(Problem::new(ProblemKind::Warehouse, CANCELLED)).into();
+        let statements = Arc::new(Statements::new(refusal));
+        let pool = Pool { state: Mutex::new(state), changed: Condvar::new(), statements };
         let manifest = &self.shared.manifest;
         let has_batches = self.ids.iter().any(|id| manifest.nodes.get(id).is_some_and(batches::is_batched));
         // Of batches there are more than of nodes.
@@ -104,12 +132,23 @@ impl Run<'_> {
                     break;
                 }
             }
+            if self.fail_fast {
+                pool.interrupt_failed();
+            }
             Ok(())
         })?;
         let state = pool.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         match state.broken {
             Some(error) => Err(error),
-            None => Ok(state.outcomes),
+            None => {
+                let failed = state.failed.as_ref();
+                if let Some((failed, node)) =
+                    failed.and_then(|failed| Some((failed, manifest.nodes.get(&failed.unique_id)?)))
+                {
+                    self.observer.failed_fast(node, failed);
+                }
+                Ok(state.outcomes)
+            }
         }
     }
 
@@ -120,7 +159,7 @@ impl Run<'_> {
                 Next::Node { id, index, skip } => (id, index, skip),
                 Next::Batch(beside, at) => {
                     // Whoever waits for the batch is told how it ended, by a panic too.
-                    self.batch_beside(&beside, at, &mut connection);
+                    self.batch_beside(pool, &beside, at, &mut connection);
                     continue;
                 }
             };
@@ -142,7 +181,10 @@ impl Run<'_> {
             match outcome {
                 Ok(outcome) => {
                     let stops = outcome.status.stops();
-                    state.failed |= stops;
+                    if self.fail_fast && outcome.status.fails() && state.failed.is_none() {
+                        state.failed = Some(outcome.clone());
+                        pool.statements.give_up();
+                    }
                     state.outcomes.push(outcome);
                     for follower in followers.get(id.as_str()).into_iter().flatten() {
                         if stops {
@@ -170,14 +212,14 @@ impl Run<'_> {
     fn next(&self, pool: &Pool) -> Option<Next> {
         let mut state = pool.lock();
         loop {
-            if state.over || (state.ready.is_empty() && state.running == 0) {
+            if state.is_done() {
                 pool.changed.notify_all();
                 return None;
             }
             if let Some(id) = state.ready.pop_first() {
                 state.running += 1;
                 state.begun += 1;
-                let skip = state.stopped.contains(&id) || (self.fail_fast && state.failed);
+                let skip = state.stopped.contains(&id);
                 return Some(Next::Node { id, index: state.begun, skip });
             }
             let batch = state.beside.iter().find_map(|beside| Some((beside.clone(), beside.take()?)));

@@ -45,6 +45,9 @@ pub(super) fn deep<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T
 /// What is said of a node that was begun, or was not begun any more, when whoever builds gave up.
 pub const CANCELLED: &str = "cancelled";
 
+/// What is said of a node that was not done, because another one failed where the first failure ends the run.
+pub const FAILED_FAST: &str = "Skipping due to fail_fast";
+
 /// What became of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -81,9 +84,14 @@ impl Status {
         }
     }
 
+    /// Whether something went wrong with the node itself.
+    pub fn fails(self) -> bool {
+        matches!(self, Status::Fail | Status::Error | Status::PartialSuccess)
+    }
+
     /// Whether what waits for the node is skipped.
     pub fn stops(self) -> bool {
-        matches!(self, Status::Fail | Status::Error | Status::Skipped | Status::PartialSuccess)
+        self.fails() || self == Status::Skipped
     }
 }
 
@@ -126,6 +134,19 @@ impl Outcome {
             batches: None,
         }
     }
+
+    /// Of an exposure, for which there is nothing to do, by what became of all that it is made of.
+    pub fn of_exposure(unique_id: &str, graph: &Graph, outcomes: &[Outcome]) -> Self {
+        let above = graph.parents(&[unique_id.to_owned()].into_iter().collect(), None);
+        let stopped = outcomes.iter().filter(|one| one.status.stops() && above.contains(&one.unique_id));
+        let said: Vec<Option<&str>> = stopped.map(|one| one.message.as_deref()).collect();
+        let outcome = Outcome::no_op(unique_id);
+        if said.is_empty() {
+            return outcome;
+        }
+        let message = said.contains(&Some(FAILED_FAST)).then(|| FAILED_FAST.to_owned());
+        Outcome { status: Status::Skipped, message, failures: None, ..outcome }
+    }
 }
 
 /// Told what happens while it does.
@@ -136,6 +157,8 @@ pub trait Observer: Sync {
     fn finished(&self, index: usize, total: usize, node: &Node, outcome: &Outcome);
     /// What a node runs was interrupted, because whoever builds has given up. That it is done is told too.
     fn cancelled(&self, _node: &Node) {}
+    /// All was left where it was because of what became of a node.
+    fn failed_fast(&self, _node: &Node, _outcome: &Outcome) {}
     /// A template says something, or there is something to warn of.
     fn said(&self, said: &Said);
     /// A batch of a model begins: its number, how many there are, what it is called.
@@ -178,7 +201,7 @@ pub struct Run<'r> {
     pub ids: Ids,
     /// What is done with them.
     pub work: Work,
-    /// Whether the first failure keeps everything else from beginning.
+    /// Whether the first failure keeps everything else from beginning, and interrupts what runs.
     pub fail_fast: bool,
     /// Told what happens.
     pub observer: &'r dyn Observer,
@@ -228,6 +251,13 @@ impl Run<'_> {
 
     pub(super) fn connect(&self) -> Result<SharedConnection> {
         connect(self.warehouse)
+    }
+
+    /// A connection whose statements end with the first failure, where that is asked for.
+    pub(super) fn connect_watched(&self, pool: &Pool) -> Result<SharedConnection> {
+        let connection = self.warehouse.connect().map_err(warehouse_failed)?;
+        let connection = if self.fail_fast { pool.statements.watched(connection) } else { connection };
+        Ok(Rc::new(RefCell::new(connection)))
     }
 
     pub(super) fn list(&self, connection: &SharedConnection) -> Result<()> {
@@ -357,6 +387,10 @@ impl Run<'_> {
             outcome.message = Some(CANCELLED.to_owned());
             return Ok(outcome);
         }
+        if pool.statements.is_given_up() {
+            outcome.message = Some(FAILED_FAST.to_owned());
+            return Ok(outcome);
+        }
         if skip {
             self.observer.finished(index, total, node, &outcome);
             return Ok(outcome);
@@ -364,18 +398,18 @@ impl Run<'_> {
         self.observer.started(index, total, node);
         let connection = match connection {
             Some(connection) => connection.clone(),
-            None => connection.insert(self.connect()?).clone(),
+            None => connection.insert(self.connect_watched(pool)?).clone(),
         };
         if self.work == Work::Build && batches::is_batched(node) {
             outcome.times[1] = names::now();
             self.batches(node, pool, &connection, &mut outcome)?;
-            return Ok(self.done(index, total, node, outcome));
+            return Ok(self.done(pool, (index, total), node, outcome));
         }
         if self.work == Work::Clone {
             outcome.times[1] = names::now();
             let cloned = clone::run(&self.shared, node, &connection);
             self.settle(node, &mut outcome, cloned, &connection)?;
-            return Ok(self.done(index, total, node, outcome));
+            return Ok(self.done(pool, (index, total), node, outcome));
         }
         match self.compiled(node, &connection) {
             Ok(compiled) => {
@@ -395,7 +429,7 @@ impl Run<'_> {
                 outcome.message = Some(error.describe());
             }
         }
-        Ok(self.done(index, total, node, outcome))
+        Ok(self.done(pool, (index, total), node, outcome))
     }
 
     /// Notes what building gave.
@@ -426,10 +460,27 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn done(&self, index: usize, total: usize, node: &Node, mut outcome: Outcome) -> Outcome {
+    fn done(
+        &self,
+        pool: &Pool,
+        (index, total): (usize, usize),
+        node: &Node,
+        mut outcome: Outcome,
+    ) -> Outcome {
         outcome.times[2] = names::now();
         self.tell();
-        if self.warehouse.is_cancelled() && matches!(outcome.status, Status::Error | Status::PartialSuccess) {
+        let broke = matches!(outcome.status, Status::Error | Status::PartialSuccess);
+        if pool.statements.is_given_up() && broke {
+            self.observer.cancelled(node);
+            outcome.message = Some(CANCELLED.to_owned());
+            self.observer.finished(index, total, node, &outcome);
+            // It is told that it was cut short, and it counts as one that was not begun.
+            outcome.status = Status::Skipped;
+            outcome.message = Some(FAILED_FAST.to_owned());
+            (outcome.failures, outcome.batches) = (None, None);
+            return outcome;
+        }
+        if self.warehouse.is_cancelled() && broke {
             // What the warehouse says of an interruption says nothing about the node.
             outcome.message = Some(CANCELLED.to_owned());
             self.observer.cancelled(node);

@@ -8,7 +8,7 @@ use millstream_models::{
     engine::{
         batches,
         freshness::Checked,
-        run::{output_path, Observer, Outcome, Status, CANCELLED},
+        run::{output_path, Observer, Outcome, Status, CANCELLED, FAILED_FAST},
     },
     parse::{
         node::{Node, Resource},
@@ -42,6 +42,8 @@ pub(super) struct Console<'o> {
     rows: bool,
     /// The target's database, once that is known.
     database: OnceLock<String>,
+    /// The directory of what is written, as lines name it.
+    written: OnceLock<String>,
 }
 
 impl<'o> Console<'o> {
@@ -54,7 +56,7 @@ impl<'o> Console<'o> {
             Some(level) => level,
             None => Level::Info,
         };
-        Console { output, least, json, rows, database: OnceLock::new() }
+        Console { output, least, json, rows, database: OnceLock::new(), written: OnceLock::new() }
     }
 
     /// The database that needs not be told.
@@ -121,6 +123,7 @@ impl<'o> Console<'o> {
     /// `Concurrency: 2 threads (target='dev')`.
     pub(super) fn concurrency(&self, manifest: &Manifest, nodes: usize) {
         self.database.get_or_init(|| manifest.world.project.target.database.clone());
+        self.written.get_or_init(|| manifest.world.project.target_name().to_owned());
         let target = &manifest.world.project.target;
         let text = format!("Concurrency: {} (target='{}')", plural(target.threads, "thread"), target.name);
         let data = json!({"num_threads": target.threads, "target_name": target.name, "node_count": nodes});
@@ -140,7 +143,7 @@ impl<'o> Console<'o> {
                 });
                 self.event(Level::Info, "CompiledNode", &text, data);
             }
-            self.problem(manifest, node, outcome);
+            self.problem(node, outcome);
         }
     }
 
@@ -177,31 +180,37 @@ impl<'o> Console<'o> {
         let count =
             |status: &[Status]| outcomes.iter().filter(|outcome| status.contains(&outcome.status)).count();
         let errors = count(&[Status::Error, Status::Fail]);
+        // What was left because of another's failure is no success.
+        let is_left = |outcome: &&Outcome| {
+            let is_exposure = manifest.exposures.contains_key(&outcome.unique_id);
+            outcome.message.as_deref() == Some(FAILED_FAST) && !is_exposure
+        };
+        let unsuccessful = errors + outcomes.iter().filter(is_left).count();
         let warnings = count(&[Status::Warn]);
         self.say("");
         let partial = count(&[Status::PartialSuccess]);
         let cancelled = cancel::is_cancelled();
         let (style, text) = if cancelled {
             (Style::Warning, INTERRUPTED.to_owned())
-        } else if errors == 0 && partial == 0 && warnings == 0 {
+        } else if unsuccessful == 0 && partial == 0 && warnings == 0 {
             (Style::Good, "Completed successfully".to_owned())
         } else {
             let successes = if partial == 1 { "success" } else { "successes" };
             let text = format!(
                 "Completed with {}, {partial} partial {successes}, and {}:",
-                plural(errors, "error"),
+                plural(unsuccessful, "error"),
                 plural(warnings, "warning")
             );
             (if errors > 0 { Style::Error } else { Style::Warning }, text)
         };
         let data = json!({
-            "num_errors": errors, "num_warnings": warnings, "num_partial_success": partial, "keyboard_interrupt": cancelled,
+            "num_errors": unsuccessful, "num_warnings": warnings, "num_partial_success": partial, "keyboard_interrupt": cancelled,
         });
         self.event(Level::Info, "EndOfRunSummary", &self.painted(Some(style), &text), data);
         let is_about = |outcome: &&Outcome| !cancelled || outcome.message.as_deref() != Some(CANCELLED);
         for outcome in outcomes.iter().filter(is_about) {
             if let Some(node) = manifest.nodes.get(&outcome.unique_id) {
-                self.problem(manifest, node, outcome);
+                self.problem(node, outcome);
             }
         }
         self.say("");
@@ -226,12 +235,16 @@ impl<'o> Console<'o> {
     }
 
     /// What went wrong with a node. It is told to the quiet too.
-    fn problem(&self, manifest: &Manifest, node: &Node, outcome: &Outcome) {
+    fn problem(&self, node: &Node, outcome: &Outcome) {
         let what = match outcome.status {
             Status::Error => "Error",
             Status::Fail => "Failure",
             Status::Warn => "Warning",
             Status::PartialSuccess => "Partial success",
+            Status::Skipped if outcome.message.as_deref() == Some(FAILED_FAST) => {
+                let data = json!({"msg": FAILED_FAST});
+                return self.event(Level::Debug, "RunResultError", &format!("  {FAILED_FAST}"), data);
+            }
             _ => return,
         };
         let warns = outcome.status == Status::Warn;
@@ -250,7 +263,7 @@ impl<'o> Console<'o> {
         let is_written = !matches!(node.resource, Resource::Seed | Resource::Snapshot);
         if outcome.compiled.is_some() && is_written {
             self.event(Level::Info, "Formatting", "", json!({"msg": ""}));
-            let target = manifest.world.project.target_name();
+            let target = self.written.get().map_or("target", String::as_str);
             let path = format!("{target}/{}", output_path("compiled", node));
             let text = format!("  compiled code at {path}");
             self.event(Level::Info, "SQLCompiledPath", &text, json!({"path": path, "node_info": info()}));
@@ -454,6 +467,12 @@ impl Observer for Console<'_> {
     fn cancelled(&self, node: &Node) {
         let text = self.row(&format!("CANCEL query {} ", node.unique_id), Some(Style::Error), "CANCEL");
         self.event(Level::Error, "LogCancelLine", &text, json!({"conn_name": node.unique_id}));
+    }
+
+    fn failed_fast(&self, node: &Node, outcome: &Outcome) {
+        if self.rows {
+            self.problem(node, outcome);
+        }
     }
 
     fn batch_started(&self, index: usize, total: usize, node: &Node, label: &str) {

@@ -649,7 +649,10 @@ fn outcomes(
     if which == "build" && flags.resource_types.is_empty() && only.is_none() {
         let is_exposure = |node: &Node| wanted(flags, node, |kind| kind == Resource::Exposure);
         let exposures = select(manifest, flags, is_exposure, output)?;
-        outcomes.extend(exposures.iter().map(|id| NodeOutcome::no_op(id)));
+        let graph = Graph::of(manifest);
+        let told: Vec<_> =
+            exposures.iter().map(|id| NodeOutcome::of_exposure(id, &graph, &outcomes)).collect();
+        outcomes.extend(told);
     }
     finish(call, manifest, Map::new(), &outcomes, began)?;
     let ended = seconds();
