@@ -624,3 +624,35 @@ fn a_package_may_have_macros_named_like_dbts_unless_something_is_built_with_them
     refused(&[project, own, model, ("dbt_project.yml", &dispatching)], "MS9108", &words);
     refused(&[("macros/m.sql", own.1), ("models/a.sql", "select 1 as a")], "MS9108", &words[..1]);
 }
+
+#[test]
+fn a_snapshot_from_history_is_refused_beside_macros_that_it_would_be_made_without() {
+    let block = "{% snapshot kept %}{{ config(unique_key='id', snapshot_from_history=true) }} select 1 as id {% endsnapshot %}";
+    let polled = "{% snapshot kept %}{{ config(unique_key='id', strategy='check', check_cols='all') }} select 1 as id {% endsnapshot %}";
+    let hash = "{% macro default__snapshot_hash_arguments(args) %}{{ args | join }}{% endmacro %}";
+    let hook = "{% macro apply_grants(relation, grants, should_revoke) %}{% endmacro %}";
+    let own = "{% materialization snapshot, default %}{% endmaterialization %}";
+    for (source, name) in [
+        (hash, "`default__snapshot_hash_arguments`"),
+        (hook, "`apply_grants`"),
+        (own, "`materialization_snapshot_default`"),
+    ] {
+        refused(
+            &[("snapshots/kept.sql", block), ("macros/own.sql", source)],
+            "MS9108",
+            &["snapshot_from_history", name, "in snapshot kept"],
+        );
+        parsed(&[("snapshots/kept.sql", polled), ("macros/own.sql", source)]).unwrap();
+    }
+    parsed(&[("snapshots/kept.sql", block)]).unwrap();
+    // One of a package that isn't asked for is not found for it either.
+    let files = [
+        ("snapshots/kept.sql", block),
+        ("dbt_packages/q/dbt_project.yml", "name: q\n"),
+        ("dbt_packages/q/macros/own.sql", hash),
+    ];
+    parsed(&files).unwrap();
+    let asked = "name: p\nprofile: p\ndispatch: [{macro_namespace: dbt, search_order: [q, dbt]}]\n";
+    let files = [&files[..], &[("dbt_project.yml", asked)]].concat();
+    refused(&files, "MS9108", &["`default__snapshot_hash_arguments`"]);
+}

@@ -1,7 +1,7 @@
 //! Macros: those of the project and its packages, and the library that every project has.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -145,8 +145,8 @@ pub struct Macros {
     packages: HashMap<String, HashMap<String, Arc<MacroEntry>>>,
     /// Names, without an adapter's prefix, of the library's parts of materializations, with the files that they are in.
     parts: HashMap<String, &'static str>,
-    /// The files whose parts a project has some of itself.
-    own_parts: BTreeSet<&'static str>,
+    /// The parts that a project has itself, by the file that the library's are in: packages and names.
+    own_parts: BTreeMap<&'static str, Vec<(String, String)>>,
     /// Packages whose macros are found for all nodes in the place of dbt's: the project, and those that it dispatches dbt's macros to.
     first: Vec<String>,
     /// Macros of other packages with names of what is built in here, by package: they are found for nodes of theirs alone.
@@ -245,7 +245,9 @@ impl Macros {
         }
         if package != LIBRARY {
             let own = [name.as_str(), plain].into_iter().find_map(|name| self.parts.get(name));
-            self.own_parts.extend(own);
+            if let Some(file) = own {
+                self.own_parts.entry(file).or_default().push((package.clone(), name.clone()));
+            }
         } else if entry.languages.is_none() {
             let of_file = [MATERIALIZATIONS, TESTS, SEEDS, SNAPSHOTS]
                 .into_iter()
@@ -287,7 +289,15 @@ impl Macros {
             "snapshot" => SNAPSHOTS,
             _ => MATERIALIZATIONS,
         };
-        self.own_parts.contains(file) || self.own_parts.contains(MATERIALIZATIONS)
+        self.own_parts.contains_key(file) || self.own_parts.contains_key(MATERIALIZATIONS)
+    }
+
+    /// A macro that is found for a snapshot of this package in the place of what snapshots are made of.
+    pub fn own_part_of_snapshots(&self, package: &str) -> Option<&str> {
+        let own =
+            [SNAPSHOTS, MATERIALIZATIONS].into_iter().filter_map(|file| self.own_parts.get(file)).flatten();
+        let mut found = own.filter(|(of, _)| of == package || self.first.contains(of));
+        found.next().map(|(_, name)| name.as_str())
     }
 
     /// A macro of one package.

@@ -542,6 +542,13 @@ impl Manifest {
                 let message = "`snapshot_from_history` in PostgreSQL: a history is kept in the live warehouse alone, and the same snapshot there is polled without it; this";
                 return unsupported(message.into());
             }
+            if snapshot::is_from_history(node) {
+                if let Some(name) = self.own_part_of_snapshots(node)? {
+                    return unsupported(format!(
+                        "`snapshot_from_history` in a project with `{name}`, which such a snapshot is made without,"
+                    ));
+                }
+            }
             snapshot::Settings::of(node).map_err(|problem| problem.around(names::describe(node)))?;
         }
         if node.is_incremental() {
@@ -556,6 +563,16 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+
+    /// A macro or a materialization of a project's own that a snapshot would be made by, if it were polled.
+    fn own_part_of_snapshots(&self, node: &Node) -> Result<Option<String>> {
+        let (root, macros) = (self.world.project.root(), &self.world.macros);
+        let found = materialization::find(macros, &root.name, self.world.project.target.kind, "snapshot");
+        Ok(match found.map_err(|problem| problem.around(names::describe(node)))? {
+            Materialization::Macro(entry) if entry.package != macros::LIBRARY => Some(entry.name.clone()),
+            _ => macros.own_part_of_snapshots(&node.package).map(str::to_owned),
+        })
     }
 
     fn add_exposure(
