@@ -294,10 +294,16 @@ impl From<Refused> for Failure {
     }
 }
 
+/// How it is opened. What models of a dbt project name relative is relative to that project, wherever the instance was started.
+fn options(project: &Project) -> DuckDbOptions {
+    let files = Some(project.models.path.clone()).filter(|_| project.models.is_dbt());
+    DuckDbOptions { files, ..DuckDbOptions::of_this_machine() }
+}
+
 /// Opens a file that is there, if it is the project's.
 pub(super) fn existing(project: &Project, known: &Known) -> Result<(DuckDb, Vec<String>), Refused> {
     let path = &project.warehouse.duckdb;
-    let options = DuckDbOptions::of_this_machine();
+    let options = options(project);
     let mut notes = Vec::new();
     let opened = match DuckDb::open(path, &options) {
         Err(WarehouseError::WalDamaged { detail, .. }) => {
@@ -337,7 +343,7 @@ pub(super) fn existing(project: &Project, known: &Known) -> Result<(DuckDb, Vec<
 
 /// Makes a file.
 fn new_file(project: &Project) -> Result<DuckDb, Failure> {
-    let mut warehouse = DuckDb::open(&project.warehouse.duckdb, &DuckDbOptions::of_this_machine())?;
+    let mut warehouse = DuckDb::open(&project.warehouse.duckdb, &options(project))?;
     warehouse.restrict(access::restrictions(project)?)?;
     Ok(warehouse)
 }

@@ -154,7 +154,7 @@ fn a_source_in_a_file_is_read_where_it_is() {
     pair.both(&["build", "--select", "source:floor+"]);
     assert_eq!(pair.ask("select * from swept"), "[('oat', 2024)]");
     pair.both(&["run", "--select", "swept", "--empty"]);
-    // With dbt only from the project's own directory.
+    // Somewhere else it is found too: in that directory, as with dbt, and then in the project's.
     let at = pair.at("ours");
     let at = at.to_str().unwrap();
     let mut command =
@@ -162,4 +162,10 @@ fn a_source_in_a_file_is_read_where_it_is() {
     let output = command.current_dir(pair.dir.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(pair.ask("select kind from swept"), "[('oat',)]");
+    let here = pair.dir.path().join("raw");
+    fs::create_dir(&here).unwrap();
+    fs::write(here.join("crumbs_2024.csv"), "id,kind\n2,spelt\n").unwrap();
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(pair.ask("select kind from swept"), "[('spelt',)]");
 }

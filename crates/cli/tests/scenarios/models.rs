@@ -323,6 +323,39 @@ fn a_build_without_end_ends_with_the_instance_and_with_whoever_asked_for_it() {
 }
 
 #[test]
+fn files_that_sources_name_lie_in_the_project_wherever_the_instance_was_started() {
+    let built = Built::new();
+    write(
+        built.project.directory(),
+        &[
+            ("raw/crumbs.csv", "id,kind\n1,rye\n2,oat\n"),
+            ("raw/days/a.csv", "id\n1\n"),
+            ("raw/days/b.csv", "id\n2\n"),
+            (
+                "models/floor.yml",
+                "sources:\n  - name: floor\n    tables:\n\
+                 \x20     - {name: crumbs, config: {meta: {external_location: 'raw/{name}.csv'}}}\n\
+                 \x20     - {name: days, config: {meta: {external_location: \"read_csv('raw/{name}/*.csv')\"}}}\n",
+            ),
+            ("models/swept.sql", "{{ config(materialized='table') }} select * from {{ source('floor', 'crumbs') }}"),
+            ("models/seen.sql", "select * from {{ source('floor', 'crumbs') }}"),
+            ("models/days.sql", "select count(*) as n from {{ source('floor', 'days') }}"),
+        ],
+    );
+    let both = "SELECT (SELECT count(*) FROM main.swept) AS t, (SELECT max(kind) FROM main.seen) AS v, (SELECT n FROM main.days) AS n";
+    // Neither was started in the project's directory.
+    let (process, _) = built.up();
+    built.project.expect(both, r#"[{"t":2,"v":"rye","n":2}]"#);
+    write(built.project.directory(), &[("raw/crumbs.csv", "id,kind\n1,spelt\n")]);
+    built.project.succeed(&["run", "--select", "swept"]);
+    built.project.expect(both, r#"[{"t":1,"v":"spelt","n":2}]"#);
+    stop(process);
+    write(built.project.directory(), &[("raw/crumbs.csv", "id,kind\n1,oat\n2,rye\n3,emmer\n")]);
+    built.project.succeed(&["run", "--select", "swept"]);
+    built.project.expect(both, r#"[{"t":3,"v":"rye","n":2}]"#);
+}
+
+#[test]
 fn nothing_is_built_in_the_place_of_what_is_replicated() {
     let built = Built::new();
     let (process, _) = built.up();

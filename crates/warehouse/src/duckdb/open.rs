@@ -39,6 +39,8 @@ pub struct DuckDbOptions {
     pub temp_directory: Option<PathBuf>,
     /// Size of the write-ahead log, in bytes, from which a commit checkpoints by itself.
     pub checkpoint_threshold_bytes: u64,
+    /// Where files that SQL names are looked for that aren't in the process's directory; patterns are looked for there alone. `None`: nowhere else.
+    pub files: Option<PathBuf>,
 }
 
 impl Default for DuckDbOptions {
@@ -50,6 +52,7 @@ impl Default for DuckDbOptions {
             threads: None,
             temp_directory: None,
             checkpoint_threshold_bytes: 64 << 20,
+            files: None,
         }
     }
 }
@@ -90,6 +93,11 @@ impl DuckDbOptions {
         settings.push(("threads", self.threads().to_string()));
         if let Some(directory) = &self.temp_directory {
             settings.push(("temp_directory", directory.to_string_lossy().into_owned()));
+        }
+        // It is a list with commas between.
+        if let Some(files) = self.files.as_ref().and_then(|dir| dir.to_str()).filter(|dir| !dir.contains(','))
+        {
+            settings.push(("file_search_path", files.to_owned()));
         }
         settings
     }
