@@ -23,7 +23,7 @@ pub use dbt::{
     ShowFlags, ShowOutput, SourceVerb, StateFlags,
 };
 pub use deps::{DepsFlags, PackageSource};
-pub use environment::VARIABLES_TO_COME;
+pub use environment::{VARIABLES, VARIABLES_TO_COME, VARIABLES_WITHOUT_FLAG};
 
 use crate::{
     config::SchemaOf,

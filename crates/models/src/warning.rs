@@ -25,6 +25,23 @@ const UNSAID: &[&str] = &[
     "SourceFreshnessProjectHooksNotRun",
 ];
 
+/// What dbt tells and never makes an error of, nor keeps to itself.
+const ONLY_TOLD: &[&str] =
+    &["FreshnessConfigProblem", "MicrobatchModelNoEventTimeInputs", "WarnStateTargetEqual"];
+
+/// What is among the deprecations and isn't told of by its first time alone.
+const EACH_TIME: &[&str] =
+    &["BehaviorChangeEvent", "DeprecationsSummary", "GetMetaKeyWarning", "UpcomingReferenceDeprecation"];
+
+fn is_deprecation(event: &str) -> bool {
+    event.ends_with("Deprecation") || UNSAID.contains(&event)
+}
+
+/// Whether a warning is told the first time only, and counted.
+pub fn is_counted(event: &str) -> bool {
+    is_deprecation(event) && !EACH_TIME.contains(&event)
+}
+
 /// Something odd.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
@@ -38,6 +55,15 @@ impl Warning {
     /// One that dbt has, too.
     pub fn of(event: &'static str, text: impl Into<String>) -> Self {
         Warning { event: Some(event), text: text.into() }
+    }
+
+    /// Of a snapshot whose versions have times of another type than those that a run gives them.
+    pub fn snapshot_times(of_run: &str, given: &str) -> Self {
+        let text = format!(
+            "the times of the snapshot's versions are of type {given} by `updated_at`, and a run's own are of type {of_run}: \
+             cast `updated_at` in the snapshot's query"
+        );
+        Warning::of("SnapshotTimestampWarning", text)
     }
 
     /// One that dbt has not.
@@ -67,6 +93,8 @@ pub struct WarnErrors {
     error: Vec<String>,
     warn: Vec<String>,
     silence: Vec<String>,
+    /// Whether `error` and `warn` are called as they were before: `include` and `exclude`.
+    pub has_old_names: bool,
 }
 
 impl WarnErrors {
@@ -106,6 +134,7 @@ impl WarnErrors {
                     None => problem.into(),
                 });
             }
+            read.has_old_names |= matches!(key.as_str(), "include" | "exclude");
             let list = match key.as_str() {
                 "error" | "include" => &mut read.error,
                 "warn" | "exclude" => &mut read.warn,
@@ -135,7 +164,10 @@ impl WarnErrors {
     pub fn verdict(&self, event: Option<&str>) -> Verdict {
         let Some(event) = event else { return Verdict::Told };
         let has = |list: &[String], name: &str| list.iter().any(|known| known == name);
-        let is_deprecation = event.ends_with("Deprecation") || UNSAID.contains(&event);
+        if ONLY_TOLD.contains(&event) {
+            return Verdict::Told;
+        }
+        let is_deprecation = is_deprecation(event);
         let by_kind = |list: &[String]| is_deprecation && has(list, DEPRECATIONS);
         let named_otherwise = has(&self.warn, event) || has(&self.silence, event);
         let kind_otherwise = by_kind(&self.warn) || by_kind(&self.silence);

@@ -310,6 +310,12 @@ pub struct IgnoredFlags {
     /// What matters less is not told: debug, info, warn, error, none.
     #[arg(long, hide = true, env = "DBT_LOG_LEVEL", ignore_case = true, value_parser = ["debug", "info", "warn", "error", "none"])]
     pub log_level: Option<String>,
+    /// Tell each time that something is done as dbt means to give up, not the first alone.
+    #[arg(long, hide = true, overrides_with = "no_show_all_deprecations")]
+    pub show_all_deprecations: bool,
+    /// The opposite of --show-all-deprecations.
+    #[arg(long, hide = true, overrides_with = "show_all_deprecations")]
+    pub no_show_all_deprecations: bool,
     /// Those without a value.
     #[arg(
         long = "partial-parse",
@@ -319,8 +325,8 @@ pub struct IgnoredFlags {
             "no-partial-parse", "cache-selected-only", "clean-project-files-only", "no-cache-selected-only", "inject-ephemeral-ctes",
             "log-cache-events", "no-log-cache-events", "macro-debugging", "no-macro-debugging",
             "partial-parse-file-diff", "no-partial-parse-file-diff", "populate-cache", "no-populate-cache",
-            "send-anonymous-usage-stats", "no-send-anonymous-usage-stats", "show-all-deprecations",
-            "no-show-all-deprecations", "single-threaded", "no-single-threaded", "static-parser", "no-static-parser",
+            "send-anonymous-usage-stats", "no-send-anonymous-usage-stats",
+            "single-threaded", "no-single-threaded", "static-parser", "no-static-parser",
             "no-upload-to-artifacts-ingest-api", "use-colors", "use-colors-file", "no-use-colors-file",
             "use-experimental-parser", "no-use-experimental-parser", "use-fast-test-edges", "no-use-fast-test-edges",
             "version-check", "no-version-check",
@@ -429,6 +435,8 @@ impl DbtFlags {
         // What is said behind the verb counts more.
         self.ignored.no_print |= ignored.no_print && self.ignored.print != Some(true);
         self.ignored.debug = (self.ignored.debug || ignored.debug) && !self.ignored.no_debug;
+        self.ignored.show_all_deprecations |=
+            ignored.show_all_deprecations && !self.ignored.no_show_all_deprecations;
         self.ignored.log_level = ignored.log_level.or(self.ignored.log_level.take());
         self.ignored.no_write_json |= ignored.no_write_json && self.ignored.write_json != Some(true);
     }

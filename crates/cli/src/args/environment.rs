@@ -23,6 +23,80 @@ const RENAMED: &[(&str, &str)] = &[
     ("DBT_FAVOR_STATE_MODE", "DBT_FAVOR_STATE"),
 ];
 
+/// All that dbt has.
+pub const VARIABLES: &[&str] = &[
+    "DBT_ARTIFACT_STATE_PATH",
+    "DBT_CACHE_SELECTED_ONLY",
+    "DBT_CLEAN_PROJECT_FILES_ONLY",
+    "DBT_DEBUG",
+    "DBT_DEFER",
+    "DBT_DEFER_STATE",
+    "DBT_DEFER_TO_STATE",
+    "DBT_EMPTY",
+    "DBT_ENGINE_SQLPARSE",
+    "DBT_EVENT_TIME_END",
+    "DBT_EVENT_TIME_START",
+    "DBT_EXCLUDE_RESOURCE_TYPES",
+    "DBT_EXPORT_SAVED_QUERIES",
+    "DBT_FAIL_FAST",
+    "DBT_FAVOR_STATE",
+    "DBT_FAVOR_STATE_MODE",
+    "DBT_FULL_REFRESH",
+    "DBT_HOST",
+    "DBT_INCLUDE_SAVED_QUERY",
+    "DBT_INDIRECT_SELECTION",
+    "DBT_INTROSPECT",
+    "DBT_LOG_CACHE_EVENTS",
+    "DBT_LOG_FILE_MAX_BYTES",
+    "DBT_LOG_FORMAT",
+    "DBT_LOG_FORMAT_FILE",
+    "DBT_LOG_LEVEL",
+    "DBT_LOG_LEVEL_FILE",
+    "DBT_LOG_PATH",
+    "DBT_MACRO_DEBUGGING",
+    "DBT_NO_PRINT",
+    "DBT_PARTIAL_PARSE",
+    "DBT_PARTIAL_PARSE_FILE_DIFF",
+    "DBT_PARTIAL_PARSE_FILE_PATH",
+    "DBT_POPULATE_CACHE",
+    "DBT_PRINT",
+    "DBT_PRINTER_WIDTH",
+    "DBT_PROFILE",
+    "DBT_PROFILES_DIR",
+    "DBT_PROJECT_DIR",
+    "DBT_QUIET",
+    "DBT_RESOURCE_TYPES",
+    "DBT_SAMPLE",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS",
+    "DBT_SHOW_RESOURCE_REPORT",
+    "DBT_SINGLE_THREADED",
+    "DBT_STATE",
+    "DBT_STATIC_PARSER",
+    "DBT_STORE_FAILURES",
+    "DBT_TARGET",
+    "DBT_TARGET_PATH",
+    "DBT_UPLOAD_TO_ARTIFACTS_INGEST_API",
+    "DBT_USE_COLORS",
+    "DBT_USE_COLORS_FILE",
+    "DBT_USE_EXPERIMENTAL_PARSER",
+    "DBT_USE_FAST_TEST_EDGES",
+    "DBT_VERSION_CHECK",
+    "DBT_WARN_ERROR",
+    "DBT_WARN_ERROR_OPTIONS",
+    "DBT_WRITE_JSON",
+];
+
+/// Variables of dbt's that are for no flag.
+pub const VARIABLES_WITHOUT_FLAG: &[&str] = &[
+    "DBT_DOWNLOAD_DIR",
+    "DBT_INVOCATION_ENV",
+    "DBT_PACKAGE_HUB_URL",
+    "DBT_PP_FILE_DIFF_TEST",
+    "DBT_PP_TEST",
+    "DBT_RECORDED_FILE_PATH",
+    "DBT_TEST_STATE_MODIFIED",
+];
+
 /// Variables that would change what is done and are not done.
 pub const VARIABLES_TO_COME: &[&str] = &[
     "DBT_EXPORT_SAVED_QUERIES",
@@ -136,6 +210,7 @@ mod tests {
             }
             command.get_subcommands().for_each(|command| flags(command, found));
         }
+        assert!(documented.iter().map(|(name, _)| name.as_str()).eq(VARIABLES.iter().copied()));
         let mut found = Vec::new();
         flags(&Arguments::command(), &mut found);
         assert!(found.len() > 20);

@@ -424,7 +424,7 @@ impl Object for Exceptions {
 
     fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
         let name = name.to_owned();
-        let known = name == "warn"
+        let known = matches!(name.as_str(), "warn" | "warn_snapshot_timestamp_data_types")
             || name == "relation_wrong_type"
             || name.starts_with("raise_")
             || name.starts_with("missing_");
@@ -436,6 +436,12 @@ impl Object for Exceptions {
                     warn(&base.warn_errors, &Warning::of("JinjaLogWarning", message))
                         .map_err(|error| JinjaError::new(error.describe()))?;
                     return Ok(Value::from(""));
+                }
+                if name == "warn_snapshot_timestamp_data_types" {
+                    let given = args.positional.get(1).cloned().unwrap_or(Value::None).to_string();
+                    warn(&base.warn_errors, &Warning::snapshot_times(&message, &given))
+                        .map_err(|error| JinjaError::new(error.describe()))?;
+                    return Ok(Value::None);
                 }
                 let message = match (name.as_str(), args.positional.get(1)) {
                     ("relation_wrong_type", Some(wanted)) => {

@@ -83,7 +83,7 @@ pub fn global(base: &Arc<Base>, name: &str) -> Option<Value> {
         "dbt_version" => Value::from(crate::project::package::DBT_VERSION),
         "invocation_id" => Value::from(base.invocation_id.as_str()),
         "run_started_at" => Value::object(modules::Moment::utc(base.started_us)),
-        "modules" => Value::object(modules::Modules),
+        "modules" => Value::object(modules::Modules { warn_errors: base.warn_errors.clone() }),
         _ => return None,
     })
 }
@@ -281,6 +281,11 @@ pub(crate) fn warn(warn_errors: &WarnErrors, warning: &Warning) -> crate::error:
         say(Saying::Warned(warning.event), &warning.text);
     }
     Ok(())
+}
+
+/// Gives back what was asked for and is for somebody else.
+pub(crate) fn say_again(said: Vec<Said>) {
+    SAID.with(|all| all.borrow_mut().extend(said));
 }
 
 /// What was said on this thread since this was last asked.

@@ -2,13 +2,19 @@
 
 use std::any::Any;
 
-use super::base::function;
-use crate::jinja::{fail, Args, Eval, Interpreter, JinjaError, Object, Value};
+use super::base::{function, warn};
+use crate::{
+    jinja::{fail, Args, Eval, Interpreter, JinjaError, Object, Value},
+    warning::{WarnErrors, Warning},
+};
 
 const DAY_US: i64 = 86_400_000_000;
 
 /// `modules`.
-pub struct Modules;
+pub struct Modules {
+    /// Which warnings are errors: dbt means to give `itertools` up.
+    pub warn_errors: WarnErrors,
+}
 
 impl Object for Modules {
     fn type_name(&self) -> &'static str {
@@ -16,10 +22,10 @@ impl Object for Modules {
     }
 
     fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
-        ["datetime", "re", "itertools"]
-            .iter()
-            .find(|known| **known == name)
-            .map(|known| Value::object(Module(known)))
+        ["datetime", "re", "itertools"].iter().find(|known| **known == name).map(|known| match *known {
+            "itertools" => Value::object(Itertools { warn_errors: self.warn_errors.clone() }),
+            known => Value::object(Module(known)),
+        })
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -90,7 +96,34 @@ impl Object for Module {
                 strptime(&text, format)
             }
             ("re", _) => regex(name, args),
-            ("itertools", "product") => {
+            _ => match self.attribute(interpreter, name) {
+                Some(attribute) => attribute.call(interpreter, args),
+                None => Err(unsupported(format!("modules.{}.{name}", self.0))),
+            },
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// `modules.itertools`.
+struct Itertools {
+    warn_errors: WarnErrors,
+}
+
+impl Object for Itertools {
+    fn type_name(&self) -> &'static str {
+        "module"
+    }
+
+    fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
+        let text = "`modules.itertools` is one that dbt means to give up: write a macro for it";
+        warn(&self.warn_errors, &Warning::of("ModulesItertoolsUsageDeprecation", text))
+            .map_err(|error| JinjaError::new(error.describe()))?;
+        match name {
+            "product" => {
                 let mut rows: Vec<Vec<Value>> = vec![Vec::new()];
                 for list in &args.positional {
                     let items = list.items()?;
@@ -106,17 +139,14 @@ impl Object for Module {
                 }
                 Ok(Value::list(rows.into_iter().map(Value::tuple)))
             }
-            ("itertools", "chain") => {
+            "chain" => {
                 let mut all = Vec::new();
                 for list in &args.positional {
                     all.extend(list.items()?);
                 }
                 Ok(Value::list(all))
             }
-            _ => match self.attribute(interpreter, name) {
-                Some(attribute) => attribute.call(interpreter, args),
-                None => Err(unsupported(format!("modules.{}.{name}", self.0))),
-            },
+            _ => Err(unsupported(format!("modules.itertools.{name}"))),
         }
     }
 

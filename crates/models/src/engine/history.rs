@@ -48,7 +48,7 @@ pub(super) fn run(
         given: &given,
         target: target.render(),
     };
-    let first = || format!("create table {} as (\n{}\n);", plan.target, plan.versions());
+    let first = || Ok(format!("create table {} as (\n{}\n);", plan.target, plan.versions()));
     make(shared, node, connection, first, || again(&plan, shared.dialect(), &target, connection))
 }
 
@@ -69,9 +69,8 @@ fn again(
             .into());
     }
     let gather = |staged: &str| format!("create temporary table {staged} as (\n{}\n);", plan.versions());
-    through_staged(connection, dialect, target, &held, gather, |staged, columns| {
-        plan.bring_in(staged, columns)
-    })
+    let bring_in = |staged: &str, columns: &Columns| Ok(plan.bring_in(staged, columns));
+    through_staged(connection, dialect, target, &held, gather, bring_in)
 }
 
 /// The history of the one table that a snapshot reads, and what its columns are called.

@@ -17,13 +17,17 @@ use super::{
     run::warehouse_failed,
 };
 use crate::{
-    context::relation::{quoted, Relation},
+    context::{
+        base::warn,
+        relation::{quoted, Relation},
+    },
     error::{Problem, ProblemKind, Result},
     parse::{
         node::Node,
         snapshot::{HardDeletes, Settings, Strategy},
     },
     project::Adapter,
+    warning::Warning,
 };
 
 /// The time of a run: that of its transaction, without time zone, so that all that one run writes has the same.
@@ -46,7 +50,12 @@ pub(super) fn run(
     let relation = node.relation();
     let plan = Plan { settings: &settings, sql, target: relation.render() };
     let dialect = shared.dialect();
-    make(shared, node, connection, || plan.first(), || again(&plan, dialect, &relation, connection))
+    let first = || {
+        let select = plan.first();
+        check_times(shared, &plan, &select, connection)?;
+        Ok(format!("create table {} as (\n{select});", plan.target))
+    };
+    make(shared, node, connection, first, || again(shared, &plan, dialect, &relation, connection))
 }
 
 /// Makes a snapshot's table by a statement where there is none, or brings up to date the one that is there.
@@ -54,7 +63,7 @@ pub(super) fn make(
     shared: &Shared,
     node: &Node,
     connection: &SharedConnection,
-    first: impl FnOnce() -> String,
+    first: impl FnOnce() -> Result<String>,
     again: impl FnOnce() -> Result<Built>,
 ) -> Result<Built> {
     match shared.kind_of(node) {
@@ -65,7 +74,7 @@ pub(super) fn make(
         .hint("drop the view, or give the snapshot another alias or schema")
         .into()),
         None => {
-            let main = first();
+            let main = first()?;
             let response = execute(connection, &main)?;
             shared.note(node, RelationKind::Table);
             Ok(Built::made(&response, main))
@@ -74,7 +83,26 @@ pub(super) fn make(
     }
 }
 
+/// Warns where the times of versions are of another type than the time of a run is, which ends those that are gone.
+fn check_times(shared: &Shared, plan: &Plan<'_>, select: &str, connection: &SharedConnection) -> Result<()> {
+    let name = &plan.settings.names.updated_at;
+    // dbt knows the column by this name only.
+    if plan.updated_at() == NOW || !["dbt_updated_at", "DBT_UPDATED_AT"].contains(&name.as_str()) {
+        return Ok(());
+    }
+    let of_run = columns_given(connection, &format!("select {NOW} as time_of_run"))?;
+    let given = columns_given(connection, select)?;
+    let given = given.into_iter().find(|(column, _)| column.eq_ignore_ascii_case(name));
+    let (Some((_, of_run)), Some((_, given))) = (of_run.into_iter().next(), given) else { return Ok(()) };
+    if of_run == given {
+        return Ok(());
+    }
+    let warning = Warning::snapshot_times(&of_run, &given);
+    warn(&shared.manifest.world.project.base.warn_errors, &warning)
+}
+
 fn again(
+    shared: &Shared,
     plan: &Plan<'_>,
     dialect: Adapter,
     relation: &Relation,
@@ -91,7 +119,17 @@ fn again(
         _ => given.clone(),
     };
     let gather = |staged: &str| plan.changes(staged, &given, &held, &compared);
-    through_staged(connection, dialect, relation, &held, gather, |staged, _| plan.bring_in(staged, &given))
+    let bring_in = |staged: &str, _: &Columns| {
+        let name = &plan.settings.names.updated_at;
+        // Where what is gone ends, it does so at the time of the run: of both types together dbt makes one.
+        let time = match plan.settings.hard_deletes {
+            HardDeletes::Ignore => name.clone(),
+            _ => format!("case when false then {NOW} else {name} end"),
+        };
+        check_times(shared, plan, &format!("select {time} as {name} from {staged}"), connection)?;
+        Ok(plan.bring_in(staged, &given))
+    };
+    through_staged(connection, dialect, relation, &held, gather, bring_in)
 }
 
 /// Brings a snapshot up to date by a temporary table: what `gather` makes it of, then what `bring_in` does with it and its columns. Those that the snapshot,
@@ -102,7 +140,7 @@ pub(super) fn through_staged(
     target: &Relation,
     held: &Columns,
     gather: impl FnOnce(&str) -> String,
-    bring_in: impl FnOnce(&str, &Columns) -> String,
+    bring_in: impl FnOnce(&str, &Columns) -> Result<String>,
 ) -> Result<Built> {
     let staged_name = dialect.staged(target);
     let staged = quoted(&staged_name);
@@ -120,7 +158,7 @@ pub(super) fn through_staged(
         let add = format!("alter table {} add column {} {kind}", target.render(), quoted(name));
         execute(connection, &add)?;
     }
-    let main = bring_in(&staged, &columns);
+    let main = bring_in(&staged, &columns)?;
     let response = execute(connection, &main)?;
     execute(connection, &dialect.drop_staged(&staged_name))?;
     Ok(Built::made(&response, main))
@@ -165,15 +203,14 @@ impl Plan<'_> {
         self.settings.hard_deletes == HardDeletes::NewRecord
     }
 
-    /// The statement that makes the snapshot: every row is a first version.
+    /// The query that makes the snapshot: every row is a first version.
     fn first(&self) -> String {
         let names = &self.settings.names;
         let time = self.updated_at();
         let deleted =
             if self.new_record() { format!(",\n  'False' as {}", names.is_deleted) } else { String::new() };
         format!(
-            "create table {} as (\nselect *,\n  {} as {},\n  {time} as {},\n  {time} as {},\n  {} as {}{deleted}\nfrom (\n{}\n) as rows_now);",
-            self.target,
+            "select *,\n  {} as {},\n  {time} as {},\n  {time} as {},\n  {} as {}{deleted}\nfrom (\n{}\n) as rows_now",
             self.id(),
             names.scd_id,
             names.updated_at,

@@ -211,12 +211,13 @@ impl Manifest {
     }
 
     fn test_node(
-        &self,
+        &mut self,
         entry: &yaml::Node,
         about: About<'_>,
         patch: &Patch,
         tags: &[String],
     ) -> Result<Node> {
+        self.warnings.extend(generic::deprecated(entry, about, &patch.original_path));
         let project = &self.world.project;
         let Some(package) = project.package(&patch.package) else {
             return Err(entry.wrong(format!("there is no package `{}`", patch.package)).into());

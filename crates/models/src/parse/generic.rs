@@ -8,6 +8,7 @@ use crate::{
     hash::md5,
     jinja::{repr, Value},
     project::render::Renderer,
+    warning::Warning,
     yaml::{Kind, Node as Yaml},
 };
 
@@ -61,6 +62,34 @@ pub struct Declared {
     pub description: String,
     /// Its code.
     pub raw: String,
+}
+
+/// What is said of an entry that is written as it was before `arguments` and `config`.
+pub fn deprecated(entry: &Yaml, about: About<'_>, original_path: &str) -> Vec<Warning> {
+    // What can't be read is told where it is read.
+    let Ok((name, args)) = name_and_args(entry) else { return Vec::new() };
+    let moved = args.keys().filter(|key| CONFIG_ARGS.contains(&key.as_str())).map(|key| {
+        let text = format!("{}: `{key}` of the test `{name}` belongs into its `config`", entry.place);
+        Warning::of("PropertyMovedToConfigDeprecation", text)
+    });
+    let mut warnings: Vec<Warning> = moved.collect();
+    let is_argument = |key: &str| {
+        !["config", "column_name", "description", "name", "arguments"].contains(&key)
+            && !CONFIG_ARGS.contains(&key)
+    };
+    let has_arguments = match args.get("arguments") {
+        Some(Json::Object(arguments)) => !arguments.is_empty(),
+        Some(other) => !other.is_null(),
+        None => false,
+    };
+    if !has_arguments && args.keys().any(|key| is_argument(key)) {
+        let text = format!(
+            "{}: the arguments of the test `{name}` of `{}` belong below a key `arguments` ({original_path})",
+            entry.place, about.name
+        );
+        warnings.push(Warning::of("MissingArgumentsPropertyInGenericTestDeprecation", text));
+    }
+    warnings
 }
 
 /// Reads an entry: a name, or a mapping of a name to arguments.

@@ -4,6 +4,7 @@ mod attach;
 pub mod calls;
 pub mod config;
 pub(crate) mod contract;
+mod deprecated;
 pub mod docs;
 mod external;
 pub mod freshness;
@@ -97,6 +98,7 @@ pub fn parse(project: Project) -> Result<Manifest> {
     let project = &world.project;
     let mut docs = Docs::default();
     let mut warnings: Vec<Warning> = project.root().again.iter().map(yaml::stands_twice).collect();
+    warnings.extend(deprecated::of_projects(&project.packages));
     let mut found = Found {
         nodes: Vec::new(),
         patches: Vec::new(),
@@ -146,6 +148,7 @@ pub fn parse(project: Project) -> Result<Manifest> {
     manifest.check_home()?;
     manifest.tell_unused_paths();
     manifest.tell_batches_that_wait();
+    manifest.tell_deprecated();
     unit::add(&mut manifest, unit_tests)?;
     Ok(manifest)
 }
@@ -206,8 +209,9 @@ fn read_package(
     for file in files::find(&package.root, &paths.seeds, &[".csv"])? {
         readings.push(Reading { resource: Resource::Seed, package: package.clone(), file });
     }
-    for read in in_threads(&readings, |reading| reading.read(world))? {
-        let Read { nodes, text } = read;
+    let read = in_threads(&readings, |reading| Ok((reading.read(world)?, deprecated::said())))?;
+    for (Read { nodes, text }, said) in read {
+        warnings.extend(said);
         if let Some(text) = text {
             texts.insert(text.file.clone(), text);
         }
@@ -231,8 +235,10 @@ fn read_package(
     })?;
     for (properties, original, text) in read {
         texts.insert(text.file.clone(), text.clone());
-        let Properties { patches, sources, exposures, groups, unit_tests, warnings: odd, .. } = properties;
+        let Properties { patches, sources, exposures, groups, unit_tests, macros, warnings: odd } =
+            properties;
         warnings.extend(odd);
+        warnings.extend(macros.iter().filter_map(|of| deprecated::without_macro(world, &package.name, of)));
         for patch in patches.iter().filter(|patch| patch.section == "snapshots") {
             if let Some(relation) = patch.other.get("relation") {
                 let mut node = reading::declared_snapshot(world, patch, &names::text(Some(relation)))?;
@@ -424,8 +430,7 @@ impl Manifest {
         for (at, patch) in patches.iter().enumerate() {
             if !used[at] {
                 let name = patch.version.as_ref().map_or(&patch.name, |version| &version.files[0]);
-                let text = format!("{}: there is none of the {} named `{name}`", patch.place, patch.section);
-                self.warnings.push(Warning::of("NoNodeForYamlKey", text));
+                self.warnings.push(self.without_node(patch, name));
                 continue;
             }
             tests.extend(patch.tests.iter().map(|test| (at, None, test)));

@@ -167,6 +167,16 @@ insert into {{ target }} ({{ insert_cols | join(', ') }}) select {{ insert_cols 
 {%- macro duckdb__snapshot_merge_sql(target, source, insert_cols) -%}{{ return(default__snapshot_merge_sql(target, source, insert_cols)) }}{%- endmacro -%}
 {%- macro postgres__snapshot_merge_sql(target, source, insert_cols) -%}{{ return(default__snapshot_merge_sql(target, source, insert_cols)) }}{%- endmacro -%}
 
+{%- macro _snapshot_type_of(query, names) -%}
+{%- set found = namespace(type=none) -%}
+{%- for column in adapter.get_column_schema_from_query(query) if column.name in names -%}{%- set found.type = column.dtype -%}{%- endfor -%}
+{{ return(found.type) }}
+{%- endmacro -%}
+{%- macro _check_snapshot_times(query) -%}
+{%- set given = _snapshot_type_of(query, ['dbt_updated_at', 'DBT_UPDATED_AT']) -%}
+{%- set of_run = _snapshot_type_of('select ' ~ snapshot_get_time() ~ ' as time_of_run', ['time_of_run']) -%}
+{%- if given is not none and given != of_run -%}{%- do exceptions.warn_snapshot_timestamp_data_types(of_run, given) -%}{%- endif -%}
+{%- endmacro -%}
 {%- materialization snapshot, default -%}
 {%- set found = get_or_create_relation(database=model.database, schema=model.schema, identifier=model.alias, type='table') -%}
 {%- set is_there, target = found[0], found[1] -%}
@@ -176,10 +186,13 @@ insert into {{ target }} ({{ insert_cols | join(', ') }}) select {{ insert_cols 
 {%- set strategy = strategy_dispatch(config.get('strategy'))(model, 'snapshotted_data', 'source_data', model.config, is_there) -%}
 {%- set staged = none -%}
 {%- if not is_there -%}
-{%- set main = create_table_as(False, target, build_snapshot_table(strategy, model.compiled_code)) -%}
+{%- set select = build_snapshot_table(strategy, model.compiled_code) -%}
+{%- do _check_snapshot_times(select) -%}
+{%- set main = create_table_as(False, target, select) -%}
 {%- else -%}
 {%- do adapter.assert_valid_snapshot_target_given_strategy(target, _snapshot_columns(), strategy) -%}
 {%- set staged = build_snapshot_staging_table(strategy, sql, target) -%}
+{%- do _check_snapshot_times('select * from ' ~ staged) -%}
 {%- do adapter.expand_target_column_types(from_relation=staged, to_relation=target) -%}
 {%- set own = ['dbt_change_type', 'dbt_unique_key'] -%}
 {%- if config.get('unique_key') | is_list -%}{%- for key in strategy.unique_key -%}{%- do own.append('dbt_unique_key_' ~ loop.index) -%}{%- endfor -%}{%- endif -%}

@@ -48,6 +48,8 @@ pub struct Package {
     pub restrict_access: bool,
     /// Keys of `dbt_project.yml` that stand twice.
     pub again: Vec<Key>,
+    /// Keys of it that dbt means to give up, with dbt's names for that.
+    pub old_keys: Vec<(&'static str, &'static str)>,
     /// What `dbt_project.yml` holds.
     pub text: std::sync::Arc<crate::place::Text>,
 }
@@ -285,6 +287,7 @@ impl Package {
             query_comment: get("query-comment").map(Node::to_json),
             restrict_access: get("restrict-access").is_some_and(|node| node.to_json() == Json::Bool(true)),
             again,
+            old_keys: old_keys(rendered.entries()),
             text: text_of_file,
             name,
         })
@@ -314,6 +317,27 @@ fn check_flags(node: Option<&Node>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Keys that dbt means to give up, with its names for that. Those of directories that stay the usual ones are left alone.
+const OLD_KEYS: &[(&str, &str, Option<&str>)] = &[
+    ("source-paths", "ConfigSourcePathDeprecation", None),
+    ("data-paths", "ConfigDataPathDeprecation", None),
+    ("log-path", "ConfigLogPathDeprecation", Some("logs")),
+    ("target-path", "ConfigTargetPathDeprecation", Some("target")),
+];
+
+/// Which of them a project says, by key and name.
+fn old_keys(entries: &[(Key, Node)]) -> Vec<(&'static str, &'static str)> {
+    let is_said = |key: &str, usual: Option<&str>| {
+        let said = entries.iter().find(|(known, _)| known.text == key).map(|(_, value)| value);
+        said.is_some_and(|value| usual.is_none() || value.as_str() != usual)
+    };
+    OLD_KEYS
+        .iter()
+        .filter(|(key, _, usual)| is_said(key, *usual))
+        .map(|(key, event, _)| (*key, *event))
+        .collect()
 }
 
 /// Whether a project can have this name.

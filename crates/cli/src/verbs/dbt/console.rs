@@ -20,6 +20,7 @@ use serde_json::{json, Value};
 use super::{
     cancel,
     events::{self, Level},
+    warnings,
 };
 use crate::{
     args::{Global, IgnoredFlags},
@@ -83,6 +84,13 @@ impl<'o> Console<'o> {
         } else if level > Level::Debug {
             self.line(text);
         }
+    }
+
+    /// Tells of something odd.
+    pub(super) fn warning(&self, name: &str, text: &str, data: Value) {
+        let head = self.painted(Some(Style::Warning), "warning:");
+        let text = if self.json { text.to_owned() } else { format!("{head} {text}") };
+        self.event(Level::Warn, name, &text, data);
     }
 
     /// A line for people, with the time of day before it.
@@ -530,9 +538,9 @@ impl Observer for Console<'_> {
             Saying::Printed => drop(self.output.line(&said.text)),
             Saying::Logged => self.event(Level::Info, "JinjaLogInfo", &said.text, data()),
             Saying::Warned(event) => {
-                let head = self.painted(Some(Style::Warning), "warning:");
-                let text = if self.json { said.text.clone() } else { format!("{head} {}", said.text) };
-                self.event(Level::Warn, event.unwrap_or("Note"), &text, data());
+                if warnings::is_news(event) {
+                    self.warning(event.unwrap_or("Note"), &said.text, data());
+                }
             }
         }
     }

@@ -93,6 +93,28 @@ const CODES: &[(&str, &str)] = &[
     ("DeprecatedReference", "I067"),
     ("UnsupportedConstraintMaterialization", "I068"),
     ("DepsUnpinned", "M029"),
+    ("SnapshotTimestampWarning", "Q043"),
+    ("DeprecationsSummary", "D028"),
+    ("InvalidConcurrentBatchesConfig", "I075"),
+    ("WrongResourceSchemaFile", "I057"),
+    ("MacroNotFoundForPatch", "I059"),
+    ("PackageNodeDependsOnRootProjectNode", "I077"),
+    ("WarnStateTargetEqual", "I072"),
+    ("MicrobatchModelNoEventTimeInputs", "I074"),
+    ("FreshnessConfigProblem", "I073"),
+    ("ConfigSourcePathDeprecation", "D003"),
+    ("ConfigDataPathDeprecation", "D004"),
+    ("ExposureNameDeprecation", "D007"),
+    ("ConfigLogPathDeprecation", "D010"),
+    ("ConfigTargetPathDeprecation", "D011"),
+    ("CustomOutputPathInSourceFreshnessDeprecation", "D029"),
+    ("PropertyMovedToConfigDeprecation", "D030"),
+    ("WEOIncludeExcludeDeprecation", "D031"),
+    ("ModelParamUsageDeprecation", "D032"),
+    ("ModulesItertoolsUsageDeprecation", "D034"),
+    ("EnvironmentVariableNamespaceDeprecation", "D036"),
+    ("MissingArgumentsPropertyInGenericTestDeprecation", "D039"),
+    ("DuplicateNameDistinctNodeTypesDeprecation", "D040"),
 ];
 
 /// Whether a verb of dbt's tells events: what `up` builds by itself is told with the rest of what it does.
@@ -125,9 +147,14 @@ pub(super) fn invocation_id() -> &'static str {
     })
 }
 
+/// dbt's code of an event.
+pub(super) fn code(name: &str) -> &'static str {
+    CODES.iter().find(|(known, _)| *known == name).map_or("", |(_, code)| code)
+}
+
 /// Prints an event.
 pub(super) fn print(output: &Output, level: Level, name: &str, text: &str, data: Value) {
-    let code = CODES.iter().find(|(known, _)| *known == name).map_or("", |(_, code)| code);
+    let code = code(name);
     let current = thread::current();
     let thread = match current.name() {
         Some("main") | None => "MainThread",

@@ -7,6 +7,7 @@ use millstream_models::{
     artifacts,
     engine::{freshness, live::Shared},
     project::files,
+    warning::Warning,
 };
 
 use super::{nothing, seconds, select, write_manifest, Call};
@@ -17,6 +18,14 @@ pub(super) fn run(call: &Call<'_>, flags: &FreshnessFlags) -> Outcome {
     let manifest = call.project()?;
     let ids = select(&manifest, call.flags, freshness::is_asked_for, call.output)?;
     let console = call.console();
+    if let Some(path) = &flags.output {
+        let text = format!(
+            "`--output {}` puts what is told of sources into another file than `sources.json`",
+            path.display()
+        );
+        let warning = Warning::of("CustomOutputPathInSourceFreshnessDeprecation", text);
+        call.warn(&manifest.world.project.options, &warning)?;
+    }
     console.found(&manifest);
     let (mut checked, mut hooks) = (Vec::new(), Vec::new());
     if ids.is_empty() {

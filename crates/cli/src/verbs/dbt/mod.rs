@@ -18,6 +18,7 @@ mod show;
 mod template;
 mod unasked;
 mod warehouse;
+mod warnings;
 
 use std::{
     cell::OnceCell,
@@ -46,14 +47,20 @@ use millstream_models::{
     project::{self, package::DBT_VERSION, Home, Options, Project},
     report,
     select::{yaml::Selectors, Graph, Ids, Indirect, Selector, Spec},
-    warning::{WarnErrors, Warning},
+    warning::Warning,
     yaml, ModelsError, Problem, ProblemKind,
 };
 use millstream_store::{ModelNode, ModelOutcome, ModelRun};
 use serde_json::{json, Map, Value};
 
 pub(super) use self::first::FirstBuild;
-use self::{console::Console, events::Level, unasked::Unasked, warehouse::open};
+use self::{
+    console::Console,
+    events::Level,
+    unasked::Unasked,
+    warehouse::open,
+    warnings::{nothing, warn, warn_errors},
+};
 use crate::{
     args::{DbtFlags, DbtVerb, DocsVerb, Global, InitFlags, LsFlags, SourceVerb, VARIABLES_TO_COME},
     config::Project as MillstreamProject,
@@ -81,6 +88,9 @@ pub(super) fn run(global: &Global, output: &Output, mut verb: DbtVerb, as_dbt: b
             console.interrupted();
         }
         ended = Ok(cancel::exit(as_dbt));
+    }
+    if let Err(failure) = warnings::sum_up(&console) {
+        ended = ended.and(Err(failure));
     }
     if output.messages == LogFormat::Json {
         if let Err(failure) = &ended {
@@ -203,7 +213,9 @@ impl Call<'_> {
             options.batches.clone_from(&previous.batches);
             options.batches_until_us = previous.started_us.unwrap_or(options.batches_until_us);
         }
-        let manifest = Arc::new(parse::parse(Project::read(options).map_err(Failure::from)?)?);
+        let project = Project::read(options).map_err(Failure::from)?;
+        warnings::begin(&project, self.flags, self.output)?;
+        let manifest = Arc::new(parse::parse(project)?);
         for warning in &manifest.warnings {
             self.warn(&manifest.world.project.options, warning)?;
         }
@@ -291,42 +303,6 @@ fn refuse_variables() -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// Tells a warning, unless it is to be an error.
-fn warn(options: &Options, warning: &Warning, output: &Output) -> Result<(), Failure> {
-    let told = options.warn_errors.as_ref().map_or(Ok(true), |errors| errors.told(warning))?;
-    match (told, events::are_told()) {
-        (false, _) => {}
-        (true, true) => {
-            let data = json!({"msg": warning.text});
-            events::print(output, Level::Warn, warning.event.unwrap_or("Note"), &warning.text, data);
-        }
-        (true, false) => output.warn(&warning.text),
-    }
-    Ok(())
-}
-
-/// Tells that nothing was selected, unless that is to be an error.
-fn nothing(options: &Options, console: &Console<'_>) -> Result<(), Failure> {
-    let text = "Nothing to do. Try checking your model configs and model specification args";
-    let warning = Warning::of("NothingToDo", text);
-    if options.warn_errors.as_ref().map_or(Ok(true), |errors| errors.told(&warning))? {
-        console.event(Level::Warn, "NothingToDo", text, json!({}));
-    }
-    Ok(())
-}
-
-/// Which warnings are errors, as the flags say.
-fn warn_errors(flags: &DbtFlags) -> Result<Option<WarnErrors>, Failure> {
-    match &flags.warn_error_options {
-        _ if flags.warn_error => Ok(Some(WarnErrors::everything())),
-        Some(text) => {
-            let said = mapping("--warn-error-options", Some(text), "{error: [NothingToDo]}")?;
-            Ok(Some(WarnErrors::read(&said)?))
-        }
-        None => Ok(None),
-    }
 }
 
 fn seconds() -> f64 {
