@@ -301,8 +301,9 @@ fn old_ways_are_told_once_and_summed_up() {
         .env("DBT_ENGINE_QUIET", "0")
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    let [listed, told] = [told.stdout, told.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     assert!(told.contains("DBT_ENGINE_NOBODY") && !told.contains("DBT_ENGINE_QUIET"), "{told}");
+    assert!(told.contains("deprecations of dbt's") && !listed.contains("deprecat"), "{listed}");
     assert_eq!(
         told_alike(
             &pair,

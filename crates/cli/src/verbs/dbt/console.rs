@@ -86,13 +86,6 @@ impl<'o> Console<'o> {
         }
     }
 
-    /// Tells of something odd.
-    pub(super) fn warning(&self, name: &str, text: &str, data: Value) {
-        let head = self.painted(Some(Style::Warning), "warning:");
-        let text = if self.json { text.to_owned() } else { format!("{head} {text}") };
-        self.event(Level::Warn, name, &text, data);
-    }
-
     /// A line for people, with the time of day before it.
     fn line(&self, text: &str) {
         let moment = artifacts::seconds(super::seconds());
@@ -539,7 +532,9 @@ impl Observer for Console<'_> {
             Saying::Logged => self.event(Level::Info, "JinjaLogInfo", &said.text, data()),
             Saying::Warned(event) => {
                 if warnings::is_news(event) {
-                    self.warning(event.unwrap_or("Note"), &said.text, data());
+                    let head = self.painted(Some(Style::Warning), "warning:");
+                    let text = if self.json { said.text.clone() } else { format!("{head} {}", said.text) };
+                    self.event(Level::Warn, event.unwrap_or("Note"), &text, data());
                 }
             }
         }

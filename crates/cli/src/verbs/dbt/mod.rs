@@ -89,7 +89,7 @@ pub(super) fn run(global: &Global, output: &Output, mut verb: DbtVerb, as_dbt: b
         }
         ended = Ok(cancel::exit(as_dbt));
     }
-    if let Err(failure) = warnings::sum_up(&console) {
+    if let Err(failure) = warnings::sum_up(&console, output) {
         ended = ended.and(Err(failure));
     }
     if output.messages == LogFormat::Json {

@@ -87,7 +87,7 @@ pub(super) fn is_news(event: Option<&str>) -> bool {
 /// Sums up what was counted.
 ///
 /// Errors: that is to be one.
-pub(super) fn sum_up(console: &Console<'_>) -> Result<(), Failure> {
+pub(super) fn sum_up(console: &Console<'_>, output: &Output) -> Result<(), Failure> {
     const NAME: &str = "DeprecationsSummary";
     let (counts, each, warn_errors) = {
         let mut told = told();
@@ -106,7 +106,11 @@ pub(super) fn sum_up(console: &Console<'_>) -> Result<(), Failure> {
             .map(|(event, count)| json!({"event_name": event, "event_code": events::code(event), "occurrences": count}))
             .collect();
         let data = json!({"summaries": summaries, "show_all_hint": !each});
-        console.warning(NAME, &text, data);
+        // Beside what a verb prints, as what was found while the project was read.
+        match events::are_told() {
+            true => console.event(Level::Warn, NAME, &text, data),
+            false => output.warn(&text),
+        }
     }
     Ok(())
 }
