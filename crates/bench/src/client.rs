@@ -5,6 +5,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
 use crate::error::{Error, Result};
 
 /// An answer that takes longer is none.
@@ -37,18 +40,22 @@ impl Client {
     /// Asks, and reads the whole answer.
     pub(crate) fn get(&mut self, path: &str) -> Result<Answer> {
         self.send(path, "application/json")?;
-        let (status, head) = self.head()?;
-        let length = value(&head, "content-length").and_then(|text| text.parse().ok());
-        let length = length.ok_or_else(|| Error::new(format!("GET {path}: an answer without a length")))?;
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).map_err(Error::during("reading an answer"))?;
-        Ok(Answer { status, position: value(&head, "millstream-position").and_then(position), body })
+        let (mut read, mut piece) = (Vec::new(), [0; 16 * 1024]);
+        loop {
+            let count = self.stream.read(&mut piece).map_err(Error::during("reading an answer"))?;
+            read.extend_from_slice(&piece[..count]);
+            match whole(path, &read)? {
+                Some(answer) => return Ok(answer),
+                None if count == 0 => return Err(ended_early(path)),
+                None => {}
+            }
+        }
     }
 
     /// Asks for events, and reads up to the first one.
     pub(crate) fn listen(mut self, path: &str) -> Result<Events> {
         self.send(path, "text/event-stream")?;
-        let (status, _) = self.head()?;
+        let status = self.head()?;
         if status != 200 {
             return Err(Error::new(format!("GET {path} for events: {status}")));
         }
@@ -58,25 +65,82 @@ impl Client {
     }
 
     fn send(&mut self, path: &str, accept: &str) -> Result<()> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: {accept}\r\n\r\n", self.address);
+        let request = request(&self.address, path, accept);
         self.stream.get_mut().write_all(request.as_bytes()).map_err(Error::during("sending a request"))
     }
 
-    /// The status, and the lines of the head in lower case.
-    fn head(&mut self) -> Result<(u16, Vec<String>)> {
-        let mut lines = Vec::new();
-        loop {
-            let mut line = String::new();
-            let read = self.stream.read_line(&mut line).map_err(Error::during("reading an answer"))?;
-            let line = line.trim_end();
-            if read == 0 || line.is_empty() {
+    /// Reads the head, for its status.
+    fn head(&mut self) -> Result<u16> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.stream.read_line(&mut head).map_err(Error::during("reading an answer"))? == 0 {
                 break;
             }
-            lines.push(line.to_ascii_lowercase());
         }
-        let status = lines.first().and_then(|line| line.split(' ').nth(1)?.parse().ok());
-        Ok((status.ok_or_else(|| Error::new("no answer"))?, lines))
+        status(&head).ok_or_else(|| Error::new("no answer"))
     }
+}
+
+/// A connection among many, for all of which one thread waits: a thread for each would be woken for every answer, and take as much of the processors
+/// as giving it.
+pub(crate) struct Connection {
+    stream: tokio::net::TcpStream,
+    address: String,
+    read: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: &str) -> Result<Self> {
+        let during = || Error::during(format!("connecting to {address}"));
+        let stream = tokio::net::TcpStream::connect(address).await.map_err(during())?;
+        stream.set_nodelay(true).map_err(during())?;
+        Ok(Self { stream, address: address.to_owned(), read: Vec::new() })
+    }
+
+    /// Asks, and reads the whole answer.
+    pub(crate) async fn get(&mut self, path: &str) -> Result<Answer> {
+        let late = |_| Error::new(format!("GET {path}: no answer within {ANSWER_WAIT_MAX:?}"));
+        timeout(ANSWER_WAIT_MAX, self.answer(path)).await.map_err(late)?
+    }
+
+    async fn answer(&mut self, path: &str) -> Result<Answer> {
+        let request = request(&self.address, path, "application/json");
+        self.stream.write_all(request.as_bytes()).await.map_err(Error::during("sending a request"))?;
+        self.read.clear();
+        loop {
+            let read =
+                self.stream.read_buf(&mut self.read).await.map_err(Error::during("reading an answer"))?;
+            if read == 0 {
+                return Err(ended_early(path));
+            }
+            if let Some(answer) = whole(path, &self.read)? {
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+fn request(address: &str, path: &str, accept: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\n\r\n")
+}
+
+fn ended_early(path: &str) -> Error {
+    Error::new(format!("GET {path}: the answer ended early"))
+}
+
+/// The answer, once all of it was read.
+fn whole(path: &str, read: &[u8]) -> Result<Option<Answer>> {
+    const END: &[u8] = b"\r\n\r\n";
+    let Some(end) = read.windows(END.len()).position(|window| window == END) else { return Ok(None) };
+    let (head, body) = (String::from_utf8_lossy(&read[..end]), &read[end + END.len()..]);
+    let length: Option<usize> = value(&head, "content-length").and_then(|text| text.parse().ok());
+    let length = length.ok_or_else(|| Error::new(format!("GET {path}: an answer without a length")))?;
+    if body.len() < length {
+        return Ok(None);
+    }
+    let status = status(&head).ok_or_else(|| Error::new(format!("GET {path}: no answer")))?;
+    let position = value(&head, "millstream-position").and_then(position);
+    Ok(Some(Answer { status, position, body: body[..length].to_vec() }))
 }
 
 /// A stream of events.
@@ -104,8 +168,15 @@ impl Events {
     }
 }
 
-fn value<'a>(head: &'a [String], name: &str) -> Option<&'a str> {
-    head.iter().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
+/// The status that a head begins with.
+fn status(head: &str) -> Option<u16> {
+    head.lines().next()?.split(' ').nth(1)?.parse().ok()
+}
+
+/// The value of a head's field.
+fn value<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+    fields.find(|(of, _)| of.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
 /// `0/16B3748` as a number.
@@ -134,14 +205,19 @@ mod tests {
         address
     }
 
-    #[test]
-    fn an_answer_is_read_to_its_length_and_names_its_position() {
+    #[tokio::test]
+    async fn an_answer_is_read_to_its_length_and_names_its_position() {
         let said = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nMillstream-Position: 1/A\r\n\r\n[]";
-        let answer = Client::connect(&saying(said)).unwrap().get("/orders").unwrap();
+        let answer = Connection::open(&saying(said)).await.unwrap().get("/orders").await.unwrap();
         assert_eq!(
             (answer.status, answer.position, answer.body.as_slice()),
             (200, Some((1 << 32) + 10), &b"[]"[..])
         );
+        assert!(
+            whole("/orders", &said.as_bytes()[..said.len() - 1]).unwrap().is_none(),
+            "one byte is missing"
+        );
+        assert!(whole("/orders", &said.as_bytes()[..said.len() - 4]).unwrap().is_none(), "the head is open");
     }
 
     #[test]

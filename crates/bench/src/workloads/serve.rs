@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
+
 use super::latency::{application, rate, LOAD_WAIT_MAX, TRANSACTIONS_PER_SECOND, WARM_UP};
 use super::Bench;
 use crate::child::Child;
-use crate::client::{position, Client};
+use crate::client::{position, Connection};
 use crate::data;
 use crate::error::{Error, Result};
 use crate::fastapi::FastApi;
@@ -197,47 +199,72 @@ struct Paced {
 /// Requests at a fixed rate, whatever becomes of the ones before: what has to wait for them has waited. What could not be asked until
 /// [`WARM_UP`] after the end is not asked any more: the load would be over as well.
 fn paced(address: &str, per_second: f64, connections: u32, seconds: u64) -> Result<Paced> {
-    let began = Instant::now();
-    let interval = Duration::from_secs_f64(1.0 / per_second);
-    let count = (per_second * seconds as f64) as u32;
-    let end = began + Duration::from_secs(seconds) + WARM_UP;
-    let clients: Vec<JoinHandle<Result<Vec<Asked>>>> = (0..connections)
-        .map(|first| {
-            let address = address.to_owned();
-            thread::spawn(move || {
-                instrument::go_first();
-                let mut client = Client::connect(&address)?;
-                let mut chance = Chance(u64::from(first) + 1);
-                let mut asked = Vec::new();
-                for number in (first..count).step_by(connections as usize) {
-                    if Instant::now() > end {
-                        break;
-                    }
-                    let due = began + interval * number;
-                    // The connection is free from here on: what is late behind it is the client's own doing.
-                    let free = Instant::now().max(due);
-                    thread::sleep(due.saturating_duration_since(Instant::now()));
-                    let late = free.elapsed();
-                    let answer = client.get(&chance.path())?;
-                    let answered = Instant::now();
-                    asked.push(Asked {
-                        answered,
-                        time_ms: answered.saturating_duration_since(due).as_secs_f64() * 1e3,
-                        sent_late_ms: late.as_secs_f64() * 1e3,
-                        position: answer.position,
-                        right: answer.status == 200 && answer.body.starts_with(b"["),
-                    });
-                }
-                Ok(asked)
-            })
+    let (address, count) = (address.to_owned(), (per_second * seconds as f64) as u32);
+    let clients = thread::spawn(move || {
+        instrument::go_first();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(Error::during("starting the clients"))?;
+        runtime.block_on(async move {
+            let began = Instant::now();
+            let pace = Pace {
+                began,
+                end: began + Duration::from_secs(seconds) + WARM_UP,
+                interval: Duration::from_secs_f64(1.0 / per_second),
+                count,
+            };
+            let mut clients = JoinSet::new();
+            for first in 0..connections {
+                let address = address.clone();
+                clients.spawn(async move { pace.ask(&address, first, connections).await });
+            }
+            let mut asked = Vec::with_capacity(count as usize);
+            while let Some(client) = clients.join_next().await {
+                asked.extend(client.map_err(|_| Error::new("a client panicked"))??);
+            }
+            Ok::<_, Error>(asked)
         })
-        .collect();
-    let mut asked = Vec::new();
-    for client in clients {
-        asked.extend(joined(client)??);
-    }
+    });
+    let asked = joined(clients)??;
     let unasked = u64::from(count) - asked.len() as u64;
     Ok(Paced { asked, unasked })
+}
+
+/// When what is asked.
+#[derive(Clone, Copy)]
+struct Pace {
+    began: Instant,
+    end: Instant,
+    interval: Duration,
+    count: u32,
+}
+
+impl Pace {
+    /// Asks for the first, and each so many further on, over one connection.
+    async fn ask(self, address: &str, first: u32, connections: u32) -> Result<Vec<Asked>> {
+        let mut connection = Connection::open(address).await?;
+        let mut chance = Chance(u64::from(first) + 1);
+        let mut asked = Vec::new();
+        for number in (first..self.count).step_by(connections as usize) {
+            if Instant::now() > self.end {
+                break;
+            }
+            let due = self.began + self.interval * number;
+            // The connection is free from here on: what is late behind it is the client's own doing.
+            let free = Instant::now().max(due);
+            tokio::time::sleep_until(due.into()).await;
+            let late = free.elapsed();
+            let answer = connection.get(&chance.path()).await?;
+            let answered = Instant::now();
+            asked.push(Asked {
+                answered,
+                time_ms: answered.saturating_duration_since(due).as_secs_f64() * 1e3,
+                sent_late_ms: late.as_secs_f64() * 1e3,
+                position: answer.position,
+                right: answer.status == 200 && answer.body.starts_with(b"["),
+            });
+        }
+        Ok(asked)
+    }
 }
 
 fn joined<T>(thread: JoinHandle<T>) -> Result<T> {
