@@ -16,6 +16,9 @@ pub const CLIENTS: i32 = -5;
 /// processor at most, while apply takes a whole one as long as it has to catch up.
 pub const APPLY: i32 = -5;
 
+/// How much capture goes first: what it has not brought can't be applied, and it takes a tenth of a processor beside a busy source.
+pub const CAPTURE: i32 = APPLY;
+
 /// How much the thread goes first that brings results forward: a round of 15 ms takes three times as long on the clock where the processors are busy, and
 /// the answers of everybody who asks wait for it.
 pub const FOLLOW: i32 = -10;

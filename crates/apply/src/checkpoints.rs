@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// How often, and for how many changed rows, where the stream is busy: some 70 ms where 1,000 transactions a second change tables of 13 million
 /// rows, after a minute of them three times as long.
-const EVERY_BUSY: Duration = Duration::from_secs(5);
+const EVERY_BUSY: Duration = Duration::from_secs(3);
 const BUSY_ROWS: u64 = 5_000;
 
 /// How often, while the log fills its bound by half or more: capture may wait for what a checkpoint sets free.
@@ -114,8 +114,8 @@ mod tests {
 
     #[test]
     fn a_busy_stream_is_checkpointed_often_and_compacted_late() {
-        assert_eq!(due(4, BUSY_ROWS, false, false), None);
-        assert_eq!(due(5, BUSY_ROWS, false, false), Some(Compaction::Later));
+        assert_eq!(due(2, BUSY_ROWS, false, false), None);
+        assert_eq!(due(3, BUSY_ROWS, false, false), Some(Compaction::Later));
         assert_eq!(due(599, BUSY_ROWS, false, false), Some(Compaction::Later));
         assert_eq!(due(600, BUSY_ROWS, false, false), Some(Compaction::Now));
     }

@@ -29,7 +29,7 @@ pub use access::{glob, Grants, Mask, Restriction, Restrictions, Role};
 pub use change::{Change, ChangeKind, OldTuple, TransactionHeader, TransactionPart};
 pub use error::{Action, BoxedDiagnostic, Diagnostic, Exit};
 pub use fence::{Fence, XidSnapshot};
-pub use maintain::{Maintained, Maintainer};
+pub use maintain::{Maintained, Maintainer, Unbroken};
 pub use position::{Lsn, ParseLsnError, Position};
 pub use query::{Description, Parameter, Piece, Query, Trust};
 pub use schema::{ColumnSchema, Leaf, ReplicaIdentity, StorageMark, TableId, TableName, TableSchema};

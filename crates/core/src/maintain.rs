@@ -1,6 +1,6 @@
 //! The port of results that are kept and brought forward by what has changed, instead of being read again (incremental view maintenance).
 
-use std::time::Instant;
+use std::{fmt, sync::Arc, time::Instant};
 
 use crate::{log::Result, position::Lsn, query::Query, warehouse::QueryResult};
 
@@ -17,6 +17,29 @@ pub struct Maintained {
     pub renews: bool,
 }
 
+/// Whether answers that were given stay what reading at their position gives: nothing has happened to the tables since but changes of the source. It can be
+/// asked by any thread.
+#[derive(Clone)]
+pub struct Unbroken(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Unbroken {
+    /// Said by whoever knows.
+    pub fn new(is_so: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Unbroken(Arc::new(is_so))
+    }
+
+    /// Whether it is still so.
+    pub fn is_so(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Unbroken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Unbroken").field(&self.is_so()).finish()
+    }
+}
+
 /// Keeps what statements read and follows the changes of their tables. Not every statement can be followed, and nothing is lost where one can't:
 /// a reader answers it.
 ///
@@ -31,4 +54,7 @@ pub trait Maintainer: Send {
 
     /// Answers from what is kept, brought forward where it was last before `since`. `None`: the statement is not followed (any more).
     fn answer(&mut self, query: &Query<'_>, since: Instant) -> Result<Option<Maintained>>;
+
+    /// Whether the answers that it has given up to now may still be given.
+    fn unbroken(&self) -> Unbroken;
 }

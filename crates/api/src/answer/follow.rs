@@ -16,7 +16,10 @@ use std::{
 use millstream_core::{Lsn, Maintained, Maintainer, Trust};
 use tokio::sync::oneshot;
 
-use super::read::{cut, Asked, Read};
+use super::{
+    read::{cut, Asked, Read},
+    ready::{Ready, WANTED_FOR},
+};
 use crate::{host::Host, priority};
 
 /// A statement that is read so often within [`WORTH_WITHIN`] is followed from then on.
@@ -31,8 +34,8 @@ const REFUSED_FOR: Duration = Duration::from_secs(10);
 const RENEW_EVERY_MIN: Duration = Duration::from_millis(60);
 const RENEW_SHARE: u32 = 3;
 
-/// How long behind the last question.
-const RENEWED_FOR: Duration = Duration::from_secs(1);
+/// How soon the thread looks again where nothing was applied since the last round: an answer is older by as much.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// How often the program is asked whether it has come so far that something can be followed.
 const BEGIN_AGAIN: Duration = Duration::from_millis(500);
@@ -72,6 +75,7 @@ pub(super) struct Following {
     host: Arc<dyn Host>,
     orders: mpsc::Sender<Order>,
     statements: Arc<Statements>,
+    ready: Arc<Ready>,
     renewed: Arc<Renewed>,
 }
 
@@ -110,11 +114,12 @@ impl Following {
     /// Of a program. The thread ends with what is returned.
     pub(super) fn new(host: Arc<dyn Host>) -> Self {
         let (orders, taken) = mpsc::channel();
-        let (statements, renewed): (Arc<Statements>, Arc<Renewed>) = Default::default();
+        let (statements, ready, renewed): (Arc<Statements>, Arc<Ready>, Arc<Renewed>) = Default::default();
         let follower = Follower {
             host: host.clone(),
             maintainer: None,
             statements: statements.clone(),
+            ready: ready.clone(),
             renewal: Renewal::default(),
             renewed: renewed.clone(),
             begun: false,
@@ -131,7 +136,7 @@ impl Following {
                 "no thread for results that follow the changes"
             );
         }
-        Following { host, orders, statements, renewed }
+        Following { host, orders, statements, ready, renewed }
     }
 
     /// Whether results that are brought forward by themselves have been so since a moment.
@@ -163,9 +168,15 @@ impl Following {
             }
             Worth::Reading => return None,
         }
-        let (to, answered) = oneshot::channel();
-        self.orders.send(Order::Answer { asked: asked.clone(), since, to }).ok()?;
-        let Maintained { result, position, at, renews } = answered.await.ok()??;
+        let ready = self.ready.take(asked, since, Instant::now());
+        let Maintained { result, position, at, renews } = match ready {
+            Some(ready) => ready,
+            None => {
+                let (to, answered) = oneshot::channel();
+                self.orders.send(Order::Answer { asked: asked.clone(), since, to }).ok()?;
+                answered.await.ok()??
+            }
+        };
         // A read says that it is too much.
         let mut room = asked.room();
         if !result.batches.iter().all(|batch| room.takes(batch)) {
@@ -221,6 +232,7 @@ struct Follower {
     /// None before the first statement is worth following.
     maintainer: Option<Box<dyn Maintainer>>,
     statements: Arc<Statements>,
+    ready: Arc<Ready>,
     renewal: Renewal,
     renewed: Arc<Renewed>,
     /// Whether live endpoints are followed.
@@ -246,7 +258,7 @@ fn processor_time() -> Duration {
 impl Renewal {
     /// Somebody asked.
     fn asked(&mut self, now: Instant) {
-        self.asked = Some(now);
+        self.asked = self.asked.max(Some(now));
         self.next.get_or_insert(now);
     }
 
@@ -258,8 +270,16 @@ impl Renewal {
     /// Results were brought forward, which took so long of a processor.
     fn passed(&mut self, began: Instant, now: Instant, taken: Duration) {
         let distance = (RENEW_SHARE * taken).max(RENEW_EVERY_MIN);
-        let lately = self.asked.is_some_and(|asked| now.duration_since(asked) < RENEWED_FOR);
-        self.next = lately.then_some(began + distance);
+        self.next = self.is_asked(now).then_some(began + distance);
+    }
+
+    /// There was nothing new.
+    fn rested(&mut self, now: Instant) {
+        self.next = self.is_asked(now).then_some(now + LOOK_AGAIN);
+    }
+
+    fn is_asked(&self, now: Instant) -> bool {
+        self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < WANTED_FOR)
     }
 }
 
@@ -292,8 +312,14 @@ impl Follower {
                 Order::Answer { asked, since, to } => {
                     self.renewal.asked(Instant::now());
                     let answer = self.answer(&asked, since);
-                    if answer.is_none() {
-                        self.statements.standing().remove(&asked.sql);
+                    match &answer {
+                        Some(answer) => {
+                            self.keep_ready(&asked, Instant::now(), answer.clone());
+                            if answer.renews {
+                                self.renewed.reach(answer.at);
+                            }
+                        }
+                        None => drop(self.statements.standing().remove(&asked.sql)),
                     }
                     let _ = to.send(answer);
                 }
@@ -313,22 +339,41 @@ impl Follower {
         true
     }
 
-    /// Brings results forward where something was applied since.
+    /// Brings results forward where something was applied since, and answers what was asked of them lately.
     fn renew(&mut self) {
         let (began, applied) = (Instant::now(), self.host.applied().lsn);
-        let before = processor_time();
-        if let Some(maintainer) = self.maintainer.as_mut().filter(|_| applied != self.renewal.applied) {
-            match maintainer.renew() {
-                Ok(()) => self.renewed.reach(began),
-                Err(error) => tracing::debug!(
-                    event = "not_followed",
-                    error = error.to_string(),
-                    "results can't be brought forward"
-                ),
-            }
-            self.renewal.applied = applied;
+        if let Some(last) = self.ready.last_wanted() {
+            self.renewal.asked(last);
         }
+        let before = processor_time();
+        let Some(maintainer) = self.maintainer.as_mut().filter(|_| applied != self.renewal.applied) else {
+            self.renewal.rested(began);
+            return;
+        };
+        match maintainer.renew() {
+            Ok(()) => {
+                for asked in self.ready.wanted(began) {
+                    match self.answer(&asked, began) {
+                        Some(answer) => self.keep_ready(&asked, began, answer),
+                        None => self.ready.forget(&asked),
+                    }
+                }
+                self.renewed.reach(began);
+            }
+            Err(error) => tracing::debug!(
+                event = "not_followed",
+                error = error.to_string(),
+                "results can't be brought forward"
+            ),
+        }
+        self.renewal.applied = applied;
         self.renewal.passed(began, Instant::now(), processor_time().saturating_sub(before));
+    }
+
+    fn keep_ready(&self, asked: &Asked, wanted: Instant, answer: Maintained) {
+        if let Some(maintainer) = &self.maintainer {
+            self.ready.put(asked, wanted, answer, maintainer.unbroken());
+        }
     }
 
     /// Begins to follow a statement, where it can be.
@@ -368,24 +413,32 @@ impl Follower {
 
     fn answer(&mut self, asked: &Asked, since: Instant) -> Option<Maintained> {
         // A reader says what is wrong with it, if anything is.
-        let answer = self.maintainer.as_mut()?.answer(&asked.query(), since).unwrap_or_else(|error| {
+        self.maintainer.as_mut()?.answer(&asked.query(), since).unwrap_or_else(|error| {
             tracing::debug!(
                 event = "not_followed",
                 error = error.to_string(),
                 "a statement's changes can't be followed"
             );
             None
-        })?;
-        if answer.renews {
-            self.renewed.reach(answer.at);
-        }
-        Some(answer)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use millstream_core::{
+        log::Result,
+        warehouse::{QueryResult, TableState, WarehouseReader},
+        Query, Unbroken,
+    };
+    use millstream_store::Store;
+
     use super::*;
+    use crate::{
+        access::Access,
+        answer::{Interrupt, Page},
+        host::{Applied, Changes, Dashboards, Endpoints, Model, Samples, SavedQueries, Traced},
+    };
 
     #[test]
     fn results_are_renewed_while_somebody_asks_and_leave_a_processor_to_others() {
@@ -400,7 +453,10 @@ mod tests {
         assert_eq!(renewal.wait(now + ms(20)), Some(RENEW_EVERY_MIN - ms(20)));
         renewal.passed(now, now + ms(100), ms(100));
         assert_eq!(renewal.wait(now + ms(100)), Some(ms(100) * RENEW_SHARE - ms(100)));
-        let later = now + RENEWED_FOR;
+        // What was applied meanwhile is not kept waiting.
+        renewal.rested(now + ms(300));
+        assert_eq!(renewal.wait(now + ms(300)), Some(LOOK_AGAIN));
+        let later = now + WANTED_FOR;
         renewal.passed(later, later + ms(1), ms(1));
         assert_eq!(renewal.wait(later + ms(1)), None);
     }
@@ -420,5 +476,165 @@ mod tests {
         statements.standing().insert(one.clone(), Standing::Followed);
         assert!(matches!(statements.count(&one), Worth::Followed));
         assert!(matches!(statements.count(&two), Worth::Following));
+    }
+
+    /// A program of which nothing is asked but what follows its changes.
+    struct Program {
+        applied: AtomicU64,
+        /// Held: rounds wait.
+        rounds: Arc<tokio::sync::Mutex<()>>,
+        /// Rounds that began.
+        begun: AtomicU64,
+    }
+
+    /// Follows everything; a round takes it to where the program is.
+    struct Slow {
+        program: Arc<Program>,
+        position: u64,
+        at: Instant,
+    }
+
+    impl Maintainer for Slow {
+        fn follow(&mut self, _: &str) -> Result<bool> {
+            Ok(true)
+        }
+
+        fn renew(&mut self) -> Result<()> {
+            self.program.begun.fetch_add(1, Ordering::SeqCst);
+            let _waited = self.program.rounds.blocking_lock();
+            (self.position, self.at) = (self.program.applied.load(Ordering::SeqCst), Instant::now());
+            Ok(())
+        }
+
+        fn answer(&mut self, _: &Query<'_>, _: Instant) -> Result<Option<Maintained>> {
+            let result = QueryResult { columns: Vec::new(), batches: Vec::new() };
+            Ok(Some(Maintained { result, position: Lsn(self.position), at: self.at, renews: true }))
+        }
+
+        fn unbroken(&self) -> Unbroken {
+            Unbroken::new(|| true)
+        }
+    }
+
+    struct ProgramHost(Arc<Program>);
+
+    impl Host for ProgramHost {
+        fn applied(&self) -> Applied {
+            let lsn = Lsn(self.0.applied.load(Ordering::SeqCst));
+            Applied { lsn, transactions: 1, ..Applied::default() }
+        }
+
+        fn maintainer(&self) -> Result<Option<Box<dyn Maintainer>>> {
+            Ok(Some(Box::new(Slow { program: self.0.clone(), position: 0, at: Instant::now() })))
+        }
+
+        fn is_ready(&self) -> bool {
+            true
+        }
+
+        fn endpoints(&self) -> Arc<Endpoints> {
+            Arc::default()
+        }
+
+        fn project(&self) -> &str {
+            unreachable!()
+        }
+        fn access(&self) -> Option<Arc<Access>> {
+            unreachable!()
+        }
+        fn reader(&self) -> Result<Box<dyn WarehouseReader>> {
+            unreachable!()
+        }
+        fn tables(&self) -> Result<Vec<TableState>> {
+            unreachable!()
+        }
+        fn models(&self) -> Result<Vec<Model>> {
+            unreachable!()
+        }
+        fn has_dbt_project(&self) -> bool {
+            unreachable!()
+        }
+        fn store(&self) -> Result<Arc<Store>> {
+            unreachable!()
+        }
+        fn column_lineage(&self, _: &str, _: &str) -> Result<Option<serde_json::Value>> {
+            unreachable!()
+        }
+        fn status(&self) -> Result<serde_json::Value> {
+            unreachable!()
+        }
+        fn dashboards(&self) -> Arc<Dashboards> {
+            unreachable!()
+        }
+        fn queries(&self) -> Arc<SavedQueries> {
+            unreachable!()
+        }
+        fn samples(&self, _: u64) -> Samples {
+            unreachable!()
+        }
+        fn changes(&self, _: Option<&str>, _: Option<Lsn>) -> Result<Box<dyn Changes>> {
+            unreachable!()
+        }
+        fn newest_changes(&self, _: Option<&str>, _: usize) -> Result<Vec<String>> {
+            unreachable!()
+        }
+        fn follow(&self, _: &tracing::Span, _: &str, _: Option<&str>) {
+            unreachable!()
+        }
+        fn traced(&self) -> Option<Traced> {
+            unreachable!()
+        }
+        fn resync(&self, _: &[String], _: &Interrupt) -> Result<serde_json::Value> {
+            unreachable!()
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_round_whose_question_was_answered_behind_the_last_one() {
+        let program = Arc::new(Program {
+            applied: AtomicU64::new(1),
+            rounds: Arc::default(),
+            begun: AtomicU64::new(0),
+        });
+        let following = Following::new(Arc::new(ProgramHost(program.clone())));
+        let [one, other] = ["SELECT 1", "SELECT 2"].map(|sql| Asked {
+            sql: sql.into(),
+            parameters: Vec::new(),
+            as_of: None,
+            page: Page::WHOLE,
+            prefix: None,
+            trust: Trust::Owner,
+            role: None,
+            memory_bytes: None,
+        });
+        let long_ago = Instant::now();
+        // Both are followed, and both were asked for.
+        for asked in [&one, &other] {
+            while following.answer(asked, long_ago).await.is_none_or(|answer| answer.read.position != Lsn(1))
+            {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        // Something new comes, and one of them is asked for until it is in the answer.
+        program.applied.store(2, Ordering::SeqCst);
+        while following.answer(&one, long_ago).await.is_none_or(|answer| answer.read.position != Lsn(2)) {
+            let _ = following.answer(&other, long_ago).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // The next round does not end.
+        let held = program.rounds.lock().await;
+        let begun = program.begun.load(Ordering::SeqCst);
+        program.applied.store(3, Ordering::SeqCst);
+        while program.begun.load(Ordering::SeqCst) == begun {
+            // The thread is asked for what is younger, which keeps it from resting.
+            let younger = following.answer(&one, Instant::now());
+            let _ = tokio::time::timeout(Duration::from_millis(20), younger).await;
+        }
+        for asked in [&one, &other] {
+            let ready = following.answer(asked, long_ago);
+            let ready = tokio::time::timeout(Duration::from_secs(30), ready).await;
+            assert_eq!(ready.expect("nobody waits").unwrap().read.position, Lsn(2));
+        }
+        drop(held);
     }
 }

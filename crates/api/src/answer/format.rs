@@ -117,6 +117,53 @@ fn objects(result: &QueryResult, open: &str, between: &str, close: &str) -> Resu
     Ok(out)
 }
 
+/// A result's rows as objects, printed once for all answers that are its beginning: where it changes all the time and everybody wants another number of
+/// its rows, hardly any answer is asked for twice.
+#[derive(Debug, Default)]
+pub(super) struct Objects {
+    /// As far as somebody wanted them.
+    text: String,
+    /// Where each row ends in it.
+    ends: Vec<usize>,
+}
+
+impl Objects {
+    /// The first so many rows as [`Format::Json`] prints them, of a result that is always the same.
+    pub(super) fn first(&mut self, result: &QueryResult, rows: usize) -> Result<Bytes, FormatError> {
+        if self.ends.len() < rows {
+            self.extend(result, rows)?;
+        }
+        let end = rows.min(self.ends.len()).checked_sub(1).map_or(0, |last| self.ends[last]);
+        let mut out = String::with_capacity(end + 2);
+        out.push('[');
+        out.push_str(&self.text[..end]);
+        out.push(']');
+        Ok(out.into())
+    }
+
+    fn extend(&mut self, result: &QueryResult, rows: usize) -> Result<(), FormatError> {
+        let keys = keys(result);
+        let mut before = 0;
+        for batch in &result.batches {
+            let fields = render::result_fields(batch, &result.columns);
+            let printed = self.ends.len().saturating_sub(before);
+            for row in printed..batch.num_rows().min(rows.saturating_sub(before)) {
+                let start = self.text.len();
+                if start > 0 {
+                    self.text.push(',');
+                }
+                if let Err(error) = object(&mut self.text, &keys, &fields, batch, row) {
+                    self.text.truncate(start);
+                    return Err(error.into());
+                }
+                self.ends.push(self.text.len());
+            }
+            before += batch.num_rows();
+        }
+        Ok(())
+    }
+}
+
 fn csv(result: &QueryResult) -> Result<String, RenderError> {
     let mut out = String::new();
     line(&mut out, result.columns.iter().map(|(name, _)| Some(name.as_str())));
@@ -227,6 +274,7 @@ pub(super) mod tests {
     use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
     use super::*;
+    use crate::answer::read::{cut, Page};
 
     pub(in crate::answer) fn result() -> QueryResult {
         let columns: [(&str, &str, ArrayRef); 3] = [
@@ -255,6 +303,23 @@ pub(super) mod tests {
             r#"[{"n":9007199254740993,"t":"a \"b\", c\n","t_2":{"x":  1}},{"n":null,"t":"","t_2":"no json"}]"#
         );
         assert_eq!(Format::Ndjson.print(&result()).unwrap().iter().filter(|byte| **byte == b'\n').count(), 2);
+    }
+
+    #[test]
+    fn the_beginning_of_rows_that_are_printed_once_is_what_it_would_be_alone() {
+        let one = result();
+        let whole = QueryResult { batches: [one.batches.clone(), one.batches.clone()].concat(), ..one };
+        let mut objects = Objects::default();
+        // Fewer behind more, and more than there are.
+        for rows in [0, 1, 3, 2, 4, 9, 0] {
+            let page = Page { offset: 0, limit: rows };
+            let (alone, _) = cut(whole.clone(), page);
+            assert_eq!(
+                objects.first(&whole, rows).unwrap(),
+                Format::Json.print(&alone).unwrap(),
+                "{rows} rows"
+            );
+        }
     }
 
     #[test]

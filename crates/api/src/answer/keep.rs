@@ -24,6 +24,7 @@ use millstream_core::{Lsn, Role, TableName, Trust};
 
 use super::{
     follow::{Followed, Following},
+    format::Objects,
     place::{Cost, Place},
     Asked, Format, Read, Reading,
 };
@@ -85,6 +86,8 @@ impl Answer {
 struct Rows {
     read: Read,
     made: Made,
+    /// The same, as far as they were printed.
+    objects: Mutex<Objects>,
 }
 
 /// What something was read of.
@@ -325,15 +328,22 @@ impl Answers {
         age: Duration,
         doing: &'static str,
     ) -> Result<(Arc<Answer>, bool), Problem> {
-        let Rows { read, made } = match asked.whole() {
+        let format = key.format;
+        let (read, made, printed) = match asked.whole() {
             Some(whole) => {
                 let rows = self.rows(whole, age_max, doing).await?;
-                Rows { read: asked.of_whole(&rows.read), made: rows.made.clone() }
+                let read = asked.of_whole(&rows.read);
+                let is_beginning = format == Format::Json && asked.page.offset == 0;
+                let first = || lock(&rows.objects).first(&rows.read.result, read.rows());
+                let printed = is_beginning.then(first);
+                (read, rows.made.clone(), printed)
             }
-            None => self.read(asked, age, doing).await?,
+            None => {
+                let Rows { read, made, .. } = self.read(asked, age, doing).await?;
+                (read, made, None)
+            }
         };
-        let format = key.format;
-        let body = format.print(&read.result).map_err(|error| {
+        let body = printed.unwrap_or_else(|| format.print(&read.result)).map_err(|error| {
             let problem = Problem::malformed(error.to_string());
             match error.hint() {
                 Some(hint) => problem.hint(hint),
@@ -392,12 +402,13 @@ impl Answers {
             // It may be of before the tables' last change.
             let changed = (changed.min(read.position), generation);
             let origin = if renews { Origin::Renewing } else { Origin::Followed };
-            return Ok(Rows { read, made: Made { at, source, changed, origin } });
+            let objects = Mutex::default();
+            return Ok(Rows { read, made: Made { at, source, changed, origin }, objects });
         }
         self.counts.read.fetch_add(1, Ordering::Relaxed);
         let made =
             Made { at: Instant::now(), source, changed: (changed, generation), origin: Origin::Tables };
-        Ok(Rows { read: self.reading.read(asked, doing).await?, made })
+        Ok(Rows { read: self.reading.read(asked, doing).await?, made, objects: Mutex::default() })
     }
 }
 

@@ -6,6 +6,7 @@ pub mod format;
 mod keep;
 mod place;
 mod read;
+mod ready;
 
 pub use format::Format;
 pub use keep::{gzip, Answer, Answers, Counts, FRESH_FOR};

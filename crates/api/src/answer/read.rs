@@ -88,6 +88,13 @@ pub struct Read {
     pub position: Lsn,
 }
 
+impl Read {
+    /// How many rows it has.
+    pub(super) fn rows(&self) -> usize {
+        self.result.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
 /// Where reads get their turn.
 pub struct Reading {
     host: Arc<dyn Host>,

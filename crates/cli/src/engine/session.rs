@@ -302,6 +302,7 @@ impl Session {
                 identity: Some(prepared.identity.clone()),
                 needed_from: needed_from(applied.applied_lsn, &log)?,
                 known,
+                begin: || priority::set(priority::CAPTURE, "capture"),
                 ..CaptureConfig::new(source.connection.clone(), &source.slot, &source.publication)
             };
             let ended = ended.clone();

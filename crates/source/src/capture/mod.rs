@@ -69,6 +69,8 @@ pub struct CaptureConfig {
     pub slot_wait_max: Duration,
     /// How long the server may be silent; [`SILENCE_MAX`].
     pub silence_max: Duration,
+    /// What its thread does first: takes a priority, say, which the log's writer inherits.
+    pub begin: fn(),
 }
 
 impl CaptureConfig {
@@ -83,6 +85,7 @@ impl CaptureConfig {
             known: Vec::new(),
             slot_wait_max: SLOT_WAIT_MAX,
             silence_max: SILENCE_MAX,
+            begin: || {},
         }
     }
 }
@@ -165,7 +168,11 @@ pub async fn run(
     events: mpsc::Sender<SourceEvent>,
     stop: Stop,
 ) -> Result<()> {
-    alone::run(move || capture(config, log, observer, events, stop)).await
+    let begin = move || {
+        (config.begin)();
+        capture(config, log, observer, events, stop)
+    };
+    alone::run(begin).await
 }
 
 async fn capture(

@@ -27,7 +27,7 @@ use arrow_array::cast::AsArray;
 use millstream_core::{
     log::Result,
     warehouse::{QueryResult, TableLayout},
-    Lsn, Maintained, Maintainer, Piece, Query, TableId, TableName,
+    Lsn, Maintained, Maintainer, Piece, Query, TableId, TableName, Unbroken,
 };
 use serde_json::Value;
 
@@ -152,6 +152,10 @@ impl Known for Warehouse<'_> {
     }
 }
 
+fn now_under(continuity: &Continuity, sessions: &Sessions) -> Option<(u64, u64)> {
+    Some((continuity.stretch()?, sessions.generation()))
+}
+
 /// The statement of a tree.
 fn sql(connection: &Connection, tree: &Value) -> Outcome<String> {
     let made = connection
@@ -205,7 +209,7 @@ impl DuckMaintainer {
 
     /// What everything is made under now; `None` while that changes.
     fn now_under(&self) -> Option<(u64, u64)> {
-        Some((self.continuity.stretch()?, self.sessions.generation()))
+        now_under(&self.continuity, &self.sessions)
     }
 
     /// Looks at a statement: what following it takes, and the columns of its result. `None`: it can't be followed.
@@ -650,5 +654,10 @@ impl Maintainer for DuckMaintainer {
             self.forget_all()?;
         }
         Ok(answered?)
+    }
+
+    fn unbroken(&self) -> Unbroken {
+        let (continuity, sessions, under) = (self.continuity.clone(), self.sessions.clone(), self.under);
+        Unbroken::new(move || now_under(&continuity, &sessions) == Some(under))
     }
 }
