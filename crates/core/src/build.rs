@@ -157,8 +157,27 @@ pub trait BuildConnection: Send {
     /// All relations of a database with their columns, by schema and name.
     fn described(&mut self, database: &str) -> Result<Vec<DescribedRelation>>;
 
+    /// What takes rows from here; `None`: the warehouse has no such way.
+    fn copy_in(&mut self) -> Option<&mut dyn CopyIn> {
+        None
+    }
+
     /// What interrupts a statement that it runs; `None`: nothing can.
     fn interrupter(&self) -> Option<Interrupter> {
         None
     }
+}
+
+/// Where rows go, in pieces of any size.
+pub type CopySink<'s> = dyn FnMut(&[u8]) -> Result<()> + 's;
+
+/// A connection that takes rows from here, faster than by statements that hold them.
+pub trait CopyIn {
+    /// Runs a statement that takes rows (`COPY … FROM STDIN`). `write` gives them to what it is called with, in the form that the statement says.
+    /// Where it fails, none of them are there.
+    fn copy_in(
+        &mut self,
+        sql: &str,
+        write: &mut dyn FnMut(&mut CopySink<'_>) -> Result<()>,
+    ) -> Result<Response>;
 }

@@ -8,13 +8,14 @@ use std::{
 
 use millstream_core::{
     build::{
-        Answer, BuildConnection, BuildWarehouse, BuiltRelation, DescribedRelation, Interrupter, Response,
+        Answer, BuildConnection, BuildWarehouse, BuiltRelation, CopyIn, CopySink, DescribedRelation,
+        Interrupter, Response,
     },
     log::Result,
 };
 use millstream_source::{
     sql::identifier,
-    wire::{Canceller, Field, Row, Told, TransactionStatus, Wire},
+    wire::{Canceller, Done, Field, Row, Told, TransactionStatus, Wire},
     SourceError,
 };
 use tokio::runtime::{Builder, Runtime};
@@ -115,19 +116,24 @@ impl PgConnection {
     /// Runs statements on the connection that there is.
     fn told(&mut self, sql: &str, rows_max: usize) -> Outcome<Told> {
         let Some(wire) = &mut self.wire else {
-            return Err(PostgresError::Lost(SourceError::Lost {
-                doing: DOING.into(),
-                reason: "it is closed".into(),
-            }));
+            return Err(PostgresError::Lost(closed()));
         };
-        let done = match self.runtime.block_on(wire.statements(DOING, sql, rows_max)) {
-            Ok(done) => done,
-            Err(lost) => {
-                self.wire = None;
-                self.status = TransactionStatus::Idle;
-                return Err(PostgresError::Lost(lost));
-            }
-        };
+        let done = self.runtime.block_on(wire.statements(DOING, sql, rows_max));
+        let done = self.kept(done)?;
+        self.ended(done, sql)
+    }
+
+    /// A connection that is lost is given up.
+    fn kept<T>(&mut self, done: std::result::Result<T, SourceError>) -> Outcome<T> {
+        done.map_err(|lost| {
+            self.wire = None;
+            self.status = TransactionStatus::Idle;
+            PostgresError::Lost(lost)
+        })
+    }
+
+    /// Notes how a statement ended.
+    fn ended(&mut self, done: Done, sql: &str) -> Outcome<Told> {
         self.status = done.status;
         done.outcome.map_err(|error| match error {
             SourceError::Server { server, .. } => PostgresError::Statement { server, sql: sql.to_owned() },
@@ -184,6 +190,10 @@ impl PgConnection {
         });
         Ok(Answer { columns, rows: rows.collect(), response: values::response(&told.tag) })
     }
+}
+
+fn closed() -> SourceError {
+    SourceError::Lost { doing: DOING.into(), reason: "it is closed".into() }
 }
 
 /// A role as it stands in `SET ROLE`: dbt puts it there as it is written, so that one in quotes has them already.
@@ -248,6 +258,10 @@ impl BuildConnection for PgConnection {
         Ok(catalog::describe(&self.rows(&catalog::described(database))?))
     }
 
+    fn copy_in(&mut self) -> Option<&mut dyn CopyIn> {
+        Some(self)
+    }
+
     fn interrupter(&self) -> Option<Interrupter> {
         let canceller = self.canceller.clone();
         Some(Box::new(move || {
@@ -258,6 +272,43 @@ impl BuildConnection for PgConnection {
                 let _ = runtime.block_on(canceller.cancel());
             }
         }))
+    }
+}
+
+impl CopyIn for PgConnection {
+    fn copy_in(
+        &mut self,
+        sql: &str,
+        write: &mut dyn FnMut(&mut CopySink<'_>) -> Result<()>,
+    ) -> Result<Response> {
+        self.reach()?;
+        let begun = match &mut self.wire {
+            Some(wire) => self.runtime.block_on(wire.copy_in_begin(DOING, sql)),
+            None => return Err(PostgresError::Lost(closed()).into()),
+        };
+        let told = match self.kept(begun)? {
+            Some(done) => self.ended(done, sql)?,
+            None => {
+                let given = write(&mut |rows| match &mut self.wire {
+                    Some(wire) => {
+                        let sent = self.runtime.block_on(wire.copy_in_rows(DOING, rows));
+                        Ok(sent.map_err(PostgresError::Lost)?)
+                    }
+                    None => Err(PostgresError::Lost(closed()).into()),
+                });
+                let failed = given.as_ref().err().map(|_| "the rows broke off");
+                let done = match &mut self.wire {
+                    Some(wire) => self.runtime.block_on(wire.copy_in_end(DOING, failed)),
+                    None => return Err(PostgresError::Lost(closed()).into()),
+                };
+                let done = self.kept(done)?;
+                let told = self.ended(done, sql);
+                // Why there were no more says more than that the server had no more.
+                given?;
+                told?
+            }
+        };
+        Ok(values::response(&told.tag))
     }
 }
 

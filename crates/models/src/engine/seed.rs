@@ -1,182 +1,30 @@
-//! Seeds: the types of a CSV file's columns as dbt guesses them, and loading it: by DuckDB's own reader, into PostgreSQL by statements that hold many rows each.
+//! Seeds: the types of a CSV file's columns, and loading it: by DuckDB's own reader, into PostgreSQL as [`super::rows`] says.
 
 use std::{fs, path::Path, sync::Arc};
 
-use millstream_core::build::{Cell, RelationKind};
+use millstream_core::build::RelationKind;
 use serde_json::{json, Map, Value as Json};
 
 use super::{
-    build::Built, compile::SharedConnection, ddl::literal, live::Shared, planned::word, run::warehouse_failed,
+    build::Built,
+    compile::SharedConnection,
+    ddl::literal,
+    kinds::{Kind, KINDS},
+    live::Shared,
+    planned::word,
+    rows::Rows,
+    run::warehouse_failed,
 };
 use crate::{
-    context::{
-        relation::quoted,
-        table::{self, Table},
-    },
+    context::{relation::quoted, table::Table},
     csv,
     error::{ModelsError, Problem, ProblemKind, Result},
-    jinja::Value,
     parse::node::Node,
     project::Adapter,
 };
 
-/// The kinds of values that are tried in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Integer,
-    Number,
-    Date,
-    /// With a blank between date and time.
-    DateTime,
-    /// As ISO 8601 has it, with a `T`.
-    IsoDateTime,
-    Boolean,
-    Text,
-}
-
-impl Kind {
-    fn sql(self) -> &'static str {
-        match self {
-            Kind::Integer => "integer",
-            Kind::Number => "float8",
-            Kind::Date => "date",
-            Kind::DateTime | Kind::IsoDateTime => "timestamp without time zone",
-            Kind::Boolean => "boolean",
-            Kind::Text => "text",
-        }
-    }
-
-    /// A value in a statement of PostgreSQL, of what dbt reads it as.
-    fn literal(self, value: &str) -> String {
-        let trimmed = value.trim();
-        if trimmed.is_empty() || trimmed.eq_ignore_ascii_case("null") {
-            return "null".into();
-        }
-        match self {
-            Kind::Integer | Kind::Number => literal(&plain_number(trimmed)),
-            // A moment with a zone is one in the session's, in a column that has none.
-            Kind::IsoDateTime if has_zone(trimmed) => format!("{}::timestamptz", literal(trimmed)),
-            Kind::Date | Kind::DateTime | Kind::IsoDateTime | Kind::Boolean => literal(trimmed),
-            Kind::Text => literal(value),
-        }
-    }
-
-    /// A value as templates see it.
-    fn value(self, value: &str) -> Value {
-        let trimmed = value.trim();
-        if trimmed.is_empty() || trimmed.eq_ignore_ascii_case("null") {
-            return Value::None;
-        }
-        match self {
-            Kind::Integer => trimmed.parse().map_or_else(|_| Value::from(trimmed), Value::Int),
-            Kind::Number => table::cell(&Cell::Text(plain_number(trimmed)), "DECIMAL"),
-            Kind::Date => table::cell(&Cell::Text(trimmed.into()), "DATE"),
-            Kind::DateTime | Kind::IsoDateTime => {
-                table::cell(&Cell::Text(trimmed.replace('T', " ")), "TIMESTAMP")
-            }
-            Kind::Boolean => Value::Bool(trimmed.eq_ignore_ascii_case("true")),
-            Kind::Text => Value::from(value),
-        }
-    }
-
-    fn takes(self, value: &str) -> bool {
-        match self {
-            Kind::Integer => {
-                let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
-                !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit())
-            }
-            Kind::Number => {
-                let plain = plain_number(value);
-                let number = plain.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
-                number && plain.parse::<f64>().is_ok()
-            }
-            Kind::Date => is_date(value),
-            Kind::DateTime => {
-                value.split_once(' ').is_some_and(|(date, time)| is_date(date) && is_clock(time))
-            }
-            Kind::IsoDateTime => {
-                let (date, time) = value.split_once('T').unwrap_or_default();
-                date.len() == 10 && is_date(date) && is_iso_time(time)
-            }
-            Kind::Boolean => value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false"),
-            Kind::Text => true,
-        }
-    }
-}
-
-/// A number without what may stand about its digits.
-fn plain_number(value: &str) -> String {
-    let plain = value.replace(',', "");
-    plain.trim_end_matches('%').trim_start_matches(['$', '€', '£']).to_owned()
-}
-
-/// Whether a moment says of which zone it is.
-fn has_zone(moment: &str) -> bool {
-    moment.get(10..).is_some_and(|time| time.contains(['+', '-', 'Z']))
-}
-
-/// A number of one or two digits, up to a bound.
-fn number(text: &str, max: u32) -> Option<u32> {
-    let fits = matches!(text.len(), 1 | 2) && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|number| fits && *number <= max)
-}
-
-/// `2024-2-29`: a day that there is.
-fn is_date(text: &str) -> bool {
-    let mut parts = text.splitn(3, '-');
-    let year = parts.next().filter(|year| year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit()));
-    let year: Option<u32> = year.and_then(|year| year.parse().ok()).filter(|year| *year > 0);
-    let mut part = |max| parts.next().and_then(|part| number(part, max)).filter(|part| *part > 0);
-    let (Some(year), Some(month), Some(day)) = (year, part(12), part(31)) else { return false };
-    let leaps = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    day <= match month {
-        2 => 28 + u32::from(leaps),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// `10:30:00`, without a fraction.
-fn is_clock(text: &str) -> bool {
-    let parts: Vec<Option<u32>> =
-        text.split(':').zip([23, 59, 61]).map(|(part, max)| number(part, max)).collect();
-    parts.len() == 3 && parts.iter().all(Option::is_some) && text.matches(':').count() == 2
-}
-
-/// `10:30:00.5+02:00`: minutes, seconds, their fraction and the zone can be missing.
-fn is_iso_time(text: &str) -> bool {
-    let zone = text.find(['+', '-', 'Z']);
-    let (time, zone) = text.split_at(zone.unwrap_or(text.len()));
-    let (clock, fraction) =
-        time.split_once('.').map_or((time, None), |(clock, fraction)| (clock, Some(fraction)));
-    let two = |text: &str, max: u32| text.len() == 2 && number(text, max).is_some();
-    let parts: Vec<&str> = clock.split(':').collect();
-    let zone_fits = match zone.strip_prefix(['+', '-']) {
-        Some(offset) => {
-            let (hours, minutes) = offset.split_once(':').unwrap_or((offset, "00"));
-            two(hours, 23) && two(minutes, 59)
-        }
-        None => zone.is_empty() || zone == "Z",
-    };
-    let fraction_fits = fraction
-        .is_none_or(|fraction| !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit()));
-    parts.len() <= 3
-        && parts.iter().zip([23, 59, 59]).all(|(part, max)| two(part, max))
-        && zone_fits
-        && fraction_fits
-}
-
 /// Names of the columns, with the types that all of their values fit.
 fn columns(text: &str, delimiter: char) -> std::result::Result<(Vec<(String, Kind)>, u64), String> {
-    const KINDS: [Kind; 7] = [
-        Kind::Integer,
-        Kind::Number,
-        Kind::Date,
-        Kind::DateTime,
-        Kind::IsoDateTime,
-        Kind::Boolean,
-        Kind::Text,
-    ];
     let mut found: Option<Vec<(String, usize)>> = None;
     let mut rows = 0;
     csv::records(text.trim_start_matches('\u{feff}'), delimiter, |line, record| {
@@ -189,9 +37,7 @@ fn columns(text: &str, delimiter: char) -> std::result::Result<(Vec<(String, Kin
         }
         rows += 1;
         for ((_, kind), value) in columns.iter_mut().zip(&record) {
-            let value = value.trim();
-            let is_null = value.is_empty() || value.eq_ignore_ascii_case("null");
-            while !is_null && !KINDS[*kind].takes(value) {
+            while !Kind::is_null(value) && !KINDS[*kind].takes(value) {
                 // What began as something else than a number starts over: each value must fit.
                 *kind += 1;
             }
@@ -207,8 +53,7 @@ fn columns(text: &str, delimiter: char) -> std::result::Result<(Vec<(String, Kin
             return Ok(());
         }
         for (kind, value) in kinds.iter_mut().zip(&record) {
-            let value = value.trim();
-            if !value.is_empty() && !value.eq_ignore_ascii_case("null") && !kind.takes(value) {
+            if !Kind::is_null(value) && !kind.takes(value) {
                 *kind = Kind::Text;
             }
         }
@@ -309,13 +154,16 @@ pub(super) fn load(shared: &Arc<Shared>, node: &Node, connection: &SharedConnect
         }
         Adapter::Postgres => {
             let names: Vec<String> = columns.iter().map(|(name, _)| written(name)).collect();
-            let head = format!("insert into {} ({}) values", relation.render(), names.join(", "));
-            insert(&text, delimiter, &columns, &head, |sql| run(sql).map(drop)).map_err(
-                |failed| match failed {
-                    Inserting::Csv(message) => wrong(message).into(),
-                    Inserting::Refused(error) => error,
-                },
-            )?
+            let kinds: Vec<Kind> = columns.iter().map(|(_, kind)| *kind).collect();
+            let rows = Rows {
+                text: text.trim_start_matches('\u{feff}'),
+                delimiter,
+                kinds: &kinds,
+                relation: &relation,
+                names: &names.join(", "),
+                is_new: there.is_none() || shared.full_refresh(node),
+            };
+            rows.load(connection)?
         }
     };
     shared.note(node, RelationKind::Table);
@@ -328,67 +176,6 @@ pub(super) fn load(shared: &Arc<Shared>, node: &Node, connection: &SharedConnect
         ran: Some(format!("{create};\n{copy};")),
         ..Built::compiled()
     })
-}
-
-/// A statement with rows is sent once it is as long as this: long enough that what each costs doesn't show, short enough to be held twice.
-const STATEMENT_BYTES: usize = 1 << 20;
-
-/// Why rows could not be inserted.
-enum Inserting {
-    /// The file.
-    Csv(String),
-    /// The warehouse.
-    Refused(ModelsError),
-}
-
-/// Inserts a file's rows by statements that begin with `head`, and gives the beginning of the first.
-fn insert(
-    text: &str,
-    delimiter: char,
-    columns: &[(String, Kind)],
-    head: &str,
-    mut run: impl FnMut(&str) -> Result<()>,
-) -> std::result::Result<String, Inserting> {
-    let mut statement = String::new();
-    let (mut header, mut refused, mut first) = (true, None, None);
-    let mut send = |statement: &mut String| -> Result<()> {
-        if !statement.is_empty() {
-            first.get_or_insert_with(|| statement.lines().take(2).collect::<Vec<_>>().join("\n"));
-            run(statement)?;
-            statement.clear();
-        }
-        Ok(())
-    };
-    let read = csv::records(text.trim_start_matches('\u{feff}'), delimiter, |_, record| {
-        if std::mem::take(&mut header) {
-            return Ok(());
-        }
-        statement.push_str(if statement.is_empty() { head } else { "," });
-        statement.push_str("\n(");
-        for (at, (_, kind)) in columns.iter().enumerate() {
-            if at > 0 {
-                statement.push(',');
-            }
-            // A line may end before its last columns.
-            statement.push_str(&kind.literal(record.get(at).map_or("", String::as_str)));
-        }
-        statement.push(')');
-        if statement.len() < STATEMENT_BYTES {
-            return Ok(());
-        }
-        send(&mut statement).map_err(|error| {
-            let told = error.to_string();
-            refused = Some(error);
-            told
-        })
-    });
-    match (read, refused) {
-        (_, Some(error)) => return Err(Inserting::Refused(error)),
-        (Err(message), None) => return Err(Inserting::Csv(message)),
-        (Ok(()), None) => {}
-    }
-    send(&mut statement).map_err(Inserting::Refused)?;
-    Ok(first.unwrap_or_default())
 }
 
 /// What stands between the fields of a seed.

@@ -10,7 +10,9 @@ use std::{
 };
 
 use millstream_core::{
-    build::{Answer, BuildConnection, BuiltRelation, DescribedRelation, Interrupter, Response},
+    build::{
+        Answer, BuildConnection, BuiltRelation, CopyIn, CopySink, DescribedRelation, Interrupter, Response,
+    },
     log::Result,
     BoxedDiagnostic,
 };
@@ -125,7 +127,29 @@ impl BuildConnection for WatchedConnection {
         self.during(|connection| connection.described(database))
     }
 
+    fn copy_in(&mut self) -> Option<&mut dyn CopyIn> {
+        match self.connection.copy_in().is_some() {
+            true => Some(self),
+            false => None,
+        }
+    }
+
     fn interrupter(&self) -> Option<Interrupter> {
         self.connection.interrupter()
+    }
+}
+
+impl CopyIn for WatchedConnection {
+    fn copy_in(
+        &mut self,
+        sql: &str,
+        write: &mut dyn FnMut(&mut CopySink<'_>) -> Result<()>,
+    ) -> Result<Response> {
+        let refusal = self.statements.refusal;
+        self.during(|connection| match connection.copy_in() {
+            Some(copies) => copies.copy_in(sql, write),
+            // What could copy when it was asked still can.
+            None => Err(refusal()),
+        })
     }
 }

@@ -5,6 +5,7 @@
 //! protocol: all there is to ask is catalogue rows, which are wanted as text, and COPY.
 
 mod cancel;
+mod copy_in;
 mod pace;
 mod startup;
 mod statement;

@@ -87,16 +87,21 @@ impl Wire {
                 b'H' | b'd' | b'c' => {}
                 b'E' => error = Some(SourceError::from_server(doing, server_message(&frame.body))),
                 b'Z' => {
-                    let status = match frame.body.first() {
-                        Some(b'T') => TransactionStatus::Open,
-                        Some(b'E') => TransactionStatus::Failed,
-                        _ => TransactionStatus::Idle,
-                    };
+                    let status = status_of(&frame.body);
                     return Ok(Done { status, outcome: error.map_or(Ok(told), Err) });
                 }
                 tag => return Err(unexpected(doing, tag)),
             }
         }
+    }
+}
+
+/// What a ReadyForQuery tells.
+pub(super) fn status_of(body: &[u8]) -> TransactionStatus {
+    match body.first() {
+        Some(b'T') => TransactionStatus::Open,
+        Some(b'E') => TransactionStatus::Failed,
+        _ => TransactionStatus::Idle,
     }
 }
 

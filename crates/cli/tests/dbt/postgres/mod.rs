@@ -11,6 +11,7 @@ mod beginning;
 mod edges;
 mod made;
 mod models;
+mod seeds;
 
 const TABLES: &str = include_str!("../postgres.py");
 
