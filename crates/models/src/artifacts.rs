@@ -44,7 +44,7 @@ fn metadata(manifest: &Manifest, kind: &str, now: f64) -> Json {
         "generated_at": seconds(now),
         "invocation_id": options.invocation_id,
         "invocation_started_at": moment(options.started_us),
-        "env": {},
+        "env": options.metadata().map(|(name, value)| (name.to_owned(), value.into())).collect::<Map<_, _>>(),
     })
 }
 

@@ -382,6 +382,35 @@ impl Decimal {
         Some(self.quantized(i64::try_from(places).ok()?)?.plain())
     }
 
+    /// How many digits behind the point it needs.
+    pub fn places(&self) -> i64 {
+        let digits = self.digits.to_string();
+        let zeros = digits.len() - digits.trim_end_matches('0').len();
+        match self.is_zero() {
+            true => 0,
+            false => (-self.exponent - zeros as i64).max(0),
+        }
+    }
+
+    /// With so many digits behind the point, and commas between thousands; `None`: it has more digits than are computed with.
+    pub fn grouped(&self, places: i64) -> Option<String> {
+        let text = self.rounded(places).ok()?.plain();
+        let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("-", digits));
+        let (whole, behind) = digits.split_once('.').unwrap_or((digits, ""));
+        let mut out = sign.to_owned();
+        for (at, digit) in whole.chars().enumerate() {
+            if at > 0 && (whole.len() - at).is_multiple_of(3) {
+                out.push(',');
+            }
+            out.push(digit);
+        }
+        if !behind.is_empty() {
+            out.push('.');
+            out.push_str(behind);
+        }
+        Some(out)
+    }
+
     /// All digits, the exponent being zero or less.
     fn plain(&self) -> String {
         let sign = if self.negative { "-" } else { "" };

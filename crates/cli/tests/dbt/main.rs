@@ -16,6 +16,7 @@ mod events;
 mod external;
 mod flags;
 mod freshness;
+mod idioms;
 mod lineage;
 mod made;
 mod microbatch;

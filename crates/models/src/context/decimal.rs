@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Another number, where decimals can be computed with it: a decimal or an integer, no float.
-fn of(value: &Value) -> Option<Decimal> {
+pub(super) fn of(value: &Value) -> Option<Decimal> {
     match value.downcast::<Decimal>() {
         Some(decimal) => Some(decimal.clone()),
         None => value.as_int().map(Decimal::from),

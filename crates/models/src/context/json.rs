@@ -7,23 +7,54 @@ use crate::jinja::Value;
 /// JSON as Python's `json.dumps` prints it: a blank behind commas and colons, other than ASCII escaped.
 pub fn compact(json: &Json) -> String {
     let mut out = String::new();
-    write(json, &mut out);
+    write(json, true, &mut out);
     out
 }
 
-fn write(json: &Json, out: &mut String) {
+/// The same on lines of their own, each level so many blanks further in.
+pub fn indented(json: &Json, blanks: usize) -> String {
+    let indent = " ".repeat(blanks);
+    let mut text = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
+    if serde::Serialize::serialize(json, &mut serializer).is_err() {
+        return compact(json);
+    }
+    let mut out = String::new();
+    for c in String::from_utf8_lossy(&text).chars() {
+        match c.is_ascii() {
+            true => out.push(c),
+            // Only texts have them.
+            false => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The same with all characters as they are.
+pub fn readable(json: &Json) -> String {
+    let mut out = String::new();
+    write(json, false, &mut out);
+    out
+}
+
+fn write(json: &Json, is_ascii: bool, out: &mut String) {
     match json {
         Json::Null => out.push_str("null"),
         Json::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Json::Number(number) => out.push_str(&number.to_string()),
-        Json::String(text) => string(text, out),
+        Json::String(text) => string(text, is_ascii, out),
         Json::Array(items) => {
             out.push('[');
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
                     out.push_str(", ");
                 }
-                write(item, out);
+                write(item, is_ascii, out);
             }
             out.push(']');
         }
@@ -33,16 +64,16 @@ fn write(json: &Json, out: &mut String) {
                 if index > 0 {
                     out.push_str(", ");
                 }
-                string(key, out);
+                string(key, is_ascii, out);
                 out.push_str(": ");
-                write(value, out);
+                write(value, is_ascii, out);
             }
             out.push('}');
         }
     }
 }
 
-fn string(text: &str, out: &mut String) {
+fn string(text: &str, is_ascii: bool, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         match c {
@@ -54,6 +85,7 @@ fn string(text: &str, out: &mut String) {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             c if c.is_ascii() && !c.is_ascii_control() => out.push(c),
+            c if !is_ascii && c >= ' ' => out.push(c),
             c => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
                     out.push_str(&format!("\\u{unit:04x}"));

@@ -2,7 +2,10 @@
 
 use std::any::Any;
 
-use super::base::{function, warn};
+use super::{
+    base::{function, warn},
+    patterns,
+};
 use crate::{
     jinja::{fail, Args, Eval, Interpreter, JinjaError, Object, Value},
     warning::{WarnErrors, Warning},
@@ -46,9 +49,7 @@ impl Object for Module {
             ("datetime", "datetime") => Value::object(Module("datetime.datetime")),
             ("datetime", "date") => Value::object(Module("datetime.date")),
             ("datetime", "timedelta") => function(|_, args| timedelta(args)),
-            ("re", "IGNORECASE" | "I") => Value::Int(2),
-            ("re", "MULTILINE" | "M") => Value::Int(8),
-            ("re", "DOTALL" | "S") => Value::Int(16),
+            ("re", _) => return patterns::flag(name),
             _ => return None,
         })
     }
@@ -95,7 +96,7 @@ impl Object for Module {
                 let format = if text.contains(' ') { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d" };
                 strptime(&text, format)
             }
-            ("re", _) => regex(name, args),
+            ("re", _) => patterns::call(interpreter, name, args),
             _ => match self.attribute(interpreter, name) {
                 Some(attribute) => attribute.call(interpreter, args),
                 None => Err(unsupported(format!("modules.{}.{name}", self.0))),
@@ -155,7 +156,7 @@ impl Object for Itertools {
     }
 }
 
-fn unsupported(what: String) -> crate::jinja::Interrupt {
+pub(super) fn unsupported(what: String) -> crate::jinja::Interrupt {
     let mut error = JinjaError::new(format!("`{what}` is not supported yet"));
     error.unsupported = true;
     error.into()
@@ -545,129 +546,4 @@ fn strptime(text: &str, format: &str) -> Eval<Value> {
     }
     let us = days_from_civil(year, month, day) * DAY_US + seconds * 1_000_000 + us;
     Ok(Value::object(Moment { us, zone: false, date_only: false }))
-}
-
-/// A match of a regular expression.
-struct Match {
-    groups: Vec<Option<(String, usize, usize)>>,
-    names: Vec<(String, usize)>,
-}
-
-impl Object for Match {
-    fn type_name(&self) -> &'static str {
-        "Match"
-    }
-
-    fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
-        let text = |group: &Option<(String, usize, usize)>| {
-            group.as_ref().map_or(Value::None, |(text, ..)| Value::from(text.as_str()))
-        };
-        match name {
-            "group" => {
-                let [which] = args.bind("group", ["group"])?;
-                let at = match &which {
-                    None => Some(0),
-                    Some(Value::Str(name)) => {
-                        self.names.iter().find(|(known, _)| **known == **name).map(|(_, at)| *at)
-                    }
-                    Some(number) => number.as_int().and_then(|number| usize::try_from(number).ok()),
-                };
-                match at.and_then(|at| self.groups.get(at)) {
-                    Some(group) => Ok(text(group)),
-                    None => fail("no such group"),
-                }
-            }
-            "groups" => Ok(Value::tuple(self.groups[1..].iter().map(text))),
-            "groupdict" => {
-                Ok(Value::dict(self.names.iter().map(|(name, at)| (name.as_str(), text(&self.groups[*at])))))
-            }
-            "start" => Ok(self.groups[0].as_ref().map_or(Value::None, |(_, start, _)| Value::from(*start))),
-            "end" => Ok(self.groups[0].as_ref().map_or(Value::None, |(.., end)| Value::from(*end))),
-            _ => Err(unsupported(format!("Match.{name}"))),
-        }
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-fn regex(name: &str, args: Args) -> Eval<Value> {
-    let parameters = match name {
-        "sub" => ["pattern", "repl", "string", "count", "flags"],
-        "split" => ["pattern", "string", "maxsplit", "flags", "-"],
-        "escape" => ["pattern", "-", "-", "-", "-"],
-        _ => ["pattern", "string", "flags", "-", "-"],
-    };
-    let given = args.bind(name, parameters)?;
-    let of = |name: &str| {
-        let at = parameters.iter().position(|known| *known == name)?;
-        given[at].clone()
-    };
-    let pattern = of("pattern").unwrap_or(Value::None).to_string();
-    if name == "escape" {
-        return Ok(Value::from(regex::escape(&pattern)));
-    }
-    let text = of("string").unwrap_or(Value::None).to_string();
-    let flags = of("flags").and_then(|flags| flags.as_int()).unwrap_or(0);
-    let anchored = match name {
-        "match" => format!("^(?:{pattern})"),
-        "fullmatch" => format!("^(?:{pattern})$"),
-        _ => pattern.clone(),
-    };
-    let expression = regex::RegexBuilder::new(&anchored)
-        .case_insensitive(flags & 2 != 0)
-        .multi_line(flags & 8 != 0)
-        .dot_matches_new_line(flags & 16 != 0)
-        .build();
-    let expression = match expression {
-        Ok(expression) => expression,
-        Err(error) => return fail(format!("the regular expression `{pattern}` is not understood: {error}")),
-    };
-    Ok(match name {
-        "match" | "search" | "fullmatch" => match expression.captures(&text) {
-            None => Value::None,
-            Some(captures) => Value::object(Match {
-                groups: captures
-                    .iter()
-                    .map(|group| group.map(|group| (group.as_str().to_owned(), group.start(), group.end())))
-                    .collect(),
-                names: expression
-                    .capture_names()
-                    .enumerate()
-                    .filter_map(|(at, name)| Some((name?.to_owned(), at)))
-                    .collect(),
-            }),
-        },
-        "findall" => Value::list(expression.captures_iter(&text).map(|captures| {
-            let groups: Vec<Value> = captures
-                .iter()
-                .map(|group| Value::from(group.map(|group| group.as_str()).unwrap_or_default()))
-                .collect();
-            match groups.len() {
-                1 => groups[0].clone(),
-                2 => groups[1].clone(),
-                _ => Value::tuple(groups[1..].iter().cloned()),
-            }
-        })),
-        "split" => Value::list(expression.split(&text).map(Value::from)),
-        "sub" => {
-            let count = of("count").and_then(|count| count.as_int()).unwrap_or(0);
-            let replacement = of("repl").unwrap_or(Value::None).to_string();
-            // Python writes groups as \1 and \g<name>.
-            let groups = regex::Regex::new(r"\\(?:(\d+)|g<(\w+)>)");
-            let replacement = match groups {
-                Ok(groups) => groups
-                    .replace_all(&replacement.replace('$', "$$"), |found: &regex::Captures<'_>| {
-                        let group = found.get(1).or(found.get(2)).map_or("", |group| group.as_str());
-                        format!("${{{group}}}")
-                    })
-                    .into_owned(),
-                Err(error) => return fail(error.to_string()),
-            };
-            let count = usize::try_from(count).unwrap_or(0);
-            Value::from(expression.replacen(&text, count, replacement.as_str()).into_owned())
-        }
-        _ => return Err(unsupported(format!("modules.re.{name}"))),
-    })
 }

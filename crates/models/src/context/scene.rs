@@ -13,6 +13,7 @@ use super::{
     adapter::Adapter,
     base::{self, function},
     kept, loading,
+    namespaces::{Added, Context, Package},
     relation::Relation,
     statements::Planned,
     table::Table,
@@ -21,7 +22,7 @@ use crate::{
     jinja::{fail, template, Args, Dict, Eval, Host, Interpreter, JinjaError, Object, Spot, Value},
     parse::{
         config,
-        macros::{MacroEntry, Macros, LIBRARY},
+        macros::{MacroEntry, Macros},
         names,
         node::{RefArgs, Resource},
         snapshot,
@@ -100,6 +101,26 @@ pub struct Record {
     pub macros: Vec<String>,
 }
 
+/// What an invocation was called with that `flags` tells, too.
+const TOLD: &[&str] = &[
+    "cache_selected_only",
+    "indirect_selection",
+    "invocation_command",
+    "log_format",
+    "log_path",
+    "no_print",
+    "partial_parse",
+    "printer_width",
+    "profiles_dir",
+    "quiet",
+    "send_anonymous_usage_stats",
+    "static_parser",
+    "use_colors",
+    "version_check",
+    "warn_error",
+    "warn_error_options",
+];
+
 /// What a template asks of a running project.
 pub trait Live {
     /// The relation that a `ref` means.
@@ -157,6 +178,8 @@ pub struct Scene {
     pub(super) results: RefCell<Vec<(String, Value)>>,
     /// `graph`, once it was asked for.
     graph: RefCell<Option<Value>>,
+    /// What templates have put into `context`.
+    pub(super) added: Added,
     depth: Cell<u32>,
 }
 
@@ -170,6 +193,7 @@ impl Scene {
             record: RefCell::default(),
             results: RefCell::default(),
             graph: RefCell::default(),
+            added: Added::default(),
             depth: Cell::new(0),
         })
     }
@@ -345,15 +369,23 @@ impl Scene {
 
     fn flags(&self) -> Value {
         let options = &self.world.project.options;
-        Value::dict([
+        let said = |name: &str| options.arguments.get(name).map_or(Value::None, Value::from_json);
+        let told = TOLD.iter().map(|name| (name.to_uppercase(), said(name)));
+        let known = [
             ("FULL_REFRESH", Value::Bool(options.full_refresh)),
             ("STORE_FAILURES", Value::Bool(options.store_failures)),
             ("WHICH", Value::from(options.which.as_str())),
             ("EMPTY", Value::Bool(options.empty)),
             ("INTROSPECT", Value::Bool(!options.asks_nothing)),
             ("WRITE_JSON", Value::Bool(options.writes_json.unwrap_or(true))),
-            ("PROFILES_DIR", Value::from(options.profiles_dir.as_ref().map(|dir| dir.display().to_string()))),
-        ])
+            ("TARGET_PATH", Value::from(options.target_path.clone())),
+            // Those that dbt leaves out of what it was called with where they are off.
+            ("DEBUG", Value::Bool(said("debug").truth())),
+            ("FAIL_FAST", Value::Bool(said("fail_fast").truth())),
+            ("LOG_CACHE_EVENTS", Value::Bool(false)),
+            ("USE_EXPERIMENTAL_PARSER", Value::Bool(false)),
+        ];
+        Value::dict(told.chain(known.map(|(name, value)| (name.to_owned(), value))))
     }
 
     /// What a unit test has in the place of a macro, variable or environment variable.
@@ -362,7 +394,7 @@ impl Scene {
     }
 
     /// The macro of a name where a unit test says what it gives, whatever it is called with.
-    fn overridden_macro(&self, name: &str) -> Option<Value> {
+    pub(super) fn overridden_macro(&self, name: &str) -> Option<Value> {
         self.live.as_ref()?.overridden("macros", name)?;
         let (live, name) = (self.live.clone(), name.to_owned());
         Some(function(move |_, _| {
@@ -373,6 +405,9 @@ impl Scene {
 
     /// The value of a name.
     pub fn global(self: &Rc<Self>, name: &str) -> Option<Value> {
+        if let Some(added) = self.added.seen(name) {
+            return added;
+        }
         if let Some(overridden) = self.overridden_macro(name) {
             return Some(overridden);
         }
@@ -389,7 +424,7 @@ impl Scene {
     }
 
     /// A name that dbt itself gives a meaning.
-    fn builtin(self: &Rc<Self>, name: &str) -> Option<Value> {
+    pub(super) fn builtin(self: &Rc<Self>, name: &str) -> Option<Value> {
         let scene = self.clone();
         let facts = &self.facts;
         Some(match name {
@@ -423,6 +458,17 @@ impl Scene {
             "api" => Value::object(super::adapter::Api),
             "exceptions" => Value::object(super::adapter::Exceptions(self.world.project.base.clone())),
             "flags" => self.flags(),
+            "invocation_args_dict" => Value::dict(
+                self.world
+                    .project
+                    .options
+                    .arguments
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), Value::from_json(value))),
+            ),
+            "dbt_metadata_envs" => Value::dict(
+                self.world.project.options.metadata().map(|(name, value)| (name, Value::from(value))),
+            ),
             "project_name" => Value::from(self.world.project.root().name.as_str()),
             "statement" => function(move |interpreter, args| scene.statement(interpreter, args)),
             "load_result" => function(move |_, args| scene.load_result(args)),
@@ -461,7 +507,7 @@ impl Scene {
                 }
                 let file = Arc::from(names::text(scene.facts.model.get("original_file_path")).as_str());
                 let parsed = template(&text.to_string(), &file, Spot { line: 1, column: 1 })?;
-                Ok(Value::from(interpreter.render(&parsed, &[])?))
+                Ok(Value::from(scene.added.seeing(|| interpreter.render(&parsed, &[]))?))
             }),
             "builtins" => {
                 let entries = ["ref", "source", "config", "var"];
@@ -509,7 +555,7 @@ impl Object for ProjectMacro {
             }
         }
         scene.depth.set(depth + 1);
-        let value = interpreter.call_macro(&self.entry.definition, args);
+        let value = scene.added.seeing(|| interpreter.call_macro(&self.entry.definition, args));
         scene.depth.set(depth);
         value
     }
@@ -520,35 +566,6 @@ impl Object for ProjectMacro {
 
     fn text(&self) -> String {
         format!("<macro {}>", self.entry.name)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-/// The macros of a package: `dbt_utils.star`.
-struct Package {
-    scene: Rc<Scene>,
-    name: String,
-}
-
-impl Object for Package {
-    fn type_name(&self) -> &'static str {
-        "package"
-    }
-
-    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
-        if let Some(overridden) = self.scene.overridden_macro(&format!("{}.{name}", self.name)) {
-            return Some(overridden);
-        }
-        let entry = self.scene.world.macros.of_package(&self.name, name);
-        match entry {
-            Some(entry) => Some(self.scene.macro_value(entry)),
-            // Some of what dbt has as macros is built in here.
-            None if self.name == LIBRARY => self.scene.builtin(name),
-            None => None,
-        }
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -627,37 +644,6 @@ impl Object for Var {
 
     fn is_callable(&self) -> bool {
         true
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-/// `context`: all names by name.
-struct Context(Rc<Scene>);
-
-impl Object for Context {
-    fn type_name(&self) -> &'static str {
-        "dict"
-    }
-
-    fn attribute(&self, _: &Interpreter, name: &str) -> Option<Value> {
-        self.0.global(name)
-    }
-
-    fn call_method(&self, interpreter: &Interpreter, name: &str, args: Args) -> Eval<Value> {
-        match name {
-            "get" => {
-                let [key, default] = args.bind("get", ["key", "default"])?;
-                let key = key.unwrap_or(Value::None).to_string();
-                Ok(self.0.global(&key).or(default).unwrap_or(Value::None))
-            }
-            _ => match self.attribute(interpreter, name) {
-                Some(value) => value.call(interpreter, args),
-                None => fail(format!("the context has no `{name}`")),
-            },
-        }
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -4,7 +4,7 @@ use std::{any::Any, rc::Rc};
 
 use millstream_core::build::{Answer, Cell};
 
-use super::{decimal::Decimal, modules::Moment};
+use super::{decimal::Decimal, modules::Moment, printed};
 use crate::jinja::{fail, Args, Eval, Interpreter, Object, Value};
 
 /// A result.
@@ -134,6 +134,16 @@ impl Table {
         Value::list(self.rows.iter().map(|row| Value::Tuple(row.clone())))
     }
 
+    /// The names of its columns.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Its rows.
+    pub(super) fn cells(&self) -> &[Rc<[Value]>] {
+        &self.rows
+    }
+
     fn row(&self, at: usize) -> Value {
         Value::object(Row { names: self.names.clone(), cells: self.rows[at].clone() })
     }
@@ -156,22 +166,30 @@ impl Object for Table {
         Some(match name {
             "rows" => Value::object(Rows(self.clone())),
             "columns" => Value::object(Columns(self.clone())),
+            "column_types" => printed::types(self),
             "column_names" => Value::tuple(self.names.iter().map(|name| Value::from(name.as_str()))),
             _ => return None,
         })
     }
 
-    fn call_method(&self, _: &Interpreter, name: &str, args: Args) -> Eval<Value> {
+    fn call_method(&self, interpreter: &Interpreter, name: &str, args: Args) -> Eval<Value> {
         match name {
-            "print_table" => Ok(Value::from("")),
-            "select" => {
-                let [names] = args.bind("select", ["key"])?;
-                let wanted: Vec<String> =
-                    names.unwrap_or(Value::None).items()?.iter().map(ToString::to_string).collect();
-                let at: Vec<usize> = wanted
-                    .iter()
-                    .filter_map(|name| self.names.iter().position(|known| known == name))
-                    .collect();
+            "print_table" | "print_csv" | "print_json" => {
+                let text = printed::text(self, interpreter, name, args)?;
+                interpreter.global("print").call(interpreter, Args::of([Value::from(text)]))?;
+                Ok(Value::None)
+            }
+            "select" | "exclude" => {
+                let [names] = args.bind(name, ["key"])?;
+                let said = match names.unwrap_or(Value::None) {
+                    Value::Str(name) => vec![name.to_string()],
+                    names => names.items()?.iter().map(ToString::to_string).collect(),
+                };
+                let place = |name: &String| self.names.iter().position(|known| known == name);
+                let at: Vec<usize> = match name {
+                    "select" => said.iter().filter_map(place).collect(),
+                    _ => (0..self.names.len()).filter(|at| !said.contains(&self.names[*at])).collect(),
+                };
                 Ok(Value::object(Table {
                     names: at.iter().map(|at| self.names[*at].clone()).collect(),
                     kinds: at.iter().map(|at| self.kinds[*at].clone()).collect(),
@@ -181,6 +199,38 @@ impl Object for Table {
                         .map(|row| at.iter().map(|at| row[*at].clone()).collect())
                         .collect(),
                 }))
+            }
+            "rename" => {
+                let [names] = args.bind("rename", ["column_names"])?;
+                let names = match names.unwrap_or(Value::None) {
+                    named @ Value::Dict(_) => {
+                        let new =
+                            |old: &String| named.get(old).map_or_else(|| old.clone(), |new| new.to_string());
+                        self.names.iter().map(new).collect()
+                    }
+                    listed => {
+                        let listed = listed.items()?;
+                        if listed.len() != self.names.len() {
+                            return fail("rename() takes a dict, or a name for each column");
+                        }
+                        listed.iter().map(ToString::to_string).collect()
+                    }
+                };
+                Ok(Value::object(Table { names, ..self.clone() }))
+            }
+            "limit" => {
+                let [first, end] = args.bind("limit", ["start_or_stop", "stop"])?;
+                let count = |value: Option<Value>| {
+                    let count = value.and_then(|value| value.as_int());
+                    count
+                        .and_then(|count| usize::try_from(count).ok())
+                        .map(|count| count.min(self.rows.len()))
+                };
+                let (start, end) = match (count(first), count(end)) {
+                    (stop, None) => (0, stop.unwrap_or(self.rows.len())),
+                    (start, Some(stop)) => (start.unwrap_or(0), stop),
+                };
+                Ok(Value::object(Table { rows: self.rows[start.min(end)..end].into(), ..self.clone() }))
             }
             _ => fail(format!("'Table' has no method `{name}`")),
         }

@@ -203,12 +203,17 @@ pub(super) fn apply(interpreter: &Interpreter, name: &str, value: Value, mut arg
         "wordwrap" => wordwrap(&value.to_string(), number(&first).unwrap_or(79)),
         "truncate" => truncate(&value.to_string(), number(&first).unwrap_or(255), second, third),
         "tojson" => {
-            let json = value.to_json();
+            // The function of this name leaves keys and signs as they are; the filter is Jinja2's, for web pages.
+            let mut json = value.to_json();
+            json.sort_all_objects();
             let text = match number(&first) {
                 None => crate::context::json::compact(&json),
-                Some(_) => serde_json::to_string_pretty(&json).unwrap_or_default(),
+                Some(indent) => {
+                    crate::context::json::indented(&json, usize::try_from(indent).unwrap_or_default())
+                }
             };
-            Value::from(text)
+            let escaped = text.replace('<', "\\u003c").replace('>', "\\u003e");
+            Value::from(escaped.replace('&', "\\u0026").replace('\'', "\\u0027"))
         }
         "pprint" => Value::from(python::repr(&value)),
         "safe" => value,

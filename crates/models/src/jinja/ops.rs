@@ -184,6 +184,10 @@ pub(super) fn contains(container: &Value, item: &Value) -> Eval<bool> {
             Ok(entries.borrow().contains_key(key))
         }
         (Value::Undefined(_), _) => Ok(false),
+        (Value::Object(object), key) => match object.has(key) {
+            Some(has) => Ok(has),
+            None => Ok(container.items()?.contains(item)),
+        },
         _ => Ok(container.items()?.contains(item)),
     }
 }

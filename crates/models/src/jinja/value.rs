@@ -14,7 +14,7 @@ use indexmap::IndexMap;
 use super::{
     error::{fail, Eval},
     eval::Interpreter,
-    python,
+    methods, python,
 };
 
 /// A dict: in the order of insertion.
@@ -118,6 +118,11 @@ pub trait Object: Any {
     /// Whether it is `mapping`: what has `get()` and items by name to Python, whether it can be gone through or not.
     fn is_mapping(&self) -> bool {
         false
+    }
+
+    /// Whether it has a key; `None`: that is found by going through it.
+    fn has(&self, _key: &Value) -> Option<bool> {
+        None
     }
 
     /// Its items, where it can be gone through.
@@ -377,6 +382,11 @@ impl Value {
                 Err(_) => fail(format!("object of type '{}' has no len()", other.type_name())),
             },
         }
+    }
+
+    /// Calls a method of it.
+    pub fn method(&self, interpreter: &Interpreter, name: &str, args: Args) -> Eval<Value> {
+        methods::call(interpreter, self, name, args)
     }
 
     /// Whether it can be called.

@@ -47,6 +47,41 @@
 {%- macro default__intersect() -%}intersect{%- endmacro -%}
 {%- macro generate_series(upper_bound) -%}{{ return(adapter.dispatch('generate_series', 'dbt')(upper_bound)) }}{%- endmacro -%}
 {%- macro default__generate_series(upper_bound) -%}select generate_series as generated_number from generate_series(1, {{ upper_bound }}){%- endmacro -%}
+{%- macro get_powers_of_two(upper_bound) -%}{{ return(adapter.dispatch('get_powers_of_two', 'dbt')(upper_bound)) }}{%- endmacro -%}
+{%- macro default__get_powers_of_two(upper_bound) -%}
+{%- if upper_bound <= 0 -%}{%- do exceptions.raise_compiler_error('upper bound must be positive') -%}{%- endif -%}
+{%- for power in range(1, 63) -%}{%- if upper_bound <= 2 ** power -%}{{ return(power) }}{%- endif -%}{%- endfor -%}
+{%- endmacro -%}
+{%- macro get_intervals_between(start_date, end_date, datepart) -%}{{ return(adapter.dispatch('get_intervals_between', 'dbt')(start_date, end_date, datepart)) }}{%- endmacro -%}
+{%- macro default__get_intervals_between(start_date, end_date, datepart) -%}
+{%- if not execute -%}{{ return(1) }}{%- endif -%}
+{{ return(run_query('select ' ~ dbt.datediff(start_date, end_date, datepart)).rows[0][0]) }}
+{%- endmacro -%}
+{%- macro date_spine(datepart, start_date, end_date) -%}{{ return(adapter.dispatch('date_spine', 'dbt')(datepart, start_date, end_date)) }}{%- endmacro -%}
+{%- macro default__date_spine(datepart, start_date, end_date) -%}
+{%- set count = dbt.get_intervals_between(start_date, end_date, datepart) -%}
+{%- if count <= 0 -%}{%- do exceptions.raise_compiler_error('a spine of dates ends after it begins') -%}{%- endif -%}
+select date_{{ datepart }} from (select ({{ dbt.dateadd(datepart, 'generated_number - 1', start_date) }}) as date_{{ datepart }} from ({{ dbt.generate_series(count) }}) as numbers) as spine where date_{{ datepart }} <= {{ end_date }}
+{%- endmacro -%}
+{%- macro convert_datetime(date_str, date_fmt) -%}{{ return(modules.datetime.datetime.strptime(date_str.strip(), date_fmt)) }}{%- endmacro -%}
+{%- macro dates_in_range(start_date_str, end_date_str=none, in_fmt='%Y%m%d', out_fmt='%Y%m%d') -%}
+{%- set first = convert_datetime(start_date_str, in_fmt) -%}
+{%- set last = first if end_date_str is none else convert_datetime(end_date_str, in_fmt) -%}
+{%- if last < first -%}{%- do exceptions.raise_compiler_error('a range of dates ends before it begins: ' ~ first ~ ', ' ~ last) -%}{%- endif -%}
+{%- set days = [] -%}
+{%- for number in range((last - first).days + 1) -%}
+{%- set day = first + modules.datetime.timedelta(days=number) -%}
+{%- do days.append(day.strftime(out_fmt) if out_fmt else day) -%}
+{%- endfor -%}
+{{ return(days) }}
+{%- endmacro -%}
+{%- macro partition_range(raw_partition_date, date_fmt='%Y%m%d') -%}
+{%- set ends = (raw_partition_date | string).split(',') -%}
+{%- if ends | length > 2 -%}{%- do exceptions.raise_compiler_error('a range is one date, or two with a comma between them, not ' ~ raw_partition_date) -%}{%- endif -%}
+{{ return(dates_in_range(ends[0], ends[1] if ends | length == 2 else none, in_fmt=date_fmt)) }}
+{%- endmacro -%}
+{%- macro information_schema_name(database) -%}{{ return(adapter.dispatch('information_schema_name', 'dbt')(database)) }}{%- endmacro -%}
+{%- macro default__information_schema_name(database) -%}{%- if database -%}{{ database }}.INFORMATION_SCHEMA{%- else -%}INFORMATION_SCHEMA{%- endif -%}{%- endmacro -%}
 {%- macro hash(field) -%}{{ return(adapter.dispatch('hash', 'dbt')(field)) }}{%- endmacro -%}
 {%- macro default__hash(field) -%}md5(cast({{ field }} as {{ dbt.type_string() }})){%- endmacro -%}
 {%- macro last_day(date, datepart) -%}{{ return(adapter.dispatch('last_day', 'dbt')(date, datepart)) }}{%- endmacro -%}

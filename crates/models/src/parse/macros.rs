@@ -305,6 +305,11 @@ impl Macros {
         self.packages.get(package)?.get(name)
     }
 
+    /// The names of a package's macros, in the order of their files.
+    pub fn names_of<'m>(&'m self, package: &'m str) -> impl Iterator<Item = &'m str> {
+        self.all.iter().filter(move |entry| entry.package == package).map(|entry| entry.name.as_str())
+    }
+
     /// The first macro of a name, whatever its package.
     pub fn of_any(&self, name: &str) -> Option<&Arc<MacroEntry>> {
         self.all.iter().find(|entry| entry.name == name)

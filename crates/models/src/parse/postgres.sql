@@ -29,3 +29,4 @@ cast({{ dbt.dateadd('day', '-1', dbt.dateadd(next[0], next[1] | string, dbt.date
 {%- macro postgres__listagg(measure, delimiter_text, order_by_clause, limit_num) -%}{% if limit_num %}array_to_string( (array_agg( {{ measure }} {{ order_by_clause or '' }} ))[1:{{ limit_num }}], {{ delimiter_text }} ){% else %}string_agg( {{ measure }}, {{ delimiter_text }} {{ order_by_clause or '' }} ){% endif %}{%- endmacro -%}
 {%- macro postgres__split_part(string_text, delimiter_text, part_number) -%}split_part( {{ string_text }}, {{ delimiter_text }}, {% if part_number >= 0 %}{{ part_number }}{% else %}length({{ string_text }}) - length( replace({{ string_text }}, {{ delimiter_text }}, '') ) + 2 + {{ part_number }}{% endif %} ){%- endmacro -%}
 {%- macro postgres__current_timestamp_in_utc_backcompat() -%}(current_timestamp at time zone 'utc')::{{ type_timestamp() }}{%- endmacro -%}
+{%- macro postgres__information_schema_name(database) -%}information_schema{%- endmacro -%}

@@ -15,6 +15,9 @@ use crate::{
     yaml,
 };
 
+/// What the names of variables begin with that are kept with a run.
+const METADATA: &str = "DBT_ENV_CUSTOM_ENV_";
+
 /// How a project is to be read and run.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -66,6 +69,8 @@ pub struct Options {
     pub batches: HashMap<String, Batches>,
     /// The environment.
     pub env: BTreeMap<String, String>,
+    /// What it was called with, by dbt's names: `invocation_args_dict`.
+    pub arguments: Map<String, Json>,
     /// Which verb runs, as `flags.WHICH` has it.
     pub which: String,
     /// A number for this invocation, a UUID.
@@ -75,6 +80,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// What the environment says of the run for those who look at it later: `dbt_metadata_envs`.
+    pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.env.iter().filter_map(|(name, value)| Some((name.strip_prefix(METADATA)?, value.as_str())))
+    }
+
     /// Takes from `flags` of `dbt_project.yml` what neither a flag nor a variable says. A project that can't be read says nothing; why is told when it is read.
     ///
     /// Errors: `warn_error_options` means nothing.

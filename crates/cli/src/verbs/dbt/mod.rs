@@ -360,6 +360,7 @@ fn options(global: &Global, flags: &DbtFlags, which: &str) -> Result<Options, Fa
         _ => None,
     };
     Ok(Options {
+        arguments: retry::told(global, flags, which, &project_dir),
         project_dir,
         profiles_dir: flags.profiles_dir.clone(),
         profile: flags.profile.clone(),
@@ -535,7 +536,7 @@ fn write_results(
     if manifest.world.project.options.writes_json == Some(false) {
         return Ok(());
     }
-    let mut arguments = retry::arguments(call);
+    let mut arguments = retry::arguments(call.flags, call.which);
     arguments.extend(more);
     let ended = seconds();
     let results = artifacts::run_results(manifest, outcomes, ended - began, &Value::Object(arguments), ended);

@@ -1,6 +1,6 @@
 //! `retry`: the previous run again, with what it was called with, for what failed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use millstream_models::{
     engine::{batches, retry::Previous},
@@ -11,16 +11,16 @@ use serde_json::{json, Map, Value};
 
 use super::{operation, options, Call};
 use crate::{
-    args::{DbtFlags, IgnoredFlags, OperationFlags, StateFlags},
+    args::{DbtFlags, Global, IgnoredFlags, OperationFlags, StateFlags},
     failure::{Failure, Outcome},
+    output::LogFormat,
 };
 
 /// What a run was called with, by the names that dbt has for it.
-pub(super) fn arguments(call: &Call<'_>) -> Map<String, Value> {
-    let flags = call.flags;
+pub(super) fn arguments(flags: &DbtFlags, which: &str) -> Map<String, Value> {
     let vars = super::mapping("--vars", flags.vars.as_deref(), "").unwrap_or_default();
     let arguments = json!({
-        "which": call.which,
+        "which": which,
         "select": flags.select,
         "exclude": flags.exclude,
         "selector": flags.selector,
@@ -52,6 +52,55 @@ pub(super) fn arguments(call: &Call<'_>) -> Map<String, Value> {
         Value::Object(map) => map.into_iter().filter(|(_, value)| !value.is_null()).collect(),
         _ => Map::new(),
     }
+}
+
+/// The same for templates, with what dbt has there where nothing is said.
+pub(super) fn told(global: &Global, flags: &DbtFlags, which: &str, project_dir: &Path) -> Map<String, Value> {
+    let mut said = arguments(flags, which);
+    // What dbt leaves out where it is off.
+    for name in ["full_refresh", "fail_fast", "store_failures"] {
+        if said.get(name) == Some(&Value::Bool(false)) {
+            said.remove(name);
+        }
+    }
+    let words = std::env::args().skip(1).skip_while(|word| word == "dbt");
+    let log_format = match global.log_format {
+        LogFormat::Json => "json",
+        _ => "default",
+    };
+    let profiles_dir = flags.profiles_dir.as_deref().unwrap_or(project_dir);
+    let unsaid = json!({
+        "cache_selected_only": false,
+        "debug": flags.ignored.debug.then_some(true),
+        "exclude": [],
+        "indirect_selection": "eager",
+        "introspect": true,
+        "invocation_command": std::iter::once("dbt".to_owned()).chain(words).collect::<Vec<_>>().join(" "),
+        "log_format": log_format,
+        "log_path": project_dir.join("logs").display().to_string(),
+        "partial_parse": true,
+        "populate_cache": true,
+        "print": true,
+        "printer_width": 80,
+        "profiles_dir": profiles_dir.display().to_string(),
+        "project_dir": project_dir.display().to_string(),
+        "quiet": global.quiet,
+        "select": [],
+        "send_anonymous_usage_stats": false,
+        "static_parser": true,
+        "target_path": flags.target_path,
+        "use_colors": !global.no_color,
+        "vars": {},
+        "version_check": true,
+        "warn_error_options": {"error": [], "warn": [], "silence": []},
+        "write_json": flags.ignored.writes_json().unwrap_or(true),
+    });
+    if let Value::Object(unsaid) = unsaid {
+        for (name, value) in unsaid.into_iter().filter(|(_, value)| !value.is_null()) {
+            said.entry(name).or_insert(value);
+        }
+    }
+    said
 }
 
 /// Does the previous run again. Of the flags of this call count those that say where things are, and `--vars` and `--threads`.
@@ -177,24 +226,12 @@ mod tests {
             "--indirect-selection",
             "cautious",
         ]);
-        let output = crate::output::Output::detect(Default::default(), Default::default(), true, true);
-        let global = Arguments::try_parse_from(["millstream", "version"]).unwrap().global;
-        let opened = std::cell::OnceCell::new();
-        let call = Call {
-            global: &global,
-            output: &output,
-            which: "build",
-            flags: &said,
-            belongs_to: &None,
-            opened: &opened,
-            again: None,
-        };
-        let again = flags(&arguments(&call), &build(&[]));
+        let again = flags(&arguments(&said, "build"), &build(&[]));
         assert_eq!(again.vars.as_deref(), Some("{\"a\":[1,\"x\"]}"));
         assert_eq!((again.threads, again.full_refresh, again.empty), (Some(3), true, false));
         assert_eq!((again.select, again.target.as_deref()), (said.select.clone(), Some("t")));
         assert_eq!(again.indirect_selection.as_deref(), Some("cautious"));
-        let now = flags(&arguments(&call), &build(&["--threads", "1", "--vars", "{b: 2}"]));
+        let now = flags(&arguments(&said, "build"), &build(&["--threads", "1", "--vars", "{b: 2}"]));
         assert_eq!((now.threads, now.vars.as_deref()), (Some(1), Some("{b: 2}")));
     }
 }
