@@ -210,7 +210,7 @@ fn what_an_invocation_was_called_with_is_told() {
     let project = fs::read_to_string(pair.at("ours").join("dbt_project.yml")).unwrap();
     pair.write("dbt_project.yml", &format!("{project}\non-run-end: ['{{{{ told() }}}}']\n"));
     for arguments in [
-        &["build", "--select", "raw_loaves", "raw_patrons", "--vars", "{a: 1, b: x}", "--full-refresh"][..],
+        &["build", "--select", "loaves", "patrons", "--vars", "{a: 1, b: x}", "--full-refresh"][..],
         &[
             "run",
             "--select",
