@@ -152,7 +152,8 @@ fn in_lines(table: &Table, bounds: &Bounds) -> String {
     // Numbers of a column have as many places as the one that needs most of them.
     let places: Vec<Option<(i64, bool)>> = (0..width)
         .map(|at| {
-            let needed = shown.iter().filter_map(|row| decimal::of(&row[at])).map(|number| number.places()).max();
+            let needed =
+                shown.iter().filter_map(|row| decimal::of(&row[at])).map(|number| number.places()).max();
             let needed = needed.unwrap_or(0);
             let most = bounds.places.unwrap_or(i64::MAX);
             (kinds[at] == Kind::Number).then_some((needed.min(most), needed > most))
