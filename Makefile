@@ -9,6 +9,7 @@ DEMO_SECONDS ?=
 export EXAMPLE DEMO_SECONDS
 BENCH ?= full
 ONLY ?=
+PACKAGES ?=
 
 # A build machine clones afresh each time; what was compiled before is kept for it outside the clone.
 ifdef CI
@@ -48,6 +49,12 @@ test: bootstrap ## every test; starts the servers it needs
 	@scripts/ui
 	@cd ui && npm run --silent check && npm run --silent e2e
 	@cargo test $(LOCKED) --workspace
+
+.PHONY: packages
+packages: bootstrap ## public dbt packages, built by dbt and by this [PACKAGES=the folder that holds them]
+	@[ -n "$(PACKAGES)" ] || { echo 'which folder holds them? make packages PACKAGES=folder' >&2; exit 2; }
+	@scripts/clients
+	@MILLSTREAM_DBT_PACKAGES="$(PACKAGES)" cargo test $(LOCKED) --package millstream --test dbt -- --nocapture packages::
 
 .PHONY: bench
 bench: build ## ratios to psql, pg_recvlogical and Debezium [BENCH=full|quick|smoke] [ONLY="inserts …"]

@@ -20,6 +20,7 @@ mod idioms;
 mod lineage;
 mod made;
 mod microbatch;
+mod packages;
 mod parts;
 mod postgres;
 mod state;

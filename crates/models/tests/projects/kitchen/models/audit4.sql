@@ -1,0 +1,1 @@
+{{ audit_helper.compare_row_counts(ref('facts'), ref('other')) }}

@@ -1,0 +1,1 @@
+{{ audit_helper.compare_relation_columns(ref('facts'), ref('other')) }}

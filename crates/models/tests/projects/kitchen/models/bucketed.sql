@@ -1,0 +1,1 @@
+select id, {{ dbt_utils.width_bucket('score', 0, 5, 10) }} as b, {{ dbt_utils.haversine_distance('lat', 'lon', 48.2, 16.37, unit='km') }} as km, {{ dbt_utils.haversine_distance(48.2, 16.37, 'lat', 'lon') }} as mi from {{ ref('facts') }}

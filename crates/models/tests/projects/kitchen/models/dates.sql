@@ -1,0 +1,4 @@
+select id, {{ dbt_date.convert_timezone('ts') }} as a, {{ dbt_date.convert_timezone('ts', 'America/New_York', 'Asia/Tokyo') }} as b, {{ dbt_date.day_name('day') }} as dn, {{ dbt_date.month_name('day', short=false) }} as mn,
+{{ dbt_date.week_start('day') }} as ws, {{ dbt_date.iso_week_of_year('day') }} as iw, {{ dbt_date.to_unixtimestamp('ts') }} as u, {{ dbt_date.from_unixtimestamp(1700000000) }} as fu, {{ dbt_date.round_timestamp('ts') }} as r, {{ dbt_date.n_days_ago(3, 'day') }} as d3, {{ dbt_date.periods_since('ts') }} > 0 as ps, '{{ dbt_date.date(2024, 2, 29) }}' as py, '{{ dbt_date.date(2024, 2, 29).strftime("%d.%m.%Y") }}' as py2,
+{{ dbt_date.today() }} >= cast('2024-01-01' as date) as t, {{ dbt_date.last_month() }} is null as lm, {{ dbt_date.n_weeks_ago(2) }} is null as lw
+from {{ ref('facts') }}

@@ -1,0 +1,1 @@
+select kind, {{ dbt.listagg('name', "', '", "order by id") }} l, {{ dbt.listagg('name', "'|'", "order by id", 1) }} l1, {{ dbt.bool_or('flag') }} bo, {{ dbt.any_value('kind') }} av from {{ ref('facts') }} group by 1
