@@ -436,7 +436,7 @@ mod tests {
     use super::*;
     use crate::{
         access::Access,
-        answer::{Interrupt, Page},
+        answer::Interrupt,
         host::{Applied, Changes, Dashboards, Endpoints, Model, Samples, SavedQueries, Traced},
     };
 
@@ -597,16 +597,7 @@ mod tests {
             begun: AtomicU64::new(0),
         });
         let following = Following::new(Arc::new(ProgramHost(program.clone())));
-        let [one, other] = ["SELECT 1", "SELECT 2"].map(|sql| Asked {
-            sql: sql.into(),
-            parameters: Vec::new(),
-            as_of: None,
-            page: Page::WHOLE,
-            prefix: None,
-            trust: Trust::Owner,
-            role: None,
-            memory_bytes: None,
-        });
+        let [one, other] = ["SELECT 1", "SELECT 2"].map(Asked::owners);
         let long_ago = Instant::now();
         // Both are followed, and both were asked for.
         for asked in [&one, &other] {

@@ -249,6 +249,21 @@ impl Room {
 }
 
 impl Asked {
+    /// A statement of the project's own, without parameters, for all of its rows.
+    #[cfg(test)]
+    pub(super) fn owners(sql: &str) -> Asked {
+        Asked {
+            sql: sql.into(),
+            parameters: Vec::new(),
+            as_of: None,
+            page: Page::WHOLE,
+            prefix: None,
+            trust: Trust::Owner,
+            role: None,
+            memory_bytes: None,
+        }
+    }
+
     /// Room for its answer.
     pub(super) fn room(&self) -> Room {
         Room::new(self.memory_bytes)

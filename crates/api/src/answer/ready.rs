@@ -92,22 +92,14 @@ mod tests {
         Arc,
     };
 
-    use millstream_core::{warehouse::QueryResult, Lsn, Parameter, Trust};
+    use millstream_core::{warehouse::QueryResult, Lsn, Parameter};
 
     use super::*;
     use crate::answer::Page;
 
     fn asked(status: &str) -> Asked {
-        Asked {
-            sql: "SELECT $status".into(),
-            parameters: vec![("status".into(), Parameter::Text(status.into()))],
-            as_of: None,
-            page: Page::WHOLE,
-            prefix: None,
-            trust: Trust::Owner,
-            role: None,
-            memory_bytes: None,
-        }
+        let parameters = vec![("status".into(), Parameter::Text(status.into()))];
+        Asked { parameters, ..Asked::owners("SELECT $status") }
     }
 
     fn answer(at: Instant, position: u64) -> Maintained {

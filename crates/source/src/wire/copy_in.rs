@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::{
     server_message,
-    statement::{status_of, Done, Told},
+    statement::{status_of, tag_of, Done, Told},
     unexpected, Wire,
 };
 use crate::error::{Result, SourceError};
@@ -68,14 +68,10 @@ impl Wire {
         let mut told = Told::default();
         let mut error = None;
         loop {
-            let frame = match self.frame(doing).await {
-                Ok(frame) => frame,
-                // A fatal error closes the connection behind it; its reason is worth more than the close.
-                Err(lost) => return Err(error.unwrap_or(lost)),
-            };
+            let frame = self.frame_behind(doing, &mut error).await?;
             match frame.tag {
                 b'G' if takes => return Ok(None),
-                b'C' => told.tag = String::from_utf8_lossy(&frame.body).trim_end_matches('\0').to_owned(),
+                b'C' => told.tag = tag_of(&frame.body),
                 b'E' => error = Some(SourceError::from_server(doing, server_message(&frame.body))),
                 b'T' | b'D' | b'I' => {}
                 b'Z' => {

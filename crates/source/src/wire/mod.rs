@@ -193,16 +193,18 @@ impl Wire {
         }
     }
 
+    /// The next message of an answer in which the server has told this error, if any. A fatal one closes the connection behind it; its reason is worth more than
+    /// the close.
+    async fn frame_behind(&mut self, doing: &str, told: &mut Option<SourceError>) -> Result<Frame> {
+        self.frame(doing).await.map_err(|lost| told.take().unwrap_or(lost))
+    }
+
     async fn query_unbound(&mut self, doing: &str, sql: &str) -> Result<Vec<Row>> {
         self.send(doing, |output| frontend::query(sql, output)).await?;
         let mut rows = Vec::new();
         let mut error = None;
         loop {
-            let frame = match self.frame(doing).await {
-                Ok(frame) => frame,
-                // A fatal error closes the connection behind it; its reason is worth more than the close.
-                Err(lost) => return Err(error.unwrap_or(lost)),
-            };
+            let frame = self.frame_behind(doing, &mut error).await?;
             match frame.tag {
                 b'D' => {
                     rows.push(data_row(frame.body).ok_or_else(|| SourceError::protocol(doing, "a torn row"))?)
@@ -220,10 +222,7 @@ impl Wire {
         self.send(doing, |output| frontend::query(sql, output)).await?;
         let mut error = None;
         loop {
-            let frame = match self.frame(doing).await {
-                Ok(frame) => frame,
-                Err(lost) => return Err(error.unwrap_or(lost)),
-            };
+            let frame = self.frame_behind(doing, &mut error).await?;
             match frame.tag {
                 b'H' => return Ok(()),
                 b'E' => error = Some(SourceError::from_server(doing, server_message(&frame.body))),
@@ -275,10 +274,7 @@ impl Wire {
         let mut rows = 0;
         let mut error = None;
         loop {
-            let frame = match self.frame(doing).await {
-                Ok(frame) => frame,
-                Err(lost) => return Err(error.unwrap_or(lost)),
-            };
+            let frame = self.frame_behind(doing, &mut error).await?;
             match frame.tag {
                 b'c' => {}
                 b'C' => {

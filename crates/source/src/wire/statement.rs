@@ -62,11 +62,7 @@ impl Wire {
         let (mut told, mut begun) = (Told::default(), false);
         let mut error = None;
         loop {
-            let frame = match self.frame(doing).await {
-                Ok(frame) => frame,
-                // A fatal error closes the connection behind it; its reason is worth more than the close.
-                Err(lost) => return Err(error.unwrap_or(lost)),
-            };
+            let frame = self.frame_behind(doing, &mut error).await?;
             if begun && matches!(frame.tag, b'T' | b'C' | b'I') {
                 // What an earlier statement gave is not asked for.
                 (told, begun) = (Told::default(), false);
@@ -76,7 +72,7 @@ impl Wire {
                 b'D' if told.rows.len() >= rows_max => told.overflowed = true,
                 b'D' => told.rows.push(data_row(frame.body).ok_or_else(|| torn(doing))?),
                 b'C' => {
-                    told.tag = String::from_utf8_lossy(&frame.body).trim_end_matches('\0').to_owned();
+                    told.tag = tag_of(&frame.body);
                     begun = true;
                 }
                 b'I' => begun = true,
@@ -94,6 +90,11 @@ impl Wire {
             }
         }
     }
+}
+
+/// What a CommandComplete tells.
+pub(super) fn tag_of(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).trim_end_matches('\0').to_owned()
 }
 
 /// What a ReadyForQuery tells.
